@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Bringing session memory and code arenas into a process, and out again.  One struct inject per
+ * address space.  Works on dynamic, static, musl and Go programs alike: only raw system calls run in
+ * the target, on a `syscall` instruction found in its vdso or text, on one stopped thread (the
+ * victim).
+ */
+#pragma once
+
+#include "utrace/utrace.h"
+
+struct inject;
+
+/**
+ * inject_create() - prepare a process whose threads are all seized
+ * Refuses with a reason: 32-bit, seccomp strict, seccomp filter that may kill (unless the tracer runs
+ * under as many filters itself, or @force), gs base in use, shadow stack only noted.
+ * Picks and stops one victim thread (a running one, else one blocked in a restartable call), saves its
+ * registers and signal mask.  Other threads are not stopped.
+ */
+must_check int inject_create(struct utrace *utrace, pid_t pid, bool force, struct inject **ret,
+	struct error *err);
+/** the same over a given stopped task (a launched program, a fork child) */
+must_check int inject_create_at(struct utrace_task *stopped, bool force, struct inject **ret,
+	struct error *err);
+
+/** give the victim its registers and mask back and let it run; remote calls are over until resumed */
+must_check int inject_release_victim(struct inject *inject, struct error *err);
+/** stop a victim again (detach, later probes) */
+must_check int inject_take_victim(struct inject *inject, struct error *err);
+bool inject_has_victim(const struct inject *inject);
+void inject_destroy(struct inject *inject); /* releases the victim when held; unmaps nothing */
+
+/**
+ * inject_syscall() - run one system call in the target, on the held victim
+ * @ret: raw result (-errno on failure)
+ * Return: 0, or negative when the call could not be made at all (victim died: -ESRCH)
+ */
+must_check int inject_syscall(struct inject *inject, long number, const uint64_t args[6], int64_t *ret,
+	struct error *err);
+
+/** map a memfd of the tracer shared into the target (sent over a socket pair; target fds closed) */
+must_check int inject_map_fd(struct inject *inject, int fd, uint64_t size, uint64_t hint,
+	uint64_t *ret_address, struct error *err);
+/**
+ * inject_map_arena() - anonymous private read+execute memory somewhere in [low, high), for code that
+ * is written through remote memory; named "utrace" where the kernel can (PR_SET_VMA)
+ */
+must_check int inject_map_arena(struct inject *inject, uint64_t low, uint64_t high, uint64_t size,
+	uint64_t *ret_address, struct error *err);
+/** a read-only zero page at a low address that suits `mov %gs:disp32`; the same in all processes when
+ * *address is nonzero on entry (then -EEXIST when taken) */
+must_check int inject_map_null_context(struct inject *inject, uint64_t *address, struct error *err);
+must_check int inject_unmap(struct inject *inject, uint64_t address, uint64_t size, struct error *err);
+/** membarrier(PRIVATE_EXPEDITED_SYNC_CORE) in the target, registering first; all its running threads
+ * have executed a serialising instruction on return */
+must_check int inject_sync_cores(struct inject *inject, struct error *err);
+
+/**
+ * inject_install_signal_front() - rt_sigaction of `signals` to the agent's front, saving the old
+ * actions where the front finds them (in the arena's signal table at @table, see agent/signal.h)
+ */
+must_check int inject_install_signal_front(struct inject *inject, uint64_t front, uint64_t restorer,
+	uint64_t table, uint64_t signals, struct error *err);
+must_check int inject_remove_signal_front(struct inject *inject, uint64_t front, uint64_t table,
+	uint64_t signals, struct error *err);
+
+/** run a launched program from its exec stop to its entry point (dynamic linker done); the victim is
+ * stopped there and is the held one */
+must_check int inject_run_to_entry(struct inject *inject, struct error *err);
+
+int inject_memory_fd(const struct inject *inject); /* /proc/PID/mem */
+pid_t inject_pid(const struct inject *inject);
+bool inject_has_shadow_stack(const struct inject *inject);

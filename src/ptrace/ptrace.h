@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The only layer that calls ptrace(2): one wrapper per request, wait statuses decoded to an enum,
+ * remote memory, and the /proc files a tracer reads.  All requests must come from the thread that
+ * seized.  -ESRCH means the task died (SIGKILL beats every stop): callers expect it anywhere.
+ */
+#pragma once
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <sys/user.h>
+
+#include "base/error.h"
+#include "base/vec.h"
+
+/* ---- statuses ------------------------------------------------------------------------------- */
+
+enum ptrace_stop {
+	PTRACE_STOP_EXITED,    /* value: exit status */
+	PTRACE_STOP_KILLED,    /* value: signal; core: dumped */
+	PTRACE_STOP_SIGNAL,    /* signal-delivery-stop; value: signal */
+	PTRACE_STOP_GROUP,     /* group-stop; value: stopping signal */
+	PTRACE_STOP_INTERRUPT, /* event-stop from PTRACE_INTERRUPT, or a new task's first stop */
+	PTRACE_STOP_SYSCALL,   /* syscall-entry or -exit-stop */
+	PTRACE_STOP_CLONE, PTRACE_STOP_FORK, PTRACE_STOP_VFORK, PTRACE_STOP_VFORK_DONE,
+	PTRACE_STOP_EXEC,      /* GETEVENTMSG: the former tid */
+	PTRACE_STOP_EXIT,      /* about to exit; registers still readable */
+	PTRACE_STOP_SECCOMP,
+	PTRACE_STOP_UNKNOWN,
+};
+
+struct ptrace_event {
+	pid_t tid;
+	enum ptrace_stop stop;
+	int value;
+	bool core;
+	int status; /* raw */
+};
+
+void ptrace_decode(pid_t tid, int status, struct ptrace_event *ret);
+/** ptrace_wait() - one waitpid(tid or -1, __WALL [| WNOHANG]); 1 event, 0 none (WNOHANG), -ECHILD, ... */
+must_check int ptrace_wait(pid_t tid, bool block, struct ptrace_event *ret);
+
+/* ---- requests ---------------------------------------------------------------------------------- */
+
+must_check int ptrace_seize(pid_t tid, unsigned long options, struct error *err); /* explains EPERM: uid, Yama, tracer */
+must_check int ptrace_interrupt(pid_t tid);
+must_check int ptrace_cont(pid_t tid, int signal);
+must_check int ptrace_syscall(pid_t tid, int signal);
+must_check int ptrace_singlestep(pid_t tid, int signal);
+must_check int ptrace_listen(pid_t tid);
+must_check int ptrace_detach(pid_t tid, int signal);
+must_check int ptrace_get_regs(pid_t tid, struct user_regs_struct *ret);
+must_check int ptrace_set_regs(pid_t tid, const struct user_regs_struct *regs);
+must_check int ptrace_get_siginfo(pid_t tid, siginfo_t *ret);
+must_check int ptrace_set_siginfo(pid_t tid, const siginfo_t *info);
+must_check int ptrace_get_sigmask(pid_t tid, uint64_t *ret);
+must_check int ptrace_set_sigmask(pid_t tid, uint64_t mask);
+must_check int ptrace_get_event_message(pid_t tid, unsigned long *ret);
+
+/* ---- memory ------------------------------------------------------------------------------------
+ * /proc/PID/mem: reads and writes any mapping whatever its protection (FOLL_FORCE); falls back to
+ * PTRACE_POKEDATA for writes the kernel refuses there. */
+must_check int remote_memory_open(pid_t pid, struct error *err); /* fd, O_CLOEXEC */
+must_check int remote_memory_read(int fd, uint64_t address, void *bytes, size_t size);
+must_check int remote_memory_write(int fd, uint64_t address, const void *bytes, size_t size);
+
+/* ---- /proc -------------------------------------------------------------------------------------- */
+
+struct proc_map {
+	uint64_t start, end, offset;
+	uint64_t device_inode; /* folded; 0: anonymous */
+	bool read, write, execute, shared;
+	const char *path; /* "" for anonymous; " (deleted)" kept; owned by struct proc_maps */
+};
+struct proc_maps {
+	VEC(struct proc_map) maps;
+	char *text;
+};
+must_check int proc_read_maps(pid_t pid, struct proc_maps *ret, struct error *err);
+void proc_maps_free(struct proc_maps *maps);
+
+struct proc_status {
+	pid_t tgid, ppid, tracer;
+	uid_t uid, euid;
+	gid_t gid, egid;
+	int seccomp;          /* 0 off, 1 strict, 2 filter */
+	int seccomp_filters;
+	bool no_new_privs;
+	char state;           /* R S D T t Z X */
+	uint64_t sig_blocked, sig_ignored, sig_caught;
+	char name[64];
+	int ns_pid;           /* innermost NSpid */
+};
+must_check int proc_read_status(pid_t tid, struct proc_status *ret, struct error *err);
+/** tids of a process, sorted; VEC of pid_t, vec_free() it */
+struct proc_tids {
+	VEC(pid_t) tids;
+};
+must_check int proc_list_tasks(pid_t pid, struct proc_tids *ret, struct error *err);
+/** all process ids in /proc */
+must_check int proc_list_processes(struct proc_tids *ret, struct error *err);
+
+struct proc_syscall {
+	bool running;  /* not blocked: everything below is unknown */
+	long number;   /* -1: blocked outside a system call */
+	uint64_t args[6], sp, pc;
+};
+must_check int proc_read_syscall(pid_t pid, pid_t tid, struct proc_syscall *ret);
+/** readlink /proc/PID/exe into ret (size PATH_MAX) */
+must_check int proc_read_exe(pid_t pid, char *ret, size_t size);
+/** bits of AT_* from /proc/PID/auxv; 0 when absent */
+must_check int proc_read_auxv(pid_t pid, unsigned long type, uint64_t *ret);

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Pass 2: aliases and library files pulled in, probe points expanded, names and overloads resolved,
+ * types inferred, $variables compiled to accesses, unused things elided.
+ */
+#pragma once
+
+#include "stap/ast.h"
+#include "stap/parser.h"
+#include "stap/target.h"
+
+struct stap_semantic_options {
+	const struct stap_file *const *user_files; /* -E scripts and the script itself */
+	uint32_t user_file_count;
+	const struct stap_file *const *library_files; /* tapset, already parsed */
+	uint32_t library_file_count;
+	bool guru, unoptimized, suppress_warnings, warnings_are_errors, skip_badvars;
+	bool has_target; /* -c or -x given: bare `process` is allowed */
+};
+
+/**
+ * stap_analyze() - the semantic pass
+ * Return: the program, or NULL when @diag holds errors (the caller renders them and prints
+ * "Pass 2: analysis failed.  [man error::pass2]").
+ */
+struct stap_program *stap_analyze(struct arena *arena, const struct stap_semantic_options *options,
+	const struct stap_target *target, struct stap_diagnostics *diag);
+
+/** stap_intrinsic_find() - by name and argument count; NULL: none */
+struct stap_intrinsic {
+	const char *name;
+	enum stap_type result; /* UNKNOWN: no value */
+	const char *arguments; /* "SL" */
+	unsigned flags;        /* enum stap_intrinsic_flag */
+	const char *symbol;
+};
+enum stap_intrinsic_flag {
+	STAP_INTRINSIC_FALLIBLE = 1, STAP_INTRINSIC_REGS = 2, STAP_INTRINSIC_PURE = 4,
+	STAP_INTRINSIC_CALLEE_SAVED = 8,
+};
+const struct stap_intrinsic *stap_intrinsic_find(const char *name, uint32_t argument_count);
+bool stap_intrinsic_exists(const char *name);
+/** for dumps and "similar" hints: NULL after the last */
+const struct stap_intrinsic *stap_intrinsic_at(uint32_t index);

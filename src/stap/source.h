@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: MIT */
+/* Source texts, places in them, and collected diagnostics in SystemTap's shape. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/strbuf.h"
+#include "base/vec.h"
+
+struct stap_source {
+	const char *name; /* as shown: the path given, or "<input>" */
+	const char *text; /* NUL-terminated copy in the arena */
+	size_t size;
+	bool is_library; /* tapset file */
+};
+
+enum stap_token_kind {
+	STAP_TOKEN_EOF,
+	STAP_TOKEN_JUNK,
+	STAP_TOKEN_IDENTIFIER, /* includes $target and, as `operator` in messages, @atwords */
+	STAP_TOKEN_KEYWORD,
+	STAP_TOKEN_OPERATOR,
+	STAP_TOKEN_STRING, /* text: escapes already resolved */
+	STAP_TOKEN_NUMBER,
+	STAP_TOKEN_EMBEDDED, /* %{ ... %} */
+};
+
+/* A token keeps its place for the whole compilation; every AST node points at one. */
+struct stap_token {
+	enum stap_token_kind kind;
+	const char *text;     /* NUL-terminated, in the arena */
+	size_t text_size;
+	int64_t number;       /* NUMBER */
+	const struct stap_source *source;
+	uint32_t line, column; /* from 1 */
+	const char *macro;     /* not NULL: came from expanding this macro ... */
+	const struct stap_token *macro_at; /* ... invoked here */
+	const char *junk_message; /* JUNK: what the lexer found wrong */
+};
+
+enum stap_severity { STAP_PARSE_ERROR, STAP_SEMANTIC_ERROR, STAP_WARNING };
+
+struct stap_diagnostic {
+	enum stap_severity severity;
+	const char *message;            /* without the "parse error: " in front */
+	const struct stap_token *token; /* NULL: no place */
+	const char *saw;                /* parse errors: "saw" or "at"; else NULL */
+	const struct stap_token *token2; /* a second place, message2 may be NULL */
+	const char *message2;
+	struct stap_diagnostic *cause;  /* chained semantic error, printed after this one */
+	const char *text;               /* filled at creation with the exact rendering */
+};
+
+struct stap_diagnostics {
+	struct arena *arena;
+	VEC(struct stap_diagnostic *) list;
+	size_t error_count, warning_count;
+};
+
+struct stap_diagnostic *stap_diagnose(struct stap_diagnostics *d, enum stap_severity severity,
+	const struct stap_token *token, const char *fmt, ...) printf_like(4, 5);
+
+/**
+ * stap_diagnostics_render() - everything that goes to stderr, in SystemTap's format
+ * @verbose: also print the repeated ones (else "Number of similar error messages suppressed: N.")
+ * The lines "1 parse error." and "Pass 1: parse failed.  [man error::pass1]" are the caller's.
+ */
+void stap_diagnostics_render(const struct stap_diagnostics *d, bool verbose, struct strbuf *out);

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * How the front end sees programs: through an ops table given by the session, so that it can be
+ * tested and fuzzed without ELF files.
+ */
+#pragma once
+
+#include "stap/ast.h"
+
+/* One place in one ELF file where a probe point applies.  Produced by expand(); the session knows
+ * what `opaque` is. */
+struct stap_location {
+	const char *module_path;   /* canonical */
+	const char *function;      /* name as matched */
+	uint64_t link_address;     /* probed instruction (entry) in the file's address space */
+	uint64_t function_start, function_end;
+	bool is_return;
+	bool has_debug_info;
+	bool mid_function;  /* not the first instruction: red zone and flags are live */
+	const char *pp;     /* process("/opt/t2").function("foo@/opt/t2.c:11") */
+	const char *ppfunc; /* foo */
+	void *opaque;
+};
+
+/* A value computed from registers and memory: a little stack machine that codegen compiles. */
+enum stap_access_op_kind {
+	STAP_ACCESS_REG,      /* push DWARF register `value`: 0 rax 1 rdx 2 rcx 3 rbx 4 rsi 5 rdi 6 rbp 7 rsp 8..15, 16 rip */
+	STAP_ACCESS_CONST,    /* push value */
+	STAP_ACCESS_STATIC,   /* push link-time address `value` + load bias of the module */
+	STAP_ACCESS_OPERAND,  /* push expression operands[value] (array index, @cast pointer) */
+	STAP_ACCESS_ADD, STAP_ACCESS_SUB, STAP_ACCESS_MUL, STAP_ACCESS_DIV, STAP_ACCESS_MOD,
+	STAP_ACCESS_AND, STAP_ACCESS_OR, STAP_ACCESS_XOR, STAP_ACCESS_SHL, STAP_ACCESS_SHR, STAP_ACCESS_SHRA,
+	STAP_ACCESS_NEG, STAP_ACCESS_NOT,
+	STAP_ACCESS_EQ, STAP_ACCESS_NE, STAP_ACCESS_LT, STAP_ACCESS_LE, STAP_ACCESS_GT, STAP_ACCESS_GE,
+	STAP_ACCESS_DUP, STAP_ACCESS_DROP, STAP_ACCESS_SWAP, STAP_ACCESS_OVER, STAP_ACCESS_PICK, STAP_ACCESS_ROT,
+	STAP_ACCESS_DEREF,       /* pop address, push `value` bytes (1,2,4,8) zero-extended; may fault */
+	STAP_ACCESS_SIGN_EXTEND, /* from `value` bits */
+	STAP_ACCESS_ZERO_EXTEND, /* from `value` bits */
+};
+
+struct stap_access_op {
+	enum stap_access_op_kind kind;
+	int64_t value;
+};
+
+enum stap_value_class {
+	STAP_VALUE_SIGNED, STAP_VALUE_UNSIGNED, STAP_VALUE_BOOL, STAP_VALUE_CHAR,
+	STAP_VALUE_POINTER, STAP_VALUE_STRING_POINTER /* char * */, STAP_VALUE_ENUM,
+	STAP_VALUE_FLOAT, STAP_VALUE_AGGREGATE, STAP_VALUE_ARRAY, STAP_VALUE_CHAR_ARRAY,
+	STAP_VALUE_VOID,
+};
+
+struct stap_access {
+	struct stap_access_op *ops;
+	uint32_t op_count;
+	struct stap_expr **operands; /* borrowed from the target expression */
+	uint32_t operand_count;
+	enum stap_value_class value_class;
+	const char *type_name; /* as C writes it: "char const*" */
+	uint32_t size;         /* of the value in bytes */
+	bool needs_callee_saved; /* reads rbx, rbp, r12..r15 */
+	bool needs_static;
+};
+
+struct stap_variable_info {
+	const char *name;
+	const char *type_name;
+	bool is_parameter;
+};
+
+struct stap_target_ops {
+	/**
+	 * expand() - all locations of process(...)... points
+	 * @point: components after `process`; the front end has checked their names and argument types
+	 * @ret:   malloc'ed by the callee through vec_push; locations live in @arena
+	 * Return: 0 (also when nothing matched: then @err->message is SystemTap's text, e.g.
+	 *         "no match (similar functions: foo, bar)", and ret is empty); -errno with @err else.
+	 */
+	int (*expand)(void *data, const struct stap_point *point, struct arena *arena,
+		struct stap_location ***ret, uint32_t *ret_count, struct error *err);
+	/**
+	 * access() - compile $x->a[i], @cast, @var at a location
+	 * @at_entry: for a return probe: evaluated at the function's entry
+	 * Return: 0, or negative with SystemTap's text in @err ("unable to find local 'x', ...")
+	 */
+	int (*access)(void *data, const struct stap_location *location, const struct stap_expr *target,
+		bool at_entry, struct arena *arena, struct stap_access **ret, struct error *err);
+	/** variables() - what $$parms/$$locals/$$vars list; -L uses it too */
+	int (*variables)(void *data, const struct stap_location *location, bool parameters, bool locals,
+		struct arena *arena, struct stap_variable_info **ret, uint32_t *ret_count, struct error *err);
+};
+
+struct stap_target {
+	const struct stap_target_ops *ops;
+	void *data;
+};
