@@ -43,6 +43,10 @@ struct ptrace_event {
 void ptrace_decode(pid_t tid, int status, struct ptrace_event *ret);
 /** ptrace_wait() - one waitpid(tid or -1, __WALL [| WNOHANG]); 1 event, 0 none (WNOHANG), -ECHILD, ... */
 must_check int ptrace_wait(pid_t tid, bool block, struct ptrace_event *ret);
+/** ptrace_wait_stop() - collect one stop of any tracee, never an exit; 1 event, 0 none, -ECHILD */
+must_check int ptrace_wait_stop(struct ptrace_event *ret);
+/** ptrace_peek_exit() - a tracee or child that waits to be reaped (left so); 1, 0 none, -ECHILD */
+must_check int ptrace_peek_exit(pid_t *ret_tid);
 
 /* ---- requests ---------------------------------------------------------------------------------- */
 
@@ -51,6 +55,7 @@ must_check int ptrace_interrupt(pid_t tid);
 must_check int ptrace_cont(pid_t tid, int signal);
 must_check int ptrace_syscall(pid_t tid, int signal);
 must_check int ptrace_singlestep(pid_t tid, int signal);
+must_check int ptrace_singleblock(pid_t tid, int signal);
 must_check int ptrace_listen(pid_t tid);
 must_check int ptrace_detach(pid_t tid, int signal);
 must_check int ptrace_get_regs(pid_t tid, struct user_regs_struct *ret);
@@ -60,6 +65,8 @@ must_check int ptrace_set_siginfo(pid_t tid, const siginfo_t *info);
 must_check int ptrace_get_sigmask(pid_t tid, uint64_t *ret);
 must_check int ptrace_set_sigmask(pid_t tid, uint64_t mask);
 must_check int ptrace_get_event_message(pid_t tid, unsigned long *ret);
+/** address of the thread's struct rseq, 0 when it has none; -EIO before Linux 5.13 */
+must_check int ptrace_get_rseq(pid_t tid, uint64_t *ret_address);
 
 /* ---- memory ------------------------------------------------------------------------------------
  * /proc/PID/mem: reads and writes any mapping whatever its protection (FOLL_FORCE); falls back to
@@ -91,11 +98,20 @@ struct proc_status {
 	int seccomp_filters;
 	bool no_new_privs;
 	char state;           /* R S D T t Z X */
+	uint64_t sig_pending; /* the thread's own and the process's */
 	uint64_t sig_blocked, sig_ignored, sig_caught;
+	bool shadow_stack;
 	char name[64];
 	int ns_pid;           /* innermost NSpid */
 };
 must_check int proc_read_status(pid_t tid, struct proc_status *ret, struct error *err);
+struct proc_stat {
+	char state;
+	uint32_t flags;      /* the kernel's PF_* */
+	uint64_t start_time; /* ticks after boot: with the pid, the identity of a process */
+	uint64_t start_brk;
+};
+must_check int proc_read_stat(pid_t tid, struct proc_stat *ret);
 /** tids of a process, sorted; VEC of pid_t, vec_free() it */
 struct proc_tids {
 	VEC(pid_t) tids;

@@ -1,0 +1,299 @@
+/* SPDX-License-Identifier: MIT */
+/* The /proc files a tracer reads.  They are the kernel's, but their strings (names,
+ * paths) are the program's: nothing here trusts them to be free of spaces, parentheses or
+ * newlines. */
+#include <ctype.h>
+#include <dirent.h>
+#include <elf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/fd.h"
+#include "ptrace/ptrace.h"
+
+static int missing(pid_t pid, int code, struct error *err)
+{
+	if (code == -ENOENT || code == -ESRCH)
+		return error_set(err, -ESRCH, "no such process: %d", pid);
+	return error_set(err, code, "cannot read /proc/%d: %s", pid, strerror(-code));
+}
+
+/* ---- maps
+ * -------------------------------------------------------------------------------------
+ */
+
+static bool parse_map(char *line, struct proc_map *ret)
+{
+	char mode[5];
+	unsigned major, minor;
+	uint64_t inode;
+	int path_at = -1;
+	int n = sscanf(line,
+		"%" SCNx64 "-%" SCNx64 " %4s %" SCNx64 " %x:%x %" SCNu64 " %n",
+		&ret->start, &ret->end, mode, &ret->offset, &major, &minor, &inode,
+		&path_at);
+	if (n != 7 || path_at < 0)
+		return false;
+	ret->read = mode[0] == 'r';
+	ret->write = mode[1] == 'w';
+	ret->execute = mode[2] == 'x';
+	ret->shared = mode[3] == 's';
+	/* Folding: devices differ in their low bits, inodes rarely use their top ones. */
+	ret->device_inode =
+		inode ? inode ^ ((uint64_t)major << 52) ^ ((uint64_t)minor << 40) : 0;
+	ret->path = line + path_at;
+	return true;
+}
+
+int proc_read_maps(pid_t pid, struct proc_maps *ret, struct error *err)
+{
+	char path[64];
+	struct proc_maps maps = {0};
+	snprintf(path, sizeof(path), "/proc/%d/maps", pid);
+	ssize_t size = fd_read_file(path, &maps.text, NULL);
+	if (size < 0)
+		return missing(pid, (int)size, err);
+	char *line = maps.text;
+	while (*line) {
+		char *end = strchrnul(line, '\n');
+		char *next = *end ? end + 1 : end;
+		*end = 0;
+		struct proc_map map;
+		if (parse_map(line, &map))
+			vec_append(&maps.maps, map);
+		line = next;
+	}
+	*ret = maps;
+	return 0;
+}
+
+void proc_maps_free(struct proc_maps *maps)
+{
+	vec_free(&maps->maps);
+	free(maps->text);
+	maps->text = NULL;
+}
+
+/* ---- status, stat
+ * ----------------------------------------------------------------------------- */
+
+static void parse_status_line(const char *key, const char *value, struct proc_status *ret)
+{
+	unsigned a, b;
+	if (!strcmp(key, "Tgid"))
+		ret->tgid = atoi(value);
+	else if (!strcmp(key, "PPid"))
+		ret->ppid = atoi(value);
+	else if (!strcmp(key, "TracerPid"))
+		ret->tracer = atoi(value);
+	else if (!strcmp(key, "State"))
+		ret->state = value[0];
+	else if (!strcmp(key, "Uid") && sscanf(value, "%u %u", &a, &b) == 2)
+		ret->uid = a, ret->euid = b;
+	else if (!strcmp(key, "Gid") && sscanf(value, "%u %u", &a, &b) == 2)
+		ret->gid = a, ret->egid = b;
+	else if (!strcmp(key, "Seccomp"))
+		ret->seccomp = atoi(value);
+	else if (!strcmp(key, "Seccomp_filters"))
+		ret->seccomp_filters = atoi(value);
+	else if (!strcmp(key, "NoNewPrivs"))
+		ret->no_new_privs = atoi(value) != 0;
+	else if (!strcmp(key, "SigPnd") || !strcmp(key, "ShdPnd"))
+		ret->sig_pending |= strtoull(value, NULL, 16);
+	else if (!strcmp(key, "SigBlk"))
+		ret->sig_blocked = strtoull(value, NULL, 16);
+	else if (!strcmp(key, "SigIgn"))
+		ret->sig_ignored = strtoull(value, NULL, 16);
+	else if (!strcmp(key, "SigCgt"))
+		ret->sig_caught = strtoull(value, NULL, 16);
+	else if (!strcmp(key, "Name"))
+		snprintf(ret->name, sizeof(ret->name), "%s", value);
+	else if (!strcmp(key, "x86_Thread_features"))
+		ret->shadow_stack = strstr(value, "shstk") != NULL;
+	else if (!strcmp(key, "NSpid")) {
+		const char *last = strrchr(value, '\t');
+		ret->ns_pid = atoi(last ? last : value);
+	}
+}
+
+int proc_read_status(pid_t tid, struct proc_status *ret, struct error *err)
+{
+	char path[64];
+	CLEANUP(cleanup_free) char *text = NULL;
+	snprintf(path, sizeof(path), "/proc/%d/status", tid);
+	ssize_t size = fd_read_file(path, &text, NULL);
+	if (size < 0)
+		return missing(tid, (int)size, err);
+	struct proc_status status = {0};
+	char *save = NULL;
+	for (char *line = strtok_r(text, "\n", &save); line;
+		line = strtok_r(NULL, "\n", &save)) {
+		char *colon = strchr(line, ':');
+		if (!colon)
+			continue;
+		*colon++ = 0;
+		while (*colon == '\t' || *colon == ' ')
+			colon++;
+		parse_status_line(line, colon, &status);
+	}
+	if (!status.tgid)
+		return missing(tid, -ESRCH, err);
+	*ret = status;
+	return 0;
+}
+
+int proc_read_stat(pid_t tid, struct proc_stat *ret)
+{
+	char path[64];
+	CLEANUP(cleanup_free) char *text = NULL;
+	snprintf(path, sizeof(path), "/proc/%d/stat", tid);
+	ssize_t size = fd_read_file(path, &text, NULL);
+	if (size < 0)
+		return size == -ENOENT ? -ESRCH : (int)size;
+	/* The name is in parentheses and may contain any; the last one ends it. */
+	char *at = strrchr(text, ')');
+	if (!at)
+		return -EINVAL;
+	struct proc_stat stat = {0};
+	char *save = NULL;
+	int field = 3;
+	for (char *word = strtok_r(at + 1, " \n", &save); word; field++) {
+		switch (field) {
+		case 3:
+			stat.state = word[0];
+			break;
+		case 9:
+			stat.flags = (uint32_t)strtoul(word, NULL, 10);
+			break;
+		case 22:
+			stat.start_time = strtoull(word, NULL, 10);
+			break;
+		case 47:
+			stat.start_brk = strtoull(word, NULL, 10);
+			break;
+		default:
+			break;
+		}
+		word = strtok_r(NULL, " \n", &save);
+	}
+	*ret = stat;
+	return 0;
+}
+
+/* ---- directories
+ * ------------------------------------------------------------------------------ */
+
+static int compare_pids(const void *a, const void *b)
+{
+	pid_t x = *(const pid_t *)a, y = *(const pid_t *)b;
+	return (x > y) - (x < y);
+}
+
+static int list_numbers(const char *path, struct proc_tids *ret)
+{
+	DIR *dir = opendir(path);
+	if (!dir)
+		return -errno;
+	struct proc_tids list = {0};
+	const struct dirent *entry;
+	errno = 0;
+	while ((entry = readdir(dir))) {
+		if (isdigit((unsigned char)entry->d_name[0]))
+			vec_append(&list.tids, atoi(entry->d_name));
+	}
+	int code = -errno;
+	closedir(dir);
+	if (code < 0 && list.tids.count == 0) {
+		vec_free(&list.tids);
+		return code;
+	}
+	if (list.tids.count)
+		qsort(list.tids.items, list.tids.count, sizeof(pid_t), compare_pids);
+	*ret = list;
+	return 0;
+}
+
+int proc_list_tasks(pid_t pid, struct proc_tids *ret, struct error *err)
+{
+	char path[64];
+	snprintf(path, sizeof(path), "/proc/%d/task", pid);
+	int r = list_numbers(path, ret);
+	return r < 0 ? missing(pid, r, err) : 0;
+}
+
+int proc_list_processes(struct proc_tids *ret, struct error *err)
+{
+	int r = list_numbers("/proc", ret);
+	return r < 0 ? error_set(err, r, "cannot read /proc: %s", strerror(-r)) : 0;
+}
+
+/* ---- small ones
+ * ------------------------------------------------------------------------------- */
+
+int proc_read_syscall(pid_t pid, pid_t tid, struct proc_syscall *ret)
+{
+	char path[64];
+	CLEANUP(cleanup_free) char *text = NULL;
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/syscall", pid, tid);
+	ssize_t size = fd_read_file(path, &text, NULL);
+	if (size < 0)
+		return size == -ENOENT ? -ESRCH : (int)size;
+	struct proc_syscall call = {0};
+	if (!strncmp(text, "running", 7)) {
+		call.running = true;
+		*ret = call;
+		return 0;
+	}
+	int n = sscanf(text,
+		"%ld 0x%" SCNx64 " 0x%" SCNx64 " 0x%" SCNx64 " 0x%" SCNx64 " 0x%" SCNx64
+		" 0x%" SCNx64 " 0x%" SCNx64 " 0x%" SCNx64,
+		&call.number, &call.args[0], &call.args[1], &call.args[2], &call.args[3],
+		&call.args[4], &call.args[5], &call.sp, &call.pc);
+	if (n >= 3 && call.number == -1) { /* -1 SP PC */
+		call.sp = call.args[0];
+		call.pc = call.args[1];
+		memset(call.args, 0, sizeof(call.args));
+	} else if (n != 9) {
+		return -EINVAL;
+	}
+	*ret = call;
+	return 0;
+}
+
+int proc_read_exe(pid_t pid, char *ret, size_t size)
+{
+	char path[64];
+	snprintf(path, sizeof(path), "/proc/%d/exe", pid);
+	ssize_t n = readlink(path, ret, size - 1);
+	if (n < 0)
+		return errno == ENOENT ? -ESRCH : -errno;
+	ret[n] = 0;
+	return 0;
+}
+
+int proc_read_auxv(pid_t pid, unsigned long type, uint64_t *ret)
+{
+	char path[64];
+	CLEANUP(cleanup_free) char *bytes = NULL;
+	snprintf(path, sizeof(path), "/proc/%d/auxv", pid);
+	ssize_t size = fd_read_file(path, &bytes, NULL);
+	if (size < 0)
+		return size == -ENOENT ? -ESRCH : (int)size;
+	*ret = 0;
+	for (size_t at = 0; at + 16 <= (size_t)size; at += 16) {
+		uint64_t pair[2];
+		memcpy(pair, bytes + at, sizeof(pair));
+		if (pair[0] == type) {
+			*ret = pair[1];
+			break;
+		}
+	}
+	return 0;
+}

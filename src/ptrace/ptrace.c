@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: MIT */
+#include "ptrace/ptrace.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/ptrace.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+
+/* glibc's enum spells requests as an enum, musl's as an int: one place converts. */
+static int request(int nr, pid_t tid, uintptr_t addr, uintptr_t data)
+{
+	if (ptrace(nr, tid, addr, data) < 0)
+		return -errno;
+	return 0;
+}
+
+static enum ptrace_stop decode_event(int event, int signal)
+{
+	switch (event) {
+	case PTRACE_EVENT_CLONE:
+		return PTRACE_STOP_CLONE;
+	case PTRACE_EVENT_FORK:
+		return PTRACE_STOP_FORK;
+	case PTRACE_EVENT_VFORK:
+		return PTRACE_STOP_VFORK;
+	case PTRACE_EVENT_VFORK_DONE:
+		return PTRACE_STOP_VFORK_DONE;
+	case PTRACE_EVENT_EXEC:
+		return PTRACE_STOP_EXEC;
+	case PTRACE_EVENT_EXIT:
+		return PTRACE_STOP_EXIT;
+	case PTRACE_EVENT_SECCOMP:
+		return PTRACE_STOP_SECCOMP;
+	case PTRACE_EVENT_STOP:
+		return signal == SIGTRAP ? PTRACE_STOP_INTERRUPT : PTRACE_STOP_GROUP;
+	default:
+		return PTRACE_STOP_UNKNOWN;
+	}
+}
+
+void ptrace_decode(pid_t tid, int status, struct ptrace_event *ret)
+{
+	*ret = (struct ptrace_event){
+		.tid = tid, .status = status, .stop = PTRACE_STOP_UNKNOWN};
+	if (WIFEXITED(status)) {
+		ret->stop = PTRACE_STOP_EXITED;
+		ret->value = WEXITSTATUS(status);
+		return;
+	}
+	if (WIFSIGNALED(status)) {
+		ret->stop = PTRACE_STOP_KILLED;
+		ret->value = WTERMSIG(status);
+		ret->core = WCOREDUMP(status);
+		return;
+	}
+	if (!WIFSTOPPED(status))
+		return;
+	int event = (status >> 16) & 0xff;
+	int signal = WSTOPSIG(status);
+	ret->value = signal;
+	if (event)
+		ret->stop = decode_event(event, signal);
+	else if (signal == (SIGTRAP | 0x80)) /* PTRACE_O_TRACESYSGOOD */
+		ret->stop = PTRACE_STOP_SYSCALL;
+	else
+		ret->stop = PTRACE_STOP_SIGNAL;
+}
+
+int ptrace_wait(pid_t tid, bool block, struct ptrace_event *ret)
+{
+	int status;
+	pid_t got;
+	do
+		got = waitpid(tid, &status, __WALL | (block ? 0 : WNOHANG));
+	while (got < 0 && errno == EINTR);
+	if (got < 0)
+		return -errno;
+	if (got == 0)
+		return 0;
+	ptrace_decode(got, status, ret);
+	return 1;
+}
+
+int ptrace_wait_stop(struct ptrace_event *ret)
+{
+	siginfo_t info = {0};
+	int r;
+	do
+		r = waitid(P_ALL, 0, &info, WSTOPPED | WNOHANG | __WALL);
+	while (r < 0 && errno == EINTR);
+	if (r < 0)
+		return -errno;
+	if (info.si_pid == 0)
+		return 0;
+	ptrace_decode(info.si_pid, (int)((unsigned)info.si_status << 8 | 0x7f), ret);
+	return 1;
+}
+
+int ptrace_peek_exit(pid_t *ret_tid)
+{
+	siginfo_t info = {0};
+	int r;
+	do
+		r = waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT | __WALL);
+	while (r < 0 && errno == EINTR);
+	if (r < 0)
+		return -errno;
+	if (info.si_pid == 0)
+		return 0;
+	*ret_tid = info.si_pid;
+	return 1;
+}
+
+int ptrace_interrupt(pid_t tid)
+{
+	return request(PTRACE_INTERRUPT, tid, 0, 0);
+}
+
+int ptrace_cont(pid_t tid, int signal)
+{
+	return request(PTRACE_CONT, tid, 0, (uintptr_t)signal);
+}
+
+int ptrace_syscall(pid_t tid, int signal)
+{
+	return request(PTRACE_SYSCALL, tid, 0, (uintptr_t)signal);
+}
+
+int ptrace_singlestep(pid_t tid, int signal)
+{
+	return request(PTRACE_SINGLESTEP, tid, 0, (uintptr_t)signal);
+}
+
+int ptrace_singleblock(pid_t tid, int signal)
+{
+	return request(33 /* PTRACE_SINGLEBLOCK, missing in glibc's enum */, tid, 0,
+		(uintptr_t)signal);
+}
+
+int ptrace_listen(pid_t tid)
+{
+	return request(PTRACE_LISTEN, tid, 0, 0);
+}
+
+int ptrace_detach(pid_t tid, int signal)
+{
+	return request(PTRACE_DETACH, tid, 0, (uintptr_t)signal);
+}
+
+int ptrace_get_regs(pid_t tid, struct user_regs_struct *ret)
+{
+	return request(PTRACE_GETREGS, tid, 0, (uintptr_t)ret);
+}
+
+int ptrace_set_regs(pid_t tid, const struct user_regs_struct *regs)
+{
+	return request(PTRACE_SETREGS, tid, 0, (uintptr_t)regs);
+}
+
+int ptrace_get_siginfo(pid_t tid, siginfo_t *ret)
+{
+	return request(PTRACE_GETSIGINFO, tid, 0, (uintptr_t)ret);
+}
+
+int ptrace_set_siginfo(pid_t tid, const siginfo_t *info)
+{
+	return request(PTRACE_SETSIGINFO, tid, 0, (uintptr_t)info);
+}
+
+int ptrace_get_sigmask(pid_t tid, uint64_t *ret)
+{
+	return request(PTRACE_GETSIGMASK, tid, sizeof(*ret), (uintptr_t)ret);
+}
+
+int ptrace_set_sigmask(pid_t tid, uint64_t mask)
+{
+	return request(PTRACE_SETSIGMASK, tid, sizeof(mask), (uintptr_t)&mask);
+}
+
+int ptrace_get_event_message(pid_t tid, unsigned long *ret)
+{
+	return request(PTRACE_GETEVENTMSG, tid, 0, (uintptr_t)ret);
+}
+
+int ptrace_get_rseq(pid_t tid, uint64_t *ret_address)
+{
+	/* struct ptrace_rseq_configuration of <linux/ptrace.h>, Linux 5.13 */
+	struct {
+		uint64_t address;
+		uint32_t size, signature, flags, pad;
+	} config = {0};
+	const int get_rseq_configuration = 0x420f;
+	if (ptrace(get_rseq_configuration, tid, sizeof(config), &config) < 0)
+		return -errno;
+	*ret_address = config.address;
+	return 0;
+}
