@@ -59,6 +59,9 @@ struct stap_var {
 	int64_t hist_params[3]; /* linear: low, high, width */
 	int64_t variance_shift;
 	const struct stap_token *hist_token;
+	bool is_value_used; /* some value of it matters: else it is only written (x++ alone) */
+	/* where arity, type and key types were first inferred */
+	const struct stap_token *arity_token, *type_token, *key_tokens[STAP_MAX_KEYS];
 };
 
 /* ---- expressions ---------------------------------------------------------------------------- */
@@ -182,6 +185,7 @@ struct stap_expr {
 			int pretty; /* 0; 1 for `$`, 2 for `$$` at the end */
 			bool address_of;
 			struct stap_access *access; /* semantic pass */
+			const char *error; /* semantic pass: why there is no access */
 		} target;
 		struct {
 			struct stap_expr *operand;
@@ -292,6 +296,8 @@ struct stap_function {
 	uint32_t index; /* in stap_program.functions */
 	struct stap_function *next_overload; /* tried when the body executes `next` */
 	bool is_recursive; /* semantic pass */
+	const struct stap_token *type_token; /* where the result type was first inferred */
+	uint32_t mark; /* semantic pass: last traversal that came here */
 };
 
 struct stap_file {

@@ -68,10 +68,16 @@ struct stap_variable_info {
 	bool is_parameter;
 };
 
+struct stap_member_info {
+	const char *name; /* NULL: array element `index` */
+	uint64_t index;
+};
+
 struct stap_target_ops {
 	/**
 	 * expand() - all locations of process(...)... points
-	 * @point: components after `process`; the front end has checked their names and argument types
+	 * @point: all components, `process` with its path or pid first; the front end has checked
+	 *         their names and argument types
 	 * @ret:   malloc'ed by the callee through vec_push; locations live in @arena
 	 * Return: 0 (also when nothing matched: then @err->message is SystemTap's text, e.g.
 	 *         "no match (similar functions: foo, bar)", and ret is empty); -errno with @err else.
@@ -80,6 +86,8 @@ struct stap_target_ops {
 		struct stap_location ***ret, uint32_t *ret_count, struct error *err);
 	/**
 	 * access() - compile $x->a[i], @cast, @var at a location
+	 * @location: NULL in functions and in begin, end and timer handlers, where only @cast and
+	 *            @var that name their module can be resolved
 	 * @at_entry: for a return probe: evaluated at the function's entry
 	 * Return: 0, or negative with SystemTap's text in @err ("unable to find local 'x', ...")
 	 */
@@ -88,6 +96,14 @@ struct stap_target_ops {
 	/** variables() - what $$parms/$$locals/$$vars list; -L uses it too */
 	int (*variables)(void *data, const struct stap_location *location, bool parameters, bool locals,
 		struct arena *arena, struct stap_variable_info **ret, uint32_t *ret_count, struct error *err);
+	/**
+	 * members() - what `$x$` prints of a struct, union, class or array
+	 * @target: the expression without its `$` suffix
+	 * May be NULL: then only scalars can be pretty-printed.
+	 */
+	int (*members)(void *data, const struct stap_location *location, const struct stap_expr *target,
+		bool at_entry, struct arena *arena, struct stap_member_info **ret, uint32_t *ret_count,
+		struct error *err);
 };
 
 struct stap_target {
