@@ -1,21 +1,24 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A context: everything the runtime keeps for one traced thread.  Slot 0 is the tracer's own, for
- * begin/end/timer handlers.  A thread finds its context through GS:
+ * A context: everything the runtime keeps for one traced thread.  Slot 0 is the tracer's
+ * own, for begin/end/timer handlers.  A thread finds its context through GS:
  *
- *     mov %gs:NULL_CONTEXT, %rdi      NULL_CONTEXT: a page mapped read-only at a fixed low address
+ *     mov %gs:NULL_CONTEXT, %rdi      NULL_CONTEXT: a page mapped read-only at a fixed
+ * low address
  *
- * gs_base is 0 in a thread that has none, so the load reads the null page: 0, "register me".
- * Registering sets gs_base = (address of the context) - NULL_CONTEXT; the load then reads `self`.
- * Ending the session stores 0 to every `self`: no other test is needed on the hit path.
+ * gs_base is 0 in a thread that has none, so the load reads the null page: 0, "register
+ * me". Registering sets gs_base = (address of the context) - NULL_CONTEXT; the load then
+ * reads `self`. Ending the session stores 0 to every `self`: no other test is needed on
+ * the hit path.
  */
 #pragma once
 
 #include <stddef.h>
 #include <stdint.h>
 
-/* General registers as a trampoline pushes them; the handler gets a pointer to it.  The last six
- * are there only for handlers that ask for them (STAP_HANDLER_NEEDS_CALLEE_SAVED). */
+/* General registers as a trampoline pushes them; the handler gets a pointer to it.  The
+ * last six are there only for handlers that ask for them
+ * (STAP_HANDLER_NEEDS_CALLEE_SAVED). */
 struct abi_regs {
 	uint64_t flags; /* unspecified unless the trampoline saved them */
 	uint64_t r11, r10, r9, r8, rdi, rsi, rdx, rcx, rax;
@@ -24,13 +27,15 @@ struct abi_regs {
 
 enum {
 	ABI_CONTEXT_SCRATCH_SIZE = 96 * 1024, /* string temporaries and script frames */
-	ABI_CONTEXT_PAIR_SIZE = 16 * 1024,    /* entry values waiting for their return probe */
+	ABI_CONTEXT_PAIR_SIZE =
+		16 * 1024, /* entry values waiting for their return probe */
 	ABI_ERROR_SIZE = 256,
 };
 
 struct abi_context {
 	/* written by the owning thread, at registration */
-	uint64_t self;    /* address in the owning process; 0: not in use, or session stopped */
+	uint64_t self; /* address in the owning process; 0: not in use, or session stopped
+			*/
 	uint64_t session; /* address of struct abi_session in the owning process */
 	uint32_t slot;
 	uint32_t claimed; /* atomic: 0 free, 1 taken */
@@ -39,39 +44,44 @@ struct abi_context {
 	char comm[16];
 
 	/* handler state */
-	uint32_t depth;    /* 1 while a handler runs: nested hits are counted and skipped */
-	uint32_t site;     /* site id of the running handler */
-	uint64_t depth_sp; /* stack pointer of that handler: tells a frame left by longjmp */
+	uint32_t depth; /* 1 while a handler runs: nested hits are counted and skipped */
+	uint32_t site;  /* site id of the running handler */
+	uint64_t depth_sp; /* stack pointer of that handler: tells a frame left by longjmp
+			    */
 	uint64_t stamp;    /* TSC of the first record of this handler run; 0 = none yet */
-	uint64_t regs;     /* struct abi_regs * of the running handler, address in the process */
+	uint64_t regs; /* struct abi_regs * of the running handler, address in the process
+			*/
 	uint64_t probe_sp; /* stack pointer of the program at the probe */
 	uint64_t probe_ip; /* address of the probed instruction */
 
-	uint32_t error;    /* nonzero: error_text holds a script error nobody caught yet */
-	uint32_t location; /* index of the statement being run, for error messages */
+	uint32_t error; /* nonzero: error_text holds a script error nobody caught yet */
+	uint32_t location;    /* index of the statement being run, for error messages */
 	uint32_t scratch_top; /* bytes of scratch in use by script frames */
 	uint32_t nesting;
 	int64_t action_budget; /* statements left */
 	uint32_t locks_held;   /* number of entries in held[] */
 	uint32_t pair_top;
-	uint16_t held[64];  /* lock indexes; top bit: for writing */
-	uint64_t fault_ip;  /* set by the fault path of a safe read */
+	uint16_t held[64]; /* lock indexes; top bit: for writing */
+	uint64_t fault_ip; /* set by the fault path of a safe read */
 
 	char error_text[ABI_ERROR_SIZE];
 	uint64_t tokenize_offset; /* tokenize(): position in tokenize_text */
 	char tokenize_text[4096];
 	uint64_t random_state;
-	uint64_t drain; /* slot 0 only: void (*)(void) in the tracer, called when the ring is full */
+	uint64_t drain; /* slot 0 only: void (*)(void) in the tracer, called when the ring
+			   is full */
 
-	/* ring producer: only the owning thread writes; the consumer reads head with acquire */
+	/* ring producer: only the owning thread writes; the consumer reads head with
+	 * acquire */
 	_Alignas(64) uint64_t ring_head;
-	uint64_t ring_lost;  /* records dropped because the ring was full */
+	uint64_t ring_lost; /* records dropped because the ring was full */
 	uint64_t ring_cached_tail;
 	_Alignas(64) uint64_t ring_tail; /* consumer */
 
 	_Alignas(64) unsigned char pair[ABI_CONTEXT_PAIR_SIZE];
 	_Alignas(64) unsigned char scratch[ABI_CONTEXT_SCRATCH_SIZE];
-	/* sharded counters and statistics follow; codegen gives their offsets from here */
+	/* sharded counters and statistics follow; codegen gives their offsets from here
+	 */
 	_Alignas(64) unsigned char shards[];
 };
 

@@ -1,19 +1,23 @@
 /* SPDX-License-Identifier: MIT */
-/* Statistics and maps in session memory.  Offsets are from the start of the struct itself. */
+/* Statistics and maps in session memory.  Offsets are from the start of the struct
+ * itself. */
 #pragma once
 
 #include <stdint.h>
 
 enum abi_hist_kind {
 	ABI_HIST_NONE = 0,
-	ABI_HIST_LOG = 1,    /* 128 buckets: 64 is value 0, 65 is 1, 66 is 2..3; 63 is -1, ... */
+	ABI_HIST_LOG =
+		1, /* 128 buckets: 64 is value 0, 65 is 1, 66 is 2..3; 63 is -1, ... */
 	ABI_HIST_LINEAR = 2, /* 0: below low; 1..n; last: above high */
 };
 
-enum { ABI_HIST_LOG_BUCKETS = 128 };
+enum {
+	ABI_HIST_LOG_BUCKETS = 128
+};
 
-/* What a statistic accumulates; constant, placed in the code's read-only data by codegen and also
- * known to the tracer. */
+/* What a statistic accumulates; constant, placed in the code's read-only data by codegen
+ * and also known to the tracer. */
 struct abi_stat_desc {
 	uint32_t size; /* of struct abi_stat with its buckets */
 	uint32_t hist; /* enum abi_hist_kind */
@@ -30,7 +34,8 @@ struct abi_stat {
 	uint64_t buckets[];
 };
 
-/* Storage of a sharded counter or statistic in the globals region; the shards live in contexts. */
+/* Storage of a sharded counter or statistic in the globals region; the shards live in
+ * contexts. */
 struct abi_shared_counter {
 	uint64_t base; /* value = base + sum of shards */
 };
@@ -38,15 +43,21 @@ struct abi_shared_stat {
 	uint64_t epoch;
 };
 
-enum abi_value_type { ABI_VALUE_LONG = 0, ABI_VALUE_STRING = 1, ABI_VALUE_STAT = 2 };
+enum abi_value_type {
+	ABI_VALUE_LONG = 0,
+	ABI_VALUE_STRING = 1,
+	ABI_VALUE_STAT = 2
+};
 
-enum { ABI_MAP_MAX_KEYS = 10 };
+enum {
+	ABI_MAP_MAX_KEYS = 10
+};
 #define ABI_MAP_NONE 0xffffffffu
 
 /*
- * A map: `max_entries` preallocated entries, chained hashing, and a doubly linked list that keeps
- * insertion order (a sorted foreach reorders it in place).  The tracer zeroes the region and calls
- * rt_map_init().  All access is under the global's lock.
+ * A map: `max_entries` preallocated entries, chained hashing, and a doubly linked list
+ * that keeps insertion order (a sorted foreach reorders it in place).  The tracer zeroes
+ * the region and calls rt_map_init().  All access is under the global's lock.
  *
  *   struct abi_map | uint32 buckets[bucket_count] | entries[max_entries] of entry_size
  *   entry: struct abi_map_entry | keys (uint64 each, or char[max_string]) | value
@@ -59,8 +70,8 @@ struct abi_map {
 	uint32_t value_size;
 	uint32_t max_string;
 	uint32_t max_entries;
-	uint32_t wrap;        /* evict the oldest instead of failing */
-	uint32_t sized;       /* declared with [N]: changes the overflow message */
+	uint32_t wrap;         /* evict the oldest instead of failing */
+	uint32_t sized;        /* declared with [N]: changes the overflow message */
 	uint32_t bucket_count; /* power of two */
 	uint32_t entry_size, value_offset;
 	uint32_t buckets_offset, entries_offset;

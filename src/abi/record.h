@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Records in a context's ring.  Positions only grow; data index = position & (ring_size - 1).  A
- * record is contiguous: where it would cross the end, a PAD record fills the rest first.  There is
- * one producer (handlers do not nest), which stores ring_head (release) after the whole record is
- * written, so a consumer never sees half a record even when the producer is killed.
+ * Records in a context's ring.  Positions only grow; data index = position & (ring_size -
+ * 1).  A record is contiguous: where it would cross the end, a PAD record fills the rest
+ * first.  There is one producer (handlers do not nest), which stores ring_head (release)
+ * after the whole record is written, so a consumer never sees half a record even when the
+ * producer is killed.
  */
 #pragma once
 
@@ -11,9 +12,9 @@
 
 enum abi_record_kind {
 	ABI_RECORD_PAD = 0,
-	ABI_RECORD_PRINT = 1, /* id: index of a format in the compiled script */
-	ABI_RECORD_ERROR = 2, /* id: site; payload: uint64 location, then one string */
-	ABI_RECORD_WARN = 3,  /* payload: one string */
+	ABI_RECORD_PRINT = 1,  /* id: index of a format in the compiled script */
+	ABI_RECORD_ERROR = 2,  /* id: site; payload: uint64 location, then one string */
+	ABI_RECORD_WARN = 3,   /* payload: one string */
 	ABI_RECORD_SYSTEM = 4, /* payload: one string, for sh -c */
 };
 
@@ -29,6 +30,6 @@ struct abi_record {
 /*
  * PRINT payload: the arguments in order.
  *   long:      uint64
- *   string:    uint32 size, then size bytes (no NUL), zero-padded to a multiple of 8 in total
- *   histogram: struct abi_stat and its buckets as they stand in memory (abi/data.h)
+ *   string:    uint32 size, then size bytes (no NUL), zero-padded to a multiple of 8 in
+ * total histogram: struct abi_stat and its buckets as they stand in memory (abi/data.h)
  */

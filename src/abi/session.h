@@ -1,19 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Session memory: one memfd per tracing run, mapped shared into the tracer and into every traced
- * process (at different addresses).  Everything in it is an offset from the start of the mapping,
- * of fixed width, never a pointer, except the few fields marked "address in the owning process".
+ * Session memory: one memfd per tracing run, mapped shared into the tracer and into every
+ * traced process (at different addresses).  Everything in it is an offset from the start
+ * of the mapping, of fixed width, never a pointer, except the few fields marked "address
+ * in the owning process".
  *
  *   0                    struct abi_session
- *   ABI_GLOBALS_OFFSET   script globals: scalars, maps, unsharded statistics (codegen lays them out)
- *   site_offset          struct abi_site[site_count]
- *   string_offset        NUL-terminated texts the sites refer to (pp(), ppfunc(), ...)
- *   journal_offset       struct abi_journal (what a guardian needs to undo everything)
- *   context_offset       context_count blocks of context_size bytes: struct abi_context + tail
- *   ring_offset          context_count rings of ring_size bytes, ring i belongs to context i
+ *   ABI_GLOBALS_OFFSET   script globals: scalars, maps, unsharded statistics (codegen
+ * lays them out) site_offset          struct abi_site[site_count] string_offset
+ * NUL-terminated texts the sites refer to (pp(), ppfunc(), ...) journal_offset struct
+ * abi_journal (what a guardian needs to undo everything) context_offset context_count
+ * blocks of context_size bytes: struct abi_context + tail ring_offset context_count rings
+ * of ring_size bytes, ring i belongs to context i
  *
- * The file is sparse: only touched pages cost memory.  A traced process can write all of it, so
- * the tracer treats every value read back as untrusted.
+ * The file is sparse: only touched pages cost memory.  A traced process can write all of
+ * it, so the tracer treats every value read back as untrusted.
  */
 #pragma once
 
@@ -25,22 +26,25 @@
 #define ABI_GLOBALS_OFFSET 4096u
 
 enum abi_state {
-	ABI_STATE_STARTING = 0, /* begin probes run in the tracer; target handlers do nothing yet */
+	ABI_STATE_STARTING =
+		0, /* begin probes run in the tracer; target handlers do nothing yet */
 	ABI_STATE_RUNNING = 1,
 	ABI_STATE_STOPPING = 2, /* exit() or the end of the run: no new handler starts */
-	ABI_STATE_ERROR = 3,    /* more errors than MAXERRORS: as STOPPING, then error probes */
-	ABI_STATE_DEAD = 4,     /* the tracer is gone: set by the guardian */
+	ABI_STATE_ERROR =
+		3, /* more errors than MAXERRORS: as STOPPING, then error probes */
+	ABI_STATE_DEAD = 4, /* the tracer is gone: set by the guardian */
 };
 
 enum abi_session_flag {
 	ABI_FLAG_TSC_UNUSABLE = 1u << 0, /* use clock_gettime() instead of rdtsc */
 	ABI_FLAG_FSGSBASE = 1u << 1,     /* wrgsbase may be used */
-	ABI_FLAG_NO_SYSCALLS = 1u << 2,  /* a seccomp filter is on: the runtime makes no system call */
+	ABI_FLAG_NO_SYSCALLS =
+		1u << 2, /* a seccomp filter is on: the runtime makes no system call */
 	ABI_FLAG_SUPPRESS_ERRORS = 1u << 3, /* --suppress-handler-errors */
 };
 
-/* Wall clock from TSC: ns = wall_base + ((tsc - tsc_base) * mult >> 32).  The tracer refreshes it
- * under a sequence count: odd while being written. */
+/* Wall clock from TSC: ns = wall_base + ((tsc - tsc_base) * mult >> 32).  The tracer
+ * refreshes it under a sequence count: odd while being written. */
 struct abi_clock {
 	uint32_t sequence;
 	uint32_t reserved;
@@ -56,21 +60,23 @@ struct abi_session {
 	uint32_t flags; /* enum abi_session_flag */
 	uint64_t total_size;
 
-	uint32_t state; /* enum abi_state; atomic */
+	uint32_t state;       /* enum abi_state; atomic */
 	uint32_t error_count; /* uncaught script errors; atomic */
 	uint32_t max_errors;
 	uint32_t max_string; /* MAXSTRINGLEN: bytes of a string including its NUL */
 	uint32_t max_skipped;
-	uint32_t max_action;   /* statements per handler run in a target */
-	uint32_t max_trylock;  /* rounds of waiting for a global's lock before the handler is skipped */
-	uint32_t target_pid;   /* target() */
+	uint32_t max_action;  /* statements per handler run in a target */
+	uint32_t max_trylock; /* rounds of waiting for a global's lock before the handler
+				 is skipped */
+	uint32_t target_pid;  /* target() */
 
 	uint64_t site_offset, string_offset, journal_offset;
 	uint64_t context_offset, ring_offset;
 	uint32_t site_count, context_count;
 	uint32_t context_size, ring_size; /* ring_size is a power of two */
-	uint32_t lock_count;   /* locks live at ABI_GLOBALS_OFFSET: struct abi_lock[lock_count] */
-	uint32_t hertz;        /* jiffies per second */
+	uint32_t lock_count;              /* locks live at ABI_GLOBALS_OFFSET: struct
+					     abi_lock[lock_count] */
+	uint32_t hertz;                   /* jiffies per second */
 
 	uint64_t register_failures; /* hits dropped because no context was free; atomic */
 	struct abi_clock clock;
@@ -79,34 +85,38 @@ struct abi_session {
 	uint32_t tz_offset_seconds;
 	uint32_t reserved;
 };
-_Static_assert(sizeof(struct abi_session) <= ABI_GLOBALS_OFFSET, "session header fits its page");
+_Static_assert(
+	sizeof(struct abi_session) <= ABI_GLOBALS_OFFSET, "session header fits its page");
 
-/* Reader/writer lock of one global.  value: 0 free; 0x80000000|slot held for writing by context
- * slot; otherwise the number of readers. */
+/* Reader/writer lock of one global.  value: 0 free; 0x80000000|slot held for writing by
+ * context slot; otherwise the number of readers. */
 struct abi_lock {
 	uint32_t value;
-	uint32_t contended; /* times a handler had to wait */
+	uint32_t contended;   /* times a handler had to wait */
 	uint64_t reserved[7]; /* one cache line each */
 };
 
-/* One probe point of the script at one place. The index in the array is the site id that a
- * trampoline passes to its handler. */
+/* One probe point of the script at one place. The index in the array is the site id that
+ * a trampoline passes to its handler. */
 struct abi_site {
-	uint64_t link_address; /* of the probed instruction in its ELF file */
+	uint64_t link_address;   /* of the probed instruction in its ELF file */
 	uint32_t pp, pn, ppfunc; /* offsets from string_offset */
 	uint32_t flags;          /* enum abi_site_flag */
-	uint64_t skipped;        /* handlers not run: lock not free, out of context; atomic */
-	uint64_t missed;         /* nested hits: the thread was inside a handler already */
+	uint64_t skipped; /* handlers not run: lock not free, out of context; atomic */
+	uint64_t missed;  /* nested hits: the thread was inside a handler already */
 };
 
 enum abi_site_flag {
 	ABI_SITE_RETURN = 1u << 0,
-	ABI_SITE_ENTRY = 1u << 1, /* at a function's first instruction: arguments are in registers */
+	ABI_SITE_ENTRY =
+		1u
+		<< 1, /* at a function's first instruction: arguments are in registers */
 };
 
 /*
- * Undo journal.  The guardian and `utrace heal` restore text from it after the tracer died.  Each
- * record is complete before its first byte of text is changed; `count` is stored last (release).
+ * Undo journal.  The guardian and `utrace heal` restore text from it after the tracer
+ * died.  Each record is complete before its first byte of text is changed; `count` is
+ * stored last (release).
  */
 struct abi_journal_patch {
 	uint64_t address; /* runtime address in the process */
@@ -114,7 +124,8 @@ struct abi_journal_patch {
 	uint8_t live;     /* 1 while the text may differ from original[] */
 	uint8_t reserved[6];
 	uint8_t original[16];
-	uint32_t pid; /* the process whose text it is; fork children have their own records */
+	uint32_t pid; /* the process whose text it is; fork children have their own
+			 records */
 	uint32_t reserved2;
 };
 
@@ -123,7 +134,9 @@ struct abi_journal_area {
 	uint32_t pid, live;
 };
 
-enum { ABI_JOURNAL_AREAS = 4096 };
+enum {
+	ABI_JOURNAL_AREAS = 4096
+};
 
 struct abi_journal {
 	uint32_t patch_count, patch_capacity;

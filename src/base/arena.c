@@ -11,7 +11,9 @@ struct arena_block {
 	_Alignas(16) unsigned char data[];
 };
 
-enum { ARENA_BLOCK_SIZE = 64 * 1024 - sizeof(struct arena_block) };
+enum {
+	ARENA_BLOCK_SIZE = 64 * 1024 - sizeof(struct arena_block)
+};
 
 void arena_init(struct arena *arena)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Bump allocation for things that die together (a compilation, a module's symbol table).  Memory
- * comes zeroed; out of memory aborts the program: only host tools use arenas, never the agent.
- * One thread at a time.
+ * Bump allocation for things that die together (a compilation, a module's symbol table).
+ * Memory comes zeroed; out of memory aborts the program: only host tools use arenas,
+ * never the agent. One thread at a time.
  */
 #pragma once
 
@@ -26,5 +26,6 @@ char *arena_strdup(struct arena *arena, const char *text);
 char *arena_strndup(struct arena *arena, const char *text, size_t size);
 char *arena_printf(struct arena *arena, const char *fmt, ...) printf_like(2, 3);
 
-#define arena_new(arena, type)          ((type *)arena_alloc((arena), sizeof(type)))
-#define arena_array(arena, type, count) ((type *)arena_alloc((arena), sizeof(type) * (count)))
+#define arena_new(arena, type) ((type *)arena_alloc((arena), sizeof(type)))
+#define arena_array(arena, type, count) \
+	((type *)arena_alloc((arena), sizeof(type) * (count)))

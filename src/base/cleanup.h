@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Scope-bound release of host resources.  Remote state (registers, patched text) uses goto. */
+/* Scope-bound release of host resources.  Remote state (registers, patched text) uses
+ * goto. */
 #pragma once
 
 #include <stdio.h>

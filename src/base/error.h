@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Errors that can reach a user travel as a negative errno plus the text that was known where it
- * happened.  The caller owns the struct; it may pass NULL when it does not care for the words.
+ * Errors that can reach a user travel as a negative errno plus the text that was known
+ * where it happened.  The caller owns the struct; it may pass NULL when it does not care
+ * for the words.
  */
 #pragma once
 
 #include <stdarg.h>
 
-#define must_check __attribute__((warn_unused_result))
+#define must_check                    __attribute__((warn_unused_result))
 #define printf_like(fmt_index, first) __attribute__((format(printf, fmt_index, first)))
 
 struct error {

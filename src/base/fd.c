@@ -11,7 +11,8 @@ ssize_t fd_read_file(const char *path, char **ret, struct error *err)
 {
 	CLEANUP(cleanup_fd) int fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
-		return error_set(err, -errno, "cannot open %s: %s", path, strerror(errno));
+		return error_set(
+			err, -errno, "cannot open %s: %s", path, strerror(errno));
 	size_t size = 0, capacity = 4096;
 	char *data = malloc(capacity + 1);
 	if (!data)
@@ -30,7 +31,8 @@ ssize_t fd_read_file(const char *path, char **ret, struct error *err)
 		if (n < 0) {
 			int code = -errno;
 			free(data);
-			return error_set(err, code, "cannot read %s: %s", path, strerror(-code));
+			return error_set(
+				err, code, "cannot read %s: %s", path, strerror(-code));
 		}
 		if (n == 0)
 			break;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A growing, always NUL-terminated byte string.  Out of memory aborts.  One thread at a time. */
+/* A growing, always NUL-terminated byte string.  Out of memory aborts.  One thread at a
+ * time. */
 #pragma once
 
 #include <stddef.h>

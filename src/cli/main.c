@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/options.h"
+
+#define UTRACE_VERSION "0.1.0"
+
+static const struct cli_command *const commands[] = {&cli_run, &cli_list, &cli_heal};
+
+enum {
+	COMMAND_COUNT = sizeof(commands) / sizeof(*commands)
+};
+
+static void print_usage(FILE *to)
+{
+	fprintf(to,
+		"usage: utrace COMMAND [OPTION...]\n\n"
+		"See inside running processes: script them, count them, time them.\n\n");
+	for (size_t i = 0; i < COMMAND_COUNT; i++)
+		fprintf(to, "  %-8s %s\n", commands[i]->name, commands[i]->summary);
+	fprintf(to,
+		"\n'utrace COMMAND --help' tells the options of a command; utrace(1) has the rest.\n");
+}
+
+/* A full disk must not look like success: whatever was printed has to have arrived. */
+static int finish(int status)
+{
+	if (fflush(stdout) != 0 && errno != EPIPE) {
+		fprintf(stderr, "error: cannot write output: %s\n", strerror(errno));
+		return status ? status : 1;
+	}
+	return status;
+}
+
+int main(int argc, char **argv)
+{
+	signal(SIGPIPE, SIG_IGN); /* a closed pipe ends the run in order */
+	if (argc < 2) {
+		print_usage(stderr);
+		return CLI_USAGE;
+	}
+	const char *name = argv[1];
+	if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 ||
+		strcmp(name, "help") == 0) {
+		print_usage(stdout);
+		return finish(0);
+	}
+	if (strcmp(name, "--version") == 0 || strcmp(name, "-V") == 0) {
+		printf("utrace %s\n", UTRACE_VERSION);
+		return finish(0);
+	}
+	for (size_t i = 0; i < COMMAND_COUNT; i++)
+		if (strcmp(name, commands[i]->name) == 0)
+			return finish(commands[i]->run(commands[i], argc - 1, argv + 1));
+	fprintf(stderr, "utrace: '%s' is not a command\nTry 'utrace --help'.\n", name);
+	return CLI_USAGE;
+}

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: MIT */
+/* Passes 1 and 2: texts, tapset and targets put together for the front end. */
+#pragma once
+
+#include <stdarg.h>
+
+#include "session/internal.h"
+
+/** session_front() - parse and analyse; prints diagnostics; 0, or -1 when the run ends
+ * here with 1 */
+must_check int session_front(struct session *s);
+/** session_front_list() - print the points matching a probe point; -1: none */
+must_check int session_front_list(
+	struct session *s, const char *point, bool with_variables);
+void session_front_deinit(struct session *s);

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * begin, end, error and timer probes: the same compiled code as in the targets, run in
+ * the tracer on context 0 of the same session memory.
+ */
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "agent/agent.h"
+#include "session/internal.h"
+
+typedef void (*host_handler_fn)(struct abi_context *c, struct abi_regs *regs, uint64_t sp,
+	uint64_t ip, uint32_t site);
+
+/* The runtime calls back through context 0, which cannot carry a pointer of ours. */
+static struct session *host_session;
+
+static void host_drain(void)
+{
+	session_output_drain(host_session, true);
+}
+
+static void host_fill_context(struct session *s)
+{
+	struct abi_context *c = session_context(s, 0);
+	c->session = (uint64_t)(uintptr_t)s->memory.base;
+	c->slot = 0;
+	c->claimed = 1;
+	c->pid = (uint32_t)getpid();
+	c->tid = (uint32_t)gettid();
+	c->ppid = (uint32_t)getppid();
+	c->uid = getuid();
+	c->euid = geteuid();
+	c->gid = getgid();
+	c->egid = getegid();
+	snprintf(c->comm, sizeof(c->comm), "utrace");
+	c->drain = (uint64_t)(uintptr_t)host_drain;
+	c->self = (uint64_t)(uintptr_t)c;
+	s->host.context = c;
+}
+
+int session_host_create(struct session *s, struct error *err)
+{
+	struct session_host *host = &s->host;
+	host->size = (AGENT_ARENA_IMAGE + s->code.image_size + 4095) & ~(size_t)4095;
+	host->block = mmap(NULL, host->size, PROT_READ | PROT_WRITE,
+		MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (host->block == MAP_FAILED) {
+		host->block = NULL;
+		return error_set(
+			err, -errno, "cannot map the script's code: %s", strerror(errno));
+	}
+	struct agent_arena *arena = (struct agent_arena *)(void *)host->block;
+	arena->session = (uint64_t)(uintptr_t)s->memory.base;
+	arena->image = (uint64_t)(uintptr_t)host->block + AGENT_ARENA_IMAGE;
+	arena->image_size = s->code.image_size;
+	memcpy(host->block + AGENT_ARENA_IMAGE, s->code.image, s->code.image_size);
+	if (mprotect(host->block, host->size, PROT_READ | PROT_EXEC) < 0)
+		return error_set(err, -errno,
+			"cannot make the script's code executable: %s", strerror(errno));
+	host_session = s;
+	host_fill_context(s);
+	return 0;
+}
+
+void session_host_destroy(struct session *s)
+{
+	if (s->host.block)
+		munmap(s->host.block, s->host.size);
+	s->host = (struct session_host){0};
+	host_session = NULL;
+}
+
+void session_host_call(struct session *s, uint32_t site)
+{
+	const struct codegen_handler *handler = s->sites.items[site].handler;
+	unsigned char *code = s->host.block + AGENT_ARENA_IMAGE + handler->code_offset;
+	host_handler_fn call = (host_handler_fn)(uintptr_t)code;
+	call(s->host.context, NULL, 0, 0, site);
+}
+
+static int host_compare_priority(const void *a, const void *b, void *data)
+{
+	const struct session *s = data;
+	uint32_t left = *(const uint32_t *)a, right = *(const uint32_t *)b;
+	int64_t pl = s->sites.items[left].handler->probe->priority;
+	int64_t pr = s->sites.items[right].handler->probe->priority;
+	if (pl != pr)
+		return pl < pr ? -1 : 1;
+	return left < right ? -1 : left > right;
+}
+
+void session_host_run(struct session *s, enum stap_probe_kind kind)
+{
+	VEC(uint32_t) order = {0};
+	for (size_t i = 0; i < s->sites.count; i++)
+		if (s->sites.items[i].handler->probe->kind == kind)
+			vec_append(&order, (uint32_t)i);
+	if (order.count)
+		qsort_r(order.items, order.count, sizeof(*order.items),
+			host_compare_priority, s);
+	for (size_t i = 0; i < order.count; i++) {
+		/* an exit() in one begin probe keeps the later ones from starting */
+		if (kind == STAP_PROBE_BEGIN && !session_is_running(s))
+			break;
+		session_host_call(s, order.items[i]);
+	}
+	vec_free(&order);
+}
+
+bool session_is_running(const struct session *s)
+{
+	uint32_t state = __atomic_load_n(&s->memory.header->state, __ATOMIC_ACQUIRE);
+	return state == ABI_STATE_STARTING || state == ABI_STATE_RUNNING;
+}

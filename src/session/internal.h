@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: MIT */
+/* The parts of a running session and who owns them; only for the files of this folder. */
+#pragma once
+
+#include <stdio.h>
+#include <sys/types.h>
+
+#include "abi/context.h"
+#include "abi/session.h"
+#include "arch/arch.h"
+#include "base/arena.h"
+#include "base/strbuf.h"
+#include "elf/module.h"
+#include "ptrace/ptrace.h"
+#include "session/clock.h"
+#include "session/options.h"
+#include "session/session.h"
+#include "stap/codegen/codegen.h"
+#include "stap/semantic.h"
+#include "uprobes/uprobes.h"
+#include "utrace/utrace.h"
+
+/* ---- memory.c: session memory as the tracer maps it
+ * ------------------------------------------ */
+
+enum {
+	SESSION_CONTEXTS = 1024,
+	SESSION_DEFAULT_RING = 2 * 1024 * 1024,
+	SESSION_TRACER_RING = 1024 * 1024,
+};
+
+/* A probe of the script at one place: what abi_site is made from. */
+struct session_site {
+	const struct codegen_handler *handler;
+	const struct stap_location *location; /* NULL: begin, end, timer */
+};
+
+struct session_memory {
+	int fd;
+	void *base;
+	uint64_t size;
+	struct abi_session *header;
+	struct abi_journal *journal;
+};
+
+/* ---- host.c: running handlers in the tracer
+ * --------------------------------------------------- */
+
+struct session_host {
+	unsigned char *block; /* arena page and image, mapped executable */
+	size_t size;
+	struct abi_context *context; /* slot 0 */
+};
+
+/* ---- output.c
+ * -------------------------------------------------------------------------------------
+ */
+
+struct session_output {
+	FILE *file;
+	bool failed; /* disk full, pipe closed: the run ends */
+	int error;
+	uint64_t lost;        /* records that did not fit their ring */
+	VEC(char *) warnings; /* printed already */
+	struct strbuf line;
+	unsigned char *record; /* host copy of the record being printed */
+	struct session_ring *rings;
+	char *text;
+};
+
+/* ---- targets.c
+ * ---------------------------------------------------------------------------------------
+ */
+
+/* All that is planned in one ELF file, before any process is touched. */
+struct session_patch {
+	struct arch_plan plan;
+	uint64_t function_start, function_end;
+	VEC(struct arch_handler_call) handlers; /* runtime_address: offset in the image */
+};
+
+struct session_module {
+	const char *path;
+	struct elf_module *elf;
+	struct arch_text *text;
+	bool is_library; /* has no PT_INTERP entry of its own: mapped by other programs */
+	VEC(struct session_patch) patches;
+	size_t refused;
+};
+
+struct session_process {
+	pid_t pid;
+	pid_t parent;               /* whose memory it shares or copied */
+	struct uprobe_space *space; /* NULL: nothing of ours in it */
+	bool shares_parent; /* a vfork child before its exec: the memory is the parent's
+			     */
+	bool *inserted;     /* per module */
+	struct session_process *next;
+};
+
+struct session {
+	const struct session_options *options;
+	struct arena arena;
+	struct stap_diagnostics diagnostics;
+	struct stap_program *program;
+	struct codegen_result code;
+	struct stap_target target;
+	struct session_target_state *target_state;
+
+	VEC(struct session_site) sites;
+	struct session_memory memory;
+	struct session_host host;
+	struct session_clock clock;
+	struct session_output output;
+
+	struct utrace *utrace;
+	struct uprobe_session uprobes;
+	VEC(struct session_module) modules;
+	struct session_process *processes;
+	int guardian;
+
+	pid_t command_pid; /* -c child, 0: none */
+	bool command_exited;
+	int command_status;  /* wait status */
+	bool stopping;       /* the loop ends */
+	bool attaching;      /* errors of single processes are fatal for the run */
+	bool poll_modules;   /* some probed library is not mapped everywhere yet */
+	size_t uprobe_count; /* places the script probes */
+	struct timespec pass_start;
+};
+
+must_check int session_memory_create(struct session *s, struct error *err);
+void session_memory_destroy(struct session *s);
+uint32_t session_limit(
+	const struct session_options *options, const char *name, uint32_t standard);
+struct abi_context *session_context(const struct session *s, uint32_t slot);
+
+must_check int session_host_create(struct session *s, struct error *err);
+void session_host_destroy(struct session *s);
+/** run every handler of a kind in priority order, until one asks for the end (unless
+ * @all) */
+void session_host_run(struct session *s, enum stap_probe_kind kind);
+void session_host_call(struct session *s, uint32_t site);
+
+must_check int session_output_open(struct session *s, struct error *err);
+/** print what is complete; @final: everything, whatever its age.  true: some ring was
+ * filling up */
+bool session_output_drain(struct session *s, bool final);
+void session_output_text(struct session *s, const char *text, size_t size);
+void session_output_globals(struct session *s);
+void session_output_reports(struct session *s);
+int session_output_close(struct session *s);
+/** run a command for system() with the user's own rights; its output goes to our standard
+ * output */
+void session_system(struct session *s, const char *command);
+/** "WARNING: text" on standard error, each text once */
+void session_warn(struct session *s, const char *fmt, ...) printf_like(2, 3);
+
+/** plan all patches of the program's uprobes; refusals are warned about */
+must_check int session_plan(struct session *s, struct error *err);
+void session_plan_free(struct session *s);
+/** launch or attach; the launched command is left stopped before its first instruction */
+must_check int session_targets_start(struct session *s, struct error *err);
+/** what callbacks left to do; from the loop, after utrace_dispatch() */
+void session_targets_work(struct session *s);
+must_check int session_split_command(
+	struct session *s, const char *command, char ***ret, struct error *err);
+void session_targets_release(struct session *s); /* let the launched command run */
+void session_targets_poll(struct session *s);    /* newly mapped libraries */
+void session_targets_stop(struct session *s);    /* take everything out, detach */
+void session_targets_free(struct session *s);
+
+must_check int session_loop(struct session *s, struct error *err);
+bool session_is_running(const struct session *s);

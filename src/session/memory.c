@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: MIT */
+/* Lays out session memory and fills what handlers read from it: sites, texts, limits. */
+#include <errno.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "session/internal.h"
+
+enum {
+	JOURNAL_SLACK = 4
+}; /* processes worth of patches: fork children have their own records */
+
+static uint64_t align_up(uint64_t value, uint64_t to)
+{
+	return (value + to - 1) & ~(to - 1);
+}
+
+static uint32_t memory_ring_size(const struct session_options *options)
+{
+	uint64_t want = options->buffer_mb ? (uint64_t)options->buffer_mb << 20
+					   : SESSION_DEFAULT_RING;
+	uint64_t size = 4096;
+	while (size < want && size < 1u << 30)
+		size *= 2;
+	return (uint32_t)size;
+}
+
+/* Texts repeat (a wildcard probe has one pn() and thousands of pp()); equal neighbours
+ * share. */
+static uint32_t memory_add_text(struct strbuf *texts, const char *text, uint32_t previous)
+{
+	if (!text)
+		text = "";
+	if (previous < texts->size && strcmp(texts->data + previous, text) == 0)
+		return previous;
+	uint32_t at = (uint32_t)texts->size;
+	strbuf_append(texts, text, strlen(text) + 1);
+	return at;
+}
+
+static void memory_fill_sites(
+	const struct session *s, struct abi_site *sites, struct strbuf *texts)
+{
+	uint32_t pp = 0, pn = 0, ppfunc = 0;
+	for (size_t i = 0; i < s->sites.count; i++) {
+		const struct session_site *site = &s->sites.items[i];
+		const struct stap_location *location = site->location;
+		const struct stap_derived_probe *probe = site->handler->probe;
+		pn = memory_add_text(texts, probe->pn, pn);
+		pp = memory_add_text(texts, location ? location->pp : probe->pn, pp);
+		ppfunc = memory_add_text(texts, location ? location->ppfunc : "", ppfunc);
+		sites[i].pp = pp;
+		sites[i].pn = pn;
+		sites[i].ppfunc = ppfunc;
+		if (!location)
+			continue;
+		sites[i].link_address = location->link_address;
+		if (site->handler->is_entry_part || probe->kind == STAP_PROBE_UPROBE)
+			sites[i].flags |= location->mid_function ? 0 : ABI_SITE_ENTRY;
+		else
+			sites[i].flags |= ABI_SITE_RETURN;
+	}
+}
+
+static const char *memory_limit(const struct session_options *options, const char *name)
+{
+	const char *value = NULL;
+	for (size_t i = 0; i < options->limits.count; i++)
+		if (strcmp(options->limits.items[i].name, name) == 0)
+			value = options->limits.items[i].value;
+	return value;
+}
+
+uint32_t session_limit(
+	const struct session_options *options, const char *name, uint32_t standard)
+{
+	const char *value = memory_limit(options, name);
+	return value ? (uint32_t)strtoul(value, NULL, 0) : standard;
+}
+
+static void memory_fill_header(struct session *s, struct abi_session *h)
+{
+	const struct session_options *options = s->options;
+	h->magic = ABI_MAGIC;
+	h->version = ABI_VERSION;
+	h->state = ABI_STATE_STARTING;
+	if (getauxval(AT_HWCAP2) & 2) /* HWCAP2_FSGSBASE */
+		h->flags |= ABI_FLAG_FSGSBASE;
+	if (options->suppress_handler_errors)
+		h->flags |= ABI_FLAG_SUPPRESS_ERRORS;
+	h->max_errors = session_limit(options, "MAXERRORS", 0);
+	h->max_string = session_limit(options, "MAXSTRINGLEN", 512);
+	h->max_skipped = session_limit(options, "MAXSKIPPED", 100);
+	h->max_action = session_limit(options, "MAXACTION", 1000);
+	h->max_trylock = session_limit(options, "MAXTRYLOCK", 1000);
+	h->lock_count = s->code.lock_count;
+	h->hertz = 1000;
+}
+
+int session_memory_create(struct session *s, struct error *err)
+{
+	struct session_memory *m = &s->memory;
+	struct strbuf texts;
+	strbuf_init(&texts);
+	uint64_t site_size = sizeof(struct abi_site) * s->sites.count;
+	struct abi_site *sites = calloc(s->sites.count + 1, sizeof(*sites));
+	if (!sites)
+		abort();
+	memory_fill_sites(s, sites, &texts);
+
+	struct abi_session h = {0};
+	memory_fill_header(s, &h);
+	h.site_offset = align_up(ABI_GLOBALS_OFFSET + s->code.globals_size, 4096);
+	h.site_count = (uint32_t)s->sites.count;
+	h.string_offset = h.site_offset + site_size;
+	h.journal_offset = align_up(h.string_offset + texts.size, 4096);
+	uint64_t patches = s->sites.count * JOURNAL_SLACK * 4 + 4096;
+	h.context_offset = align_up(h.journal_offset + sizeof(struct abi_journal) +
+					    patches * sizeof(struct abi_journal_patch),
+		4096);
+	h.context_count = SESSION_CONTEXTS;
+	h.context_size = s->code.context_size;
+	h.ring_offset = align_up(
+		h.context_offset + (uint64_t)h.context_size * h.context_count, 4096);
+	h.ring_size = memory_ring_size(s->options);
+	h.total_size = h.ring_offset + (uint64_t)h.ring_size * h.context_count;
+
+	int result = 0;
+	m->size = h.total_size;
+	m->fd = memfd_create("utrace", MFD_CLOEXEC);
+	if (m->fd < 0 || ftruncate(m->fd, (off_t)m->size) < 0) {
+		result = error_set(
+			err, -errno, "cannot create session memory: %s", strerror(errno));
+		goto out;
+	}
+	m->base = mmap(NULL, m->size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE,
+		m->fd, 0);
+	if (m->base == MAP_FAILED) {
+		result = error_set(
+			err, -errno, "cannot map session memory: %s", strerror(errno));
+		m->base = NULL;
+		goto out;
+	}
+	char *base = m->base;
+	m->header = m->base;
+	*m->header = h;
+	memcpy(base + h.site_offset, sites, site_size);
+	memcpy(base + h.string_offset, texts.data, texts.size);
+	m->journal = (struct abi_journal *)(void *)(base + h.journal_offset);
+	m->journal->patch_capacity = (uint32_t)patches;
+	codegen_init_globals(&s->code, m->base, h.max_string);
+out:
+	free(sites);
+	strbuf_deinit(&texts);
+	return result;
+}
+
+void session_memory_destroy(struct session *s)
+{
+	if (s->memory.base)
+		munmap(s->memory.base, s->memory.size);
+	if (s->memory.fd > 0)
+		close(s->memory.fd);
+	s->memory = (struct session_memory){.fd = -1};
+}
+
+struct abi_context *session_context(const struct session *s, uint32_t slot)
+{
+	const struct abi_session *h = s->memory.header;
+	char *base = s->memory.base;
+	return (struct abi_context *)(void *)(base + h->context_offset +
+					      (uint64_t)slot * h->context_size);
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT */
+/* What one tracing run is asked to do; filled by the command line, read-only afterwards.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/vec.h"
+
+struct session_text {
+	const char *name; /* as diagnostics show it */
+	const char *text;
+	size_t size;
+};
+
+struct session_setting {
+	const char *name, *value; /* value NULL: none given */
+};
+
+struct session_options {
+	VEC(struct session_text) scripts; /* -E first, then the script itself */
+	const char *const *arguments;     /* of the script */
+	uint32_t argument_count;
+
+	const char *command;                 /* -c, NULL: none */
+	pid_t pid;                           /* -x, 0: none */
+	const char *output_path;             /* -o, NULL: standard output */
+	const char *tapset_dir;              /* NULL: found next to the program */
+	VEC(const char *) include_dirs;      /* -I */
+	VEC(struct session_setting) limits;  /* -D NAME[=VALUE] */
+	VEC(struct session_setting) globals; /* -G NAME=VALUE */
+	const char *compatible;
+
+	int verbose;
+	int last_pass;       /* -p, 5 by default */
+	unsigned timeout_ms; /* -T, 0: none */
+	unsigned buffer_mb;  /* -s, 0: default */
+	bool guru, unoptimized, no_warnings, warnings_are_errors, skip_badvars;
+	bool suppress_handler_errors, suppress_time_limits, no_global_display;
+	bool dump_ir;
+	bool force; /* inject in spite of a seccomp filter */
+};

@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * From the places a script probes to patches: one list per ELF file, computed once and
+ * used for every process that maps the file.
+ *
+ *  1. each site becomes one entry patch, or one exit patch for every way out of its
+ * function
+ *  2. patches at one address are one patch with several handlers
+ *  3. patches that would overwrite each other's bytes: the later one becomes a
+ * breakpoint, then the earlier one; when that does not help either, the later one is
+ * refused Every refusal is told with its rule.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "session/internal.h"
+
+static struct session_module *plan_find_module(struct session *s, const char *path)
+{
+	for (size_t i = 0; i < s->modules.count; i++)
+		if (strcmp(s->modules.items[i].path, path) == 0)
+			return &s->modules.items[i];
+	return NULL;
+}
+
+static void plan_index_text(struct session *s, struct session_module *m)
+{
+	size_t segment_count, start_count, target_count, kept = 0;
+	const struct elf_segment *segments = elf_module_segments(m->elf, &segment_count);
+	struct arch_text_segment *text =
+		arena_array(&s->arena, struct arch_text_segment, segment_count);
+	for (size_t i = 0; i < segment_count; i++) {
+		if (!segments[i].executable)
+			continue;
+		text[kept++] = (struct arch_text_segment){.address = segments[i].address,
+			.bytes = segments[i].bytes,
+			.size = segments[i].file_size};
+	}
+	const uint64_t *starts = elf_module_function_starts(m->elf, &start_count);
+	const uint64_t *targets = elf_module_indirect_targets(m->elf, &target_count);
+	m->text =
+		arch_text_create(text, kept, starts, start_count, targets, target_count);
+}
+
+static int plan_get_module(struct session *s, const char *path,
+	struct session_module **ret, struct error *err)
+{
+	*ret = plan_find_module(s, path);
+	if (*ret)
+		return 0;
+	struct session_module m = {.path = path};
+	int r = elf_module_open(path, &m.elf, err);
+	if (r < 0)
+		return r;
+	m.is_library = elf_module_is_pie(m.elf) && !elf_module_interpreter(m.elf);
+	plan_index_text(s, &m);
+	vec_append(&s->modules, m);
+	*ret = &s->modules.items[s->modules.count - 1];
+	return 0;
+}
+
+static void plan_refuse(struct session *s, struct session_module *m,
+	const struct session_site *site, const char *why)
+{
+	m->refused++;
+	session_warn(s, "probe %s at 0x%llx refused: %s", site->location->pp,
+		(unsigned long long)site->location->link_address, why);
+}
+
+static struct session_patch *plan_add(struct session_module *m,
+	const struct session_site *site, const struct arch_plan *plan)
+{
+	/* the same function is often probed twice in a row: entry part and user's entry
+	 * probe */
+	for (size_t i = m->patches.count; i-- > 0;) {
+		struct session_patch *old = &m->patches.items[i];
+		if (old->plan.address == plan->address &&
+			old->plan.probe_offset == plan->probe_offset &&
+			old->plan.is_exit == plan->is_exit)
+			return old;
+		if (m->patches.count - i > 64)
+			break;
+	}
+	struct session_patch *patch = vec_push(&m->patches);
+	patch->plan = *plan;
+	patch->function_start = site->location->function_start;
+	patch->function_end = site->location->function_end;
+	return patch;
+}
+
+static void plan_add_call(struct session *s, struct session_patch *patch, uint32_t site)
+{
+	const struct codegen_handler *h = s->sites.items[site].handler;
+	struct arch_handler_call *call = vec_push(&patch->handlers);
+	call->runtime_address = h->code_offset;
+	call->site = site;
+	call->needs_callee_saved = h->needs_callee_saved;
+	call->is_inline_count = h->is_inline_count;
+	call->inline_shard_offset = h->inline_shard_offset;
+	call->inline_increment = h->inline_increment;
+}
+
+static struct arch_plan_options plan_options(const struct session_site *site)
+{
+	return (struct arch_plan_options){
+		.trust_abi_flags = site->location->has_debug_info};
+}
+
+static void plan_entry(struct session *s, struct session_module *m, uint32_t index)
+{
+	const struct session_site *site = &s->sites.items[index];
+	const struct stap_location *l = site->location;
+	struct arch_plan_options options = plan_options(site);
+	struct arch_plan plan;
+	struct error err = {0};
+	int r = arch_plan_site(m->text, l->link_address, l->function_start,
+		l->function_end, &options, &plan, &err);
+	if (r < 0)
+		plan_refuse(s, m, site, err.message);
+	else
+		plan_add_call(s, plan_add(m, site, &plan), index);
+}
+
+static void plan_exits(struct session *s, struct session_module *m, uint32_t index)
+{
+	const struct session_site *site = &s->sites.items[index];
+	const struct stap_location *l = site->location;
+	struct arch_plan_options options = plan_options(site);
+	struct arch_plan *plans = NULL;
+	size_t count = 0;
+	struct error err = {0};
+	int r = arch_plan_exits(m->text, l->function_start, l->function_end, &options,
+		&plans, &count, &err);
+	if (r < 0) {
+		plan_refuse(s, m, site, err.message);
+		return;
+	}
+	if (count == 0)
+		plan_refuse(s, m, site, "the function never returns");
+	for (size_t i = 0; i < count; i++) {
+		if (plans[i].is_tail_call && site->handler->probe->uses_return_value) {
+			session_warn(s,
+				"probe %s does not fire where the function leaves by a tail call at "
+				"0x%llx: there is no return value yet",
+				l->pp, (unsigned long long)plans[i].address);
+			continue;
+		}
+		plan_add_call(s, plan_add(m, site, &plans[i]), index);
+	}
+	free(plans);
+}
+
+static int plan_compare(const void *a, const void *b)
+{
+	const struct session_patch *left = a, *right = b;
+	if (left->plan.address != right->plan.address)
+		return left->plan.address < right->plan.address ? -1 : 1;
+	return (int)left->plan.is_exit - (int)right->plan.is_exit;
+}
+
+/* Plan the same place again as a one-byte breakpoint. */
+static bool plan_as_breakpoint(struct session_module *m, struct session_patch *patch)
+{
+	struct arch_plan_options options = {.no_jumps = true, .trust_abi_flags = false};
+	struct arch_plan plan, *plans = NULL;
+	size_t count = 0;
+	bool done = false;
+	if (patch->plan.form == ARCH_PATCH_BREAKPOINT)
+		return false;
+	if (!patch->plan.is_exit) {
+		if (arch_plan_site(m->text, patch->plan.probe_address,
+			    patch->function_start, patch->function_end, &options, &plan,
+			    NULL) < 0)
+			return false;
+		patch->plan = plan;
+		return true;
+	}
+	if (arch_plan_exits(m->text, patch->function_start, patch->function_end, &options,
+		    &plans, &count, NULL) < 0)
+		return false;
+	for (size_t i = 0; i < count && !done; i++) {
+		if (plans[i].probe_address != patch->plan.probe_address)
+			continue;
+		patch->plan = plans[i];
+		done = true;
+	}
+	free(plans);
+	return done;
+}
+
+static void plan_resolve_overlaps(struct session *s, struct session_module *m)
+{
+	if (m->patches.count)
+		qsort(m->patches.items, m->patches.count, sizeof(*m->patches.items),
+			plan_compare);
+	size_t kept = 0;
+	for (size_t i = 0; i < m->patches.count; i++) {
+		struct session_patch *next = &m->patches.items[i];
+		struct session_patch *last = kept ? &m->patches.items[kept - 1] : NULL;
+		bool clash = last && arch_plans_overlap(&last->plan, &next->plan);
+		if (clash && plan_as_breakpoint(m, next))
+			clash = arch_plans_overlap(&last->plan, &next->plan);
+		if (clash && plan_as_breakpoint(m, last))
+			clash = arch_plans_overlap(&last->plan, &next->plan);
+		if (clash) {
+			const struct session_site *site =
+				&s->sites.items[next->handlers.items[0].site];
+			plan_refuse(s, m, site,
+				"its bytes belong to the patch of another probe");
+			vec_free(&next->handlers);
+			continue;
+		}
+		if (kept != i)
+			m->patches.items[kept] = *next;
+		kept++;
+	}
+	m->patches.count = kept;
+}
+
+int session_plan(struct session *s, struct error *err)
+{
+	for (uint32_t i = 0; i < s->sites.count; i++) {
+		const struct session_site *site = &s->sites.items[i];
+		if (!site->location)
+			continue;
+		struct session_module *m;
+		int r = plan_get_module(s, site->location->module_path, &m, err);
+		if (r < 0)
+			return r;
+		s->uprobe_count++;
+		if (site->handler->probe->kind == STAP_PROBE_URETURN &&
+			!site->handler->is_entry_part)
+			plan_exits(s, m, i);
+		else
+			plan_entry(s, m, i);
+	}
+	size_t patches = 0;
+	for (size_t i = 0; i < s->modules.count; i++) {
+		plan_resolve_overlaps(s, &s->modules.items[i]);
+		patches += s->modules.items[i].patches.count;
+	}
+	if (s->uprobe_count && !patches)
+		return error_set(err, -EINVAL,
+			"none of the %zu probe points can be placed", s->uprobe_count);
+	return 0;
+}
+
+void session_plan_free(struct session *s)
+{
+	for (size_t i = 0; i < s->modules.count; i++) {
+		struct session_module *m = &s->modules.items[i];
+		for (size_t k = 0; k < m->patches.count; k++)
+			vec_free(&m->patches.items[k].handlers);
+		vec_free(&m->patches);
+		arch_text_destroy(m->text);
+		elf_module_close(m->elf);
+	}
+	vec_free(&s->modules);
+}

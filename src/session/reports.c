@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: MIT */
+/* What went wrong or missing, at the end of a run; and system(). */
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "session/internal.h"
+
+static const struct abi_site *report_sites(const struct session *s)
+{
+	return (const struct abi_site *)(const void *)((char *)s->memory.base +
+						       s->memory.header->site_offset);
+}
+
+static uint64_t report_lost(const struct session *s)
+{
+	uint64_t lost = s->output.lost;
+	for (uint32_t slot = 0; slot < s->memory.header->context_count; slot++) {
+		const struct abi_context *c = session_context(s, slot);
+		if (slot > 64 && !c->claimed && !c->ring_head && !c->tid)
+			break; /* contexts are handed out in order: the rest was never
+				  touched */
+		lost += c->ring_lost;
+	}
+	return lost;
+}
+
+void session_output_reports(struct session *s)
+{
+	const struct abi_session *h = s->memory.header;
+	const struct abi_site *sites = report_sites(s);
+	uint64_t skipped = h->register_failures, missed = 0;
+	for (size_t i = 0; i < s->sites.count; i++) {
+		skipped += sites[i].skipped;
+		missed += sites[i].missed;
+	}
+	uint64_t lost = report_lost(s);
+	if (h->error_count || skipped)
+		session_warn(s, "Number of errors: %u, skipped probes: %" PRIu64,
+			h->error_count, skipped);
+	if (lost)
+		session_warn(s,
+			"There were %" PRIu64
+			" transport failures: output was lost; a larger -s MB or less "
+			"output helps",
+			lost);
+	if (missed && s->options->verbose)
+		session_warn(s,
+			"%" PRIu64
+			" hits inside a running handler were skipped (reentrancy)",
+			missed);
+}
+
+void session_system(struct session *s, const char *command)
+{
+	pid_t child = fork();
+	if (child < 0) {
+		session_warn(s, "cannot run '%s': %s", command, strerror(errno));
+		return;
+	}
+	if (child == 0) {
+		sigset_t none;
+		sigemptyset(&none);
+		sigprocmask(SIG_SETMASK, &none, NULL);
+		execl("/bin/sh", "sh", "-c", command, (char *)NULL);
+		_exit(127);
+	}
+	/* SIGCHLD belongs to the tracees' loop, which ignores pids it does not know: wait
+	 * here. */
+	int status;
+	while (waitpid(child, &status, 0) < 0 && errno == EINTR)
+		;
+}

@@ -1,0 +1,372 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The life of a script: pass 1 parse, pass 2 analyse, passes 3 and 4 translate and
+ * compile, pass 5 run. Messages and exit statuses are SystemTap's.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "agent/image.h"
+#include "session/front.h"
+#include "session/internal.h"
+
+/* ---- messages
+ * -------------------------------------------------------------------------------------
+ */
+
+static void print_error(const struct error *err)
+{
+	fprintf(stderr, "error: %s\n", err->message);
+	if (err->hint[0])
+		fprintf(stderr, "hint: %s\n", err->hint);
+}
+
+struct pass_clock {
+	struct timespec real;
+	struct rusage usage;
+};
+
+static void pass_start(struct pass_clock *p)
+{
+	clock_gettime(CLOCK_MONOTONIC, &p->real);
+	getrusage(RUSAGE_SELF, &p->usage);
+}
+
+static long elapsed_ms(struct timeval from, struct timeval to)
+{
+	return (to.tv_sec - from.tv_sec) * 1000 + (to.tv_usec - from.tv_usec) / 1000;
+}
+
+/* The harnesses of SystemTap's own users match these lines. */
+static void pass_end(const struct session *s, struct pass_clock *p, const char *fmt, ...)
+{
+	if (!s->options->verbose)
+		return;
+	struct timespec now;
+	struct rusage usage;
+	char what[256];
+	va_list ap;
+	va_start(ap, fmt);
+	vsnprintf(what, sizeof(what), fmt, ap);
+	va_end(ap);
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	getrusage(RUSAGE_SELF, &usage);
+	long real = (now.tv_sec - p->real.tv_sec) * 1000 +
+		    (now.tv_nsec - p->real.tv_nsec) / 1000000;
+	fprintf(stderr, "%s using %ldrss kb, in %ldusr/%ldsys/%ldreal ms.\n", what,
+		usage.ru_maxrss, elapsed_ms(p->usage.ru_utime, usage.ru_utime),
+		elapsed_ms(p->usage.ru_stime, usage.ru_stime), real);
+}
+
+/* ---- passes 1 to 4
+ * ----------------------------------------------------------------------------------- */
+
+static void session_init(struct session *s, const struct session_options *options)
+{
+	*s = (struct session){.options = options, .guardian = -1, .memory = {.fd = -1}};
+	arena_init(&s->arena);
+	s->diagnostics.arena = &s->arena;
+	session_clock_start(&s->clock);
+}
+
+static int session_translate(struct session *s)
+{
+	const struct session_options *o = s->options;
+	struct pass_clock clock;
+	struct error err = {0};
+	pass_start(&clock);
+	struct codegen_options options = {
+		.max_string = session_limit(o, "MAXSTRINGLEN", 512),
+		.max_map_entries = session_limit(o, "MAXMAPENTRIES", 2048),
+		.max_action = session_limit(o, "MAXACTION", 1000),
+		.max_nesting = session_limit(o, "MAXNESTING", 10),
+		.suppress_time_limits = o->suppress_time_limits,
+		.dump_ir = o->dump_ir,
+	};
+	options.max_action_interruptible =
+		session_limit(o, "MAXACTION_INTERRUPTIBLE", options.max_action * 10);
+	int r = codegen_compile(s->program, &options, utrace_agent_image,
+		utrace_agent_image_size, &s->code, &err);
+	if (r < 0) {
+		print_error(&err);
+		fprintf(stderr, "Pass 3: translation failed.\n");
+		return -1;
+	}
+	pass_end(
+		s, &clock, "Pass 3: translated to %zu bytes of code", s->code.image_size);
+	if (o->last_pass >= 4) {
+		pass_start(&clock);
+		pass_end(s, &clock, "Pass 4: compiled into %u handlers",
+			s->code.handler_count);
+	}
+	return 0;
+}
+
+/* One site for each place of each handler. */
+static void session_make_sites(struct session *s)
+{
+	for (uint32_t i = 0; i < s->code.handler_count; i++) {
+		const struct codegen_handler *h = &s->code.handlers[i];
+		uint32_t count = h->probe->location_count;
+		for (uint32_t k = 0; k < count; k++)
+			vec_append(&s->sites,
+				((struct session_site){h, h->probe->locations[k]}));
+		if (!count)
+			vec_append(&s->sites, ((struct session_site){h, NULL}));
+	}
+}
+
+/* ---- pass 5
+ * -------------------------------------------------------------------------------------------
+ */
+
+static int image_offset(
+	const struct session *s, const char *symbol, int64_t *ret, struct error *err)
+{
+	*ret = codegen_symbol(&s->code, symbol);
+	if (*ret < 0)
+		return error_set(
+			err, -ENOENT, "the agent image has no symbol %s", symbol);
+	return 0;
+}
+
+static int session_fill_uprobes(struct session *s, struct error *err)
+{
+	struct uprobe_session *u = &s->uprobes;
+	u->session_fd = s->memory.fd;
+	u->session_memory = s->memory.base;
+	u->session_size = s->memory.size;
+	u->image = s->code.image;
+	u->image_size = s->code.image_size;
+	u->needs_signal_front = s->code.reads_user_memory;
+	u->force = s->options->force;
+	const struct {
+		const char *name;
+		int64_t *offset;
+	} symbols[] = {
+		{"agent_register_thread", &u->register_offset},
+		{"agent_signal_front", &u->front_offset},
+		{"agent_restorer", &u->restorer_offset},
+		{"agent_read_start", &u->read_start_offset},
+		{"agent_read_end", &u->read_end_offset},
+		{"agent_read_fixup", &u->read_fixup_offset},
+	};
+	int r = 0;
+	for (size_t i = 0; i < sizeof(symbols) / sizeof(*symbols) && r == 0; i++)
+		r = image_offset(s, symbols[i].name, symbols[i].offset, err);
+	return r;
+}
+
+static int session_apply_globals(struct session *s, struct error *err)
+{
+	for (size_t i = 0; i < s->options->globals.count; i++) {
+		const struct session_setting *set = &s->options->globals.items[i];
+		for (uint32_t g = 0; g < s->code.global_count; g++) {
+			const struct codegen_global *global = &s->code.globals[g];
+			char *at = (char *)s->memory.base + global->offset;
+			if (strcmp(global->var->name, set->name) != 0)
+				continue;
+			if (global->storage == CODEGEN_SCALAR_STRING) {
+				snprintf(at, s->memory.header->max_string, "%s",
+					set->value);
+				continue;
+			}
+			char *end;
+			int64_t value = strtoll(set->value, &end, 0);
+			if (*end || (global->storage != CODEGEN_SCALAR_LONG &&
+					    global->storage != CODEGEN_COUNTER))
+				return error_set(err, -EINVAL,
+					"cannot set global %s to '%s'", set->name,
+					set->value);
+			memcpy(at, &value,
+				sizeof(value)); /* a counter's base comes first */
+		}
+	}
+	return 0;
+}
+
+static int session_prepare(struct session *s, struct error *err)
+{
+	session_make_sites(s);
+	int r = session_plan(s, err);
+	if (r == 0)
+		r = session_memory_create(s, err);
+	if (r == 0)
+		r = session_apply_globals(s, err);
+	if (r == 0)
+		r = session_fill_uprobes(s, err);
+	if (r == 0 && s->modules.count)
+		r = uprobe_guardian_start(
+			s->memory.fd, s->memory.size, &s->guardian, err);
+	if (r == 0)
+		r = session_output_open(s, err);
+	if (r == 0)
+		r = session_host_create(s, err);
+	if (r == 0)
+		session_clock_publish(&s->clock, s->memory.header);
+	return r;
+}
+
+static void session_set_state(struct session *s, uint32_t from, uint32_t to)
+{
+	__atomic_compare_exchange_n(&s->memory.header->state, &from, to, false,
+		__ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
+}
+
+static void session_say_verbose(const struct session *s)
+{
+	if (!s->options->verbose)
+		return;
+	struct uprobe_counts sum = {0}, one;
+	for (const struct session_process *p = s->processes; p; p = p->next) {
+		if (!p->space)
+			continue;
+		uprobe_space_counts(p->space, &one);
+		sum.sites += one.sites;
+		sum.jumps += one.jumps;
+		sum.windows += one.windows;
+		sum.shorts += one.shorts;
+		sum.breakpoints += one.breakpoints;
+		sum.refused += one.refused;
+		sum.arena_bytes += one.arena_bytes;
+	}
+	fprintf(stderr,
+		"utrace: %zu patches (%zu jumps, %zu windows, %zu short, %zu breakpoints, %zu refused), "
+		"%" PRIu64 " kB of code, %" PRIu64 " kB of session memory reserved\n",
+		sum.sites, sum.jumps, sum.windows, sum.shorts, sum.breakpoints,
+		sum.refused, sum.arena_bytes / 1024, s->memory.size / 1024);
+}
+
+static int session_trace(struct session *s, struct error *err)
+{
+	session_host_run(s, STAP_PROBE_BEGIN);
+	session_output_drain(s, true);
+	if (!session_is_running(s))
+		return 0;
+	int r = session_targets_start(s, err);
+	if (r < 0)
+		return r;
+	session_say_verbose(s);
+	session_set_state(s, ABI_STATE_STARTING, ABI_STATE_RUNNING);
+	return session_loop(s, err);
+}
+
+static void session_finish(struct session *s)
+{
+	struct abi_session *h = s->memory.header;
+	session_set_state(s, ABI_STATE_STARTING, ABI_STATE_STOPPING);
+	session_set_state(s, ABI_STATE_RUNNING, ABI_STATE_STOPPING);
+	session_targets_stop(s);
+	session_output_drain(s, true);
+	bool error = __atomic_load_n(&h->state, __ATOMIC_ACQUIRE) == ABI_STATE_ERROR;
+	session_host_run(s, error ? STAP_PROBE_ERROR : STAP_PROBE_END);
+	session_output_drain(s, true);
+	session_output_globals(s);
+	session_output_reports(s);
+}
+
+/* The command outlives a script that ends first: wait for it as stap does. */
+static void session_wait_command(struct session *s)
+{
+	if (!s->command_pid || s->command_exited)
+		return;
+	int status;
+	while (waitpid(s->command_pid, &status, 0) < 0 && errno == EINTR)
+		;
+}
+
+static bool session_command_failed(const struct session *s)
+{
+	if (!s->command_exited || s->command_status == 0)
+		return false;
+	if (WIFSIGNALED(s->command_status))
+		fprintf(stderr, "WARNING: Child process exited with signal %d (%s)\n",
+			WTERMSIG(s->command_status),
+			strsignal(WTERMSIG(s->command_status)));
+	else
+		fprintf(stderr, "WARNING: Child process exited with status %d\n",
+			WEXITSTATUS(s->command_status));
+	return true;
+}
+
+static int session_pass5(struct session *s)
+{
+	struct pass_clock clock;
+	struct error err = {0};
+	pass_start(&clock);
+	if (s->options->verbose)
+		fprintf(stderr, "Pass 5: starting run.\n");
+	int r = session_prepare(s, &err);
+	if (r == 0) {
+		r = session_trace(s, &err);
+		if (r < 0)
+			session_targets_stop(s);
+		else
+			session_finish(s);
+	}
+	if (s->guardian >= 0)
+		uprobe_guardian_dismiss(s->guardian);
+	if (r < 0)
+		print_error(&err);
+	bool failed = r < 0;
+	if (session_output_close(s) < 0)
+		failed = true;
+	if (s->memory.header && s->memory.header->error_count &&
+		!s->options->suppress_handler_errors)
+		failed = true;
+	if (r == 0)
+		session_wait_command(s);
+	if (session_command_failed(s))
+		failed = true;
+	pass_end(s, &clock, "Pass 5: run completed");
+	if (failed)
+		fprintf(stderr, "Pass 5: run failed.  [man error::pass5]\n");
+	return failed ? 1 : 0;
+}
+
+static void session_deinit(struct session *s)
+{
+	session_targets_free(s);
+	session_host_destroy(s);
+	session_memory_destroy(s);
+	session_plan_free(s);
+	codegen_result_free(&s->code);
+	session_front_deinit(s);
+	vec_free(&s->sites);
+	vec_free(&s->diagnostics.list);
+	arena_deinit(&s->arena);
+}
+
+int session_run(const struct session_options *options)
+{
+	struct session s;
+	int status = 1;
+	session_init(&s, options);
+	if (session_front(&s) < 0)
+		goto out;
+	status = 0;
+	if (options->last_pass < 3)
+		goto out;
+	status = session_translate(&s) < 0 ? 1 : 0;
+	if (status == 0 && options->last_pass >= 5)
+		status = session_pass5(&s);
+out:
+	session_deinit(&s);
+	return status;
+}
+
+int session_list(
+	const struct session_options *options, const char *point, bool with_variables)
+{
+	struct session s;
+	session_init(&s, options);
+	int status = session_front_list(&s, point, with_variables) < 0 ? 1 : 0;
+	session_deinit(&s);
+	return status;
+}
