@@ -30,11 +30,10 @@ static void plan_index_text(struct session *s, struct session_module *m)
 	struct arch_text_segment *text =
 		arena_array(&s->arena, struct arch_text_segment, segment_count);
 	for (size_t i = 0; i < segment_count; i++) {
-		if (!segments[i].executable)
-			continue;
 		text[kept++] = (struct arch_text_segment){.address = segments[i].address,
 			.bytes = segments[i].bytes,
-			.size = segments[i].file_size};
+			.size = segments[i].file_size,
+			.is_data = !segments[i].executable};
 	}
 	const uint64_t *starts = elf_module_function_starts(m->elf, &start_count);
 	const uint64_t *targets = elf_module_indirect_targets(m->elf, &target_count);
