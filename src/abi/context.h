@@ -30,6 +30,8 @@ enum {
 	ABI_CONTEXT_PAIR_SIZE =
 		16 * 1024, /* entry values waiting for their return probe */
 	ABI_ERROR_SIZE = 256,
+	ABI_CONTEXT_LOCKS = 256, /* one handler may hold */
+	ABI_HELD_WRITING = 0x8000,
 };
 
 struct abi_context {
@@ -61,12 +63,14 @@ struct abi_context {
 	int64_t action_budget; /* statements left */
 	uint32_t locks_held;   /* number of entries in held[] */
 	uint32_t pair_top;
-	uint16_t held[64]; /* lock indexes; top bit: for writing */
-	uint64_t fault_ip; /* set by the fault path of a safe read */
+	uint16_t held[ABI_CONTEXT_LOCKS]; /* lock indexes, | ABI_HELD_WRITING */
+	uint64_t fault_ip;                /* set by the fault path of a safe read */
 
 	char error_text[ABI_ERROR_SIZE];
 	uint64_t tokenize_offset; /* tokenize(): position in tokenize_text */
 	char tokenize_text[4096];
+	int64_t indent_depth; /* thread_indent() */
+	int64_t indent_start; /* microseconds at its outermost call */
 	uint64_t random_state;
 	uint64_t drain; /* slot 0 only: void (*)(void) in the tracer, called when the ring
 			   is full */
@@ -76,6 +80,7 @@ struct abi_context {
 	_Alignas(64) uint64_t ring_head;
 	uint64_t ring_lost; /* records dropped because the ring was full */
 	uint64_t ring_cached_tail;
+	uint64_t ring_next; /* ring_head after the commit of the reserved record */
 	_Alignas(64) uint64_t ring_tail; /* consumer */
 
 	_Alignas(64) unsigned char pair[ABI_CONTEXT_PAIR_SIZE];

@@ -23,14 +23,17 @@ struct abi_stat_desc {
 	uint32_t hist; /* enum abi_hist_kind */
 	int64_t low, high, width;
 	uint32_t bucket_count;
-	uint32_t variance_shift;
+	uint32_t variance_shift; /* 0..63, or ABI_STAT_NO_VARIANCE: never asked for */
+};
+enum {
+	ABI_STAT_NO_VARIANCE = 1 << 30
 };
 
 struct abi_stat {
 	uint64_t epoch; /* shards: older than the variable's epoch means empty */
 	int64_t count, sum, min, max;
-	int64_t mean, m2; /* SystemTap's integer Welford recurrence, shifted */
-	uint64_t reserved;
+	int64_t mean, m2;        /* SystemTap's integer Welford recurrence, shifted */
+	uint64_t variance_shift; /* of mean and m2: a reader needs no descriptor */
 	uint64_t buckets[];
 };
 
@@ -61,6 +64,10 @@ enum {
  *
  *   struct abi_map | uint32 buckets[bucket_count] | entries[max_entries] of entry_size
  *   entry: struct abi_map_entry | keys (uint64 each, or char[max_string]) | value
+ *
+ * Every link in memory (buckets, chain, prev, next, head, tail, free) is an entry's index
+ * + 1, 0 at the end, and `fresh` counts the entries ever handed out: zeroed memory is an
+ * empty map, and a big array costs only the pages it uses.
  */
 struct abi_map {
 	uint32_t magic;
@@ -75,7 +82,8 @@ struct abi_map {
 	uint32_t bucket_count; /* power of two */
 	uint32_t entry_size, value_offset;
 	uint32_t buckets_offset, entries_offset;
-	uint32_t count, head, tail, free;
+	uint32_t count, head, tail, free, fresh;
+	uint32_t reserved;
 	uint32_t key_offset[ABI_MAP_MAX_KEYS];
 	uint64_t total_size;
 };

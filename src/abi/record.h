@@ -16,8 +16,10 @@ enum abi_record_kind {
 	ABI_RECORD_ERROR = 2,  /* id: site; payload: uint64 location, then one string */
 	ABI_RECORD_WARN = 3,   /* payload: one string */
 	ABI_RECORD_SYSTEM = 4, /* payload: one string, for sh -c */
+	ABI_RECORD_LOG = 5,    /* payload: one string, printed with a newline */
 };
 
+/* Of a PAD only size and kind exist: as little as 8 bytes may be left before the end. */
 struct abi_record {
 	uint32_t size; /* whole record, multiple of 8 */
 	uint16_t kind;

@@ -83,6 +83,9 @@ struct abi_session {
 
 	/* An unregistered thread's %gs:NULL_CONTEXT reads as zero; see uprobes/. */
 	uint32_t tz_offset_seconds;
+	uint32_t context_high; /* contexts from here on were never claimed; atomic, only
+				  grows */
+	uint32_t context_hint; /* a slot that was released lately, 0: none; atomic */
 	uint32_t reserved;
 };
 _Static_assert(

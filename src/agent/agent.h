@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Entry points of the agent image: freestanding code that runs in the target next to the runtime.
- * The image (agent + runtime + the script's code) is copied into each arena; its first bytes after
- * the ELF headers are irrelevant to callers, who find symbols by name through codegen_symbol().
+ * Entry points of the agent image: freestanding code that runs in the target next to the
+ * runtime. The image (agent + runtime + the script's code) is copied into each arena; its
+ * first bytes after the ELF headers are irrelevant to callers, who find symbols by name
+ * through codegen_symbol().
  */
 #pragma once
 
@@ -11,11 +12,14 @@
 #include "abi/context.h"
 
 /*
- * Every arena begins with this block; the image follows at ABI_ARENA_IMAGE.  It is written by the
- * tracer and read-only in the target, so code finds it by a RIP-relative reference to
- * agent_arena_block (linked ABI_ARENA_IMAGE bytes below the image start).
+ * Every arena begins with this block; the image follows at ABI_ARENA_IMAGE.  It is
+ * written by the tracer and read-only in the target, so code finds it by a RIP-relative
+ * reference to agent_arena_block (linked ABI_ARENA_IMAGE bytes below the image start).
  */
-enum { AGENT_ARENA_IMAGE = 4096, AGENT_SIGNALS = 65 };
+enum {
+	AGENT_ARENA_IMAGE = 4096,
+	AGENT_SIGNALS = 65
+};
 
 struct agent_sigaction { /* as rt_sigaction(2) has it on x86-64 */
 	uint64_t handler, flags, restorer, mask;
@@ -26,20 +30,26 @@ struct agent_site_entry { /* int3 sites of this process, sorted by address */
 };
 
 struct agent_arena {
-	uint64_t session;      /* address of struct abi_session in this process */
-	uint64_t null_context; /* address of the null page */
+	uint64_t session;           /* address of struct abi_session in this process */
+	uint64_t null_context;      /* address of the null page */
 	uint64_t image, image_size; /* this arena's image: faults in it are ours */
-	uint64_t breakpoints;  /* struct agent_site_entry[breakpoint_count] */
+	uint64_t breakpoints;       /* struct agent_site_entry[breakpoint_count] */
 	uint64_t breakpoint_count;
-	struct agent_sigaction old_actions[AGENT_SIGNALS]; /* what the program had installed */
+	/* Nonzero only in the tracer's own copy of the image: void (*)(void) that empties
+	 * the rings.  Here and not in session memory, which the traced processes can
+	 * write. */
+	uint64_t tracer_drain;
+	struct agent_sigaction
+		old_actions[AGENT_SIGNALS]; /* what the program had installed */
 };
 
 /**
- * agent_register_thread() - slow path of every trampoline (exported as "agent_register_thread")
- * Claims a context, fills pid, tid, comm, sets the GS base.  NULL: the session is not running, or no
- * context is free (counted).
+ * agent_register_thread() - slow path of every trampoline (exported as
+ * "agent_register_thread") Claims a context, fills pid, tid, comm, sets the GS base.
+ * NULL: the session is not running, or no context is free (counted).
  */
 struct abi_context *agent_register_thread(void);
 
-/** agent_signal_front - handler for SIGSEGV, SIGBUS, SIGTRAP: a fault of a safe read continues at its
- * fixup, a breakpoint of ours at its trampoline; everything else goes on to the program's own action */
+/** agent_signal_front - handler for SIGSEGV, SIGBUS, SIGTRAP: a fault of a safe read
+ * continues at its fixup, a breakpoint of ours at its trampoline; everything else goes on
+ * to the program's own action */
