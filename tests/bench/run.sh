@@ -1,0 +1,96 @@
+#!/bin/sh
+# make bench: nanoseconds each hit adds to a hot function, in one run with the peers on this machine.
+# Every figure is the difference of the best burst to the untraced program's best burst.
+set -u
+build=$1
+here=$(dirname "$0")
+utrace=$build/utrace
+dir=$(mktemp -d "${TMPDIR:-/tmp}/utrace-bench.XXXXXX")
+trap 'rm -rf "$dir"' EXIT
+bursts=${BENCH_BURSTS:-60}
+calls=${BENCH_CALLS:-20000}
+pause=${BENCH_PAUSE_US:-20000}
+
+${CC:-cc} -O2 -o "$dir/workload" "$here/workload.c" || exit 1
+run="$dir/workload $bursts $calls $pause"
+
+best()
+{
+	sed -n 's/^best \([0-9.]*\) .*/\1/p' "$1" | tail -n 1
+}
+
+row() # label, file of the traced run, remark
+{
+	traced=$(best "$2")
+	if [ -z "$traced" ]; then
+		printf '%-44s %10s   %s\n' "$1" "-" "${3:-did not run}"
+		return
+	fi
+	awk -v l="$1" -v t="$traced" -v b="$base" -v r="${3:-}" \
+		'BEGIN { printf "%-44s %10.2f   %s\n", l, t - b, r }'
+}
+
+traced() # label, script
+{
+	"$utrace" run -o /dev/null -D MAXACTION=100000 -e "$2" -c "$run" >"$dir/out" 2>"$dir/err"
+	lost=$(sed -n 's/^WARNING: There were \([0-9]*\) transport failures.*/\1 records lost/p' "$dir/err")
+	row "$1" "$dir/out" "${lost:-$(sed -n 's/^\(error\|ERROR\|semantic error\): /&/p' "$dir/err" | head -n 1)}"
+}
+
+printf 'machine: %s, %s CPUs, Linux %s\n' \
+	"$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)" "$(nproc)" "$(uname -r)"
+$run >"$dir/base" || exit 1
+$run >>"$dir/base"
+base=$(sed -n 's/^best \([0-9.]*\) .*/\1/p' "$dir/base" | sort -n | head -n 1)
+printf 'untraced call: %s ns (best of bursts of %s calls)\n\n' "$base" "$calls"
+printf '%-44s %10s\n' "added to each call" "ns"
+
+w=$dir/workload
+traced "utrace: count" "global n; probe process(\"$w\").function(\"work\") { n++ }"
+traced "utrace: count by integer key" "global n; probe process(\"$w\").function(\"work\") { n[long_arg(1)]++ }"
+traced "utrace: record, time stamp + 2 arguments" \
+	"probe process(\"$w\").function(\"work\") { printf(\"%d %d %d\\n\", gettimeofday_ns(), long_arg(1), long_arg(2)) }"
+traced "utrace: latency histogram (entry + return)" \
+	"global h; probe process(\"$w\").function(\"work\").return { h <<< gettimeofday_ns() - @entry(gettimeofday_ns()) } probe end { print(@hist_log(h)) }"
+
+if command -v uftrace >/dev/null 2>&1; then
+	uftrace record -d "$dir/uftrace" --no-libcall -P '^work$' $run >"$dir/out" 2>"$dir/err"
+	grep -q . "$dir/out" || cp "$dir/err" "$dir/out"
+	row "uftrace -P: entry + exit record" "$dir/out"
+else
+	printf '%-44s %10s   not installed: package uftrace\n' "uftrace -P: entry + exit record" "-"
+fi
+
+if [ -e /usr/include/lttng/tracepoint.h ] && command -v lttng >/dev/null 2>&1; then
+	if ${CC:-cc} -O2 -DWITH_LTTNG -I"$here" -o "$dir/workload-lttng" "$here/workload.c" \
+		"$here/lttng-tracepoint.c" -llttng-ust -ldl 2>"$dir/err"; then
+		export LTTNG_HOME="$dir/lttng"
+		mkdir -p "$LTTNG_HOME"
+		pgrep -u "$(id -u)" lttng-sessiond >/dev/null || lttng-sessiond --daemonize >/dev/null 2>&1
+		{
+			lttng create utrace-bench --output="$dir/lttng-out"
+			lttng enable-channel --userspace --subbuf-size=4M --num-subbuf=4 c0
+			lttng enable-event --userspace -c c0 'utrace_bench:*'
+			lttng start
+		} >/dev/null 2>&1
+		"$dir/workload-lttng" "$bursts" "$calls" "$pause" >"$dir/out"
+		lttng destroy utrace-bench >/dev/null 2>&1
+		row "LTTng-UST, compiled in: record, 2 arguments" "$dir/out"
+	else
+		printf '%-44s %10s   %s\n' "LTTng-UST, compiled in" "-" "$(head -n 1 "$dir/err")"
+	fi
+else
+	printf '%-44s %10s   not installed: packages lttng-tools, liblttng-ust-dev\n' "LTTng-UST, compiled in" "-"
+fi
+
+printf '\nstart of the run (fork to first call of a probed /usr/bin/python3 -c pass), ms\n'
+python=/usr/bin/python3
+for i in 1 2 3; do
+	start=$(date +%s%N)
+	"$utrace" run -e 'global n; probe process.function("Py_BytesMain") { n++ } probe process.function("PyDict_New") { n++ }' \
+		-c "$python -S -c pass" >/dev/null 2>"$dir/err"
+	end=$(date +%s%N)
+	$python -S -c pass
+	plain=$(date +%s%N)
+	echo "$(((end - start - (plain - end)) / 1000000))"
+done | sort -n | head -n 1
