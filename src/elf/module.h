@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One ELF file: symbols, function extents, text, DWARF.  Built on elfutils (libelf, libdw, libdwfl;
- * separate debug files by build ID and debuginfod come through it).  Files are untrusted: a corrupt
- * one gives an error, never a crash.  One thread at a time.
+ * One ELF file: symbols, function extents, text, DWARF.  Built on elfutils (libelf,
+ * libdw, libdwfl; separate debug files by build ID and debuginfod come through it). Files
+ * are untrusted: a corrupt one gives an error, never a crash.  One thread at a time.
  */
 #pragma once
 
@@ -16,10 +16,12 @@
 struct elf_module;
 
 /**
- * elf_module_open() - open by path (as seen from this process: pass /proc/PID/root/... yourself)
- * Errors: not ELF, truncated, not x86-64 (says "32-bit" for those), no executable segment.
+ * elf_module_open() - open by path (as seen from this process: pass /proc/PID/root/...
+ * yourself) Errors: not ELF, truncated, not x86-64 (says "32-bit" for those), no
+ * executable segment.
  */
-must_check int elf_module_open(const char *path, struct elf_module **ret, struct error *err);
+must_check int elf_module_open(
+	const char *path, struct elf_module **ret, struct error *err);
 void elf_module_close(struct elf_module *module);
 
 const char *elf_module_path(const struct elf_module *module); /* canonical */
@@ -29,7 +31,8 @@ bool elf_module_is_pie(const struct elf_module *module); /* ET_DYN */
 uint64_t elf_module_entry(const struct elf_module *module);
 /** path in PT_INTERP, NULL for static programs and libraries without */
 const char *elf_module_interpreter(const struct elf_module *module);
-bool elf_module_has_dwarf(struct elf_module *module); /* loads it: may be slow the first time */
+bool elf_module_has_dwarf(
+	struct elf_module *module); /* loads it: may be slow the first time */
 
 struct elf_segment {
 	uint64_t address, file_offset, file_size, memory_size;
@@ -37,30 +40,37 @@ struct elf_segment {
 	bool executable, writable;
 };
 /** PT_LOAD segments in address order */
-const struct elf_segment *elf_module_segments(const struct elf_module *module, size_t *ret_count);
+const struct elf_segment *elf_module_segments(
+	const struct elf_module *module, size_t *ret_count);
 
 struct elf_function {
 	const char *name;
 	uint64_t start, end; /* end from st_size, else the next symbol or FDE */
 	bool is_exported;    /* in .dynsym with default visibility */
 	bool is_ifunc;
-	bool is_cold_part;   /* foo.cold, foo.part.N: control also enters by jumps from foo */
+	bool is_cold_part; /* foo.cold, foo.part.N: control also enters by jumps from foo
+			    */
 };
 /**
- * elf_module_functions() - .symtab, .dynsym, .gnu_debugdata merged, sorted by address; several names
- * at one address stay several entries
+ * elf_module_functions() - .symtab, .dynsym, .gnu_debugdata merged, sorted by address;
+ * several names at one address stay several entries
  */
-const struct elf_function *elf_module_functions(struct elf_module *module, size_t *ret_count);
+const struct elf_function *elf_module_functions(
+	struct elf_module *module, size_t *ret_count);
 
 /** sorted unique addresses at which a function or FDE begins: symbols, .eh_frame */
 const uint64_t *elf_module_function_starts(struct elf_module *module, size_t *ret_count);
 
-/** sorted: landing pads of .gcc_except_table, code addresses in relative relocations, .init_array */
+/** sorted: landing pads of .gcc_except_table, code addresses in relative relocations,
+ * .init_array */
 const uint64_t *elf_module_indirect_targets(struct elf_module *module, size_t *ret_count);
 
-/** the extent [start, end) that covers an address, from symbols and FDEs; false: unknown */
-bool elf_module_function_at(struct elf_module *module, uint64_t address, uint64_t *ret_start,
-	uint64_t *ret_end, const char **ret_name);
+/** the extent [start, end) that covers an address, from symbols and FDEs; false: unknown
+ */
+bool elf_module_function_at(struct elf_module *module, uint64_t address,
+	uint64_t *ret_start, uint64_t *ret_end, const char **ret_name);
 
-/** load bias of this module mapped with file offset `offset` at `address` (from /proc/PID/maps) */
-uint64_t elf_module_bias(const struct elf_module *module, uint64_t map_address, uint64_t map_offset);
+/** load bias of this module mapped with file offset `offset` at `address` (from
+ * /proc/PID/maps) */
+uint64_t elf_module_bias(
+	const struct elf_module *module, uint64_t map_address, uint64_t map_offset);

@@ -1,0 +1,394 @@
+/* SPDX-License-Identifier: MIT */
+#include "elf/dwarf.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "elf/dwarf_internal.h"
+
+enum {
+	NAMESPACE_DEPTH_MAX = 32
+};
+
+void elf_dwarf_destroy(struct elf_dwarf *dwarf)
+{
+	if (!dwarf)
+		return;
+	for (size_t i = 0; i < dwarf->units.count; i++)
+		vec_free(&dwarf->units.items[i].functions);
+	vec_free(&dwarf->units);
+	vec_free(&dwarf->ranges);
+	if (dwarf->dwfl)
+		dwfl_end(dwarf->dwfl);
+	free(dwarf);
+}
+
+static bool dwarf_open(const struct elf_module *module, struct elf_dwarf *dwarf)
+{
+	static char *no_path;
+	static const Dwfl_Callbacks callbacks = {
+		.find_elf = dwfl_build_id_find_elf,
+		.find_debuginfo = dwfl_standard_find_debuginfo,
+		.section_address = dwfl_offline_section_address,
+		.debuginfo_path = &no_path,
+	};
+	dwarf->dwfl = dwfl_begin(&callbacks);
+	if (!dwarf->dwfl)
+		return false;
+	int fd = fcntl(module->image.fd, F_DUPFD_CLOEXEC, 0);
+	if (fd < 0)
+		return false;
+	dwfl_report_begin(dwarf->dwfl);
+	dwarf->dwfl_module =
+		dwfl_report_elf(dwarf->dwfl, "module", module->path, fd, 0, true);
+	dwfl_report_end(dwarf->dwfl, NULL, NULL);
+	if (!dwarf->dwfl_module) {
+		close(fd);
+		return false;
+	}
+	Dwarf_Addr bias = 0;
+	dwarf->dwarf = dwfl_module_getdwarf(dwarf->dwfl_module, &bias);
+	dwarf->bias = bias;
+	return dwarf->dwarf != NULL;
+}
+
+static int range_compare(const void *a, const void *b)
+{
+	const struct elf_unit_range *left = a, *right = b;
+	return left->start < right->start ? -1 : left->start > right->start;
+}
+
+static void add_range(struct elf_dwarf *dwarf, uint64_t start, uint64_t end, size_t unit)
+{
+	if (start >= end)
+		return;
+	vec_append(&dwarf->ranges,
+		((struct elf_unit_range){start + dwarf->bias, end + dwarf->bias, unit}));
+}
+
+static bool add_die_ranges(struct elf_dwarf *dwarf, Dwarf_Die *die, size_t unit)
+{
+	ptrdiff_t offset = 0;
+	Dwarf_Addr base, start, end;
+	bool found = false;
+	while ((offset = dwarf_ranges(die, offset, &base, &start, &end)) > 0) {
+		add_range(dwarf, start, end, unit);
+		found = true;
+	}
+	return found;
+}
+
+/* Assemblers and old compilers leave the unit without ranges: take those of its
+ * functions. */
+static void add_function_ranges(struct elf_dwarf *dwarf, size_t index)
+{
+	struct elf_unit *unit = &dwarf->units.items[index];
+	elf_unit_index(dwarf, unit);
+	for (size_t i = 0; i < unit->functions.count; i++) {
+		const struct elf_subprogram *function = &unit->functions.items[i];
+		add_range(dwarf, function->entry - dwarf->bias,
+			function->end - dwarf->bias, index);
+	}
+}
+
+static void collect_units(struct elf_dwarf *dwarf)
+{
+	Dwarf_CU *cu = NULL;
+	uint8_t type;
+	Dwarf_Die die, split;
+	while (dwarf_get_units(dwarf->dwarf, cu, &cu, NULL, &type, &die, &split) == 0) {
+		struct elf_unit *unit = vec_push(&dwarf->units);
+		bool is_split =
+			type == DW_UT_skeleton && dwarf_tag(&split) != DW_TAG_invalid;
+		unit->die = is_split ? split : die;
+		unit->type = type;
+		size_t index = dwarf->units.count - 1;
+		if (type != DW_UT_compile && type != DW_UT_skeleton)
+			continue;
+		if (!add_die_ranges(dwarf, &die, index))
+			add_function_ranges(dwarf, index);
+	}
+	if (dwarf->ranges.count)
+		qsort(dwarf->ranges.items, dwarf->ranges.count,
+			sizeof(*dwarf->ranges.items), range_compare);
+}
+
+struct elf_dwarf *elf_module_dwarf(struct elf_module *module)
+{
+	if (!module->has_tried_dwarf) {
+		module->has_tried_dwarf = true;
+		struct elf_dwarf *dwarf = calloc(1, sizeof(*dwarf));
+		if (!dwarf)
+			abort();
+		if (dwarf_open(module, dwarf))
+			collect_units(dwarf);
+		if (dwarf->units.count == 0) {
+			elf_dwarf_destroy(dwarf);
+			dwarf = NULL;
+		}
+		module->dwarf = dwarf;
+	}
+	return module->dwarf;
+}
+
+bool elf_module_has_dwarf(struct elf_module *module)
+{
+	return elf_module_dwarf(module) != NULL;
+}
+
+int elf_missing_debuginfo(struct elf_module *module, const char *what, struct error *err)
+{
+	error_set(err, -ENOENT, "%s requires debuginfo: %s has none%s%s", what,
+		module->path, module->build_id[0] ? ", build ID " : "", module->build_id);
+	const char *base = strrchr(module->path, '/');
+	error_hint(err,
+		"install its debug symbols (on Debian the package NAME-dbgsym of the package that "
+		"owns %s), or set DEBUGINFOD_URLS, or compile with -g",
+		base ? base + 1 : module->path);
+	return -ENOENT;
+}
+
+/* ---- functions of a unit
+ * -------------------------------------------------------------------------- */
+
+static int subprogram_compare(const void *a, const void *b)
+{
+	const struct elf_subprogram *left = a, *right = b;
+	return left->entry < right->entry ? -1 : left->entry > right->entry;
+}
+
+/* A function split into hot and cold parts has ranges; the first one holds the entry. */
+static bool subprogram_extent(Dwarf_Die *die, uint64_t *ret_entry, uint64_t *ret_end)
+{
+	Dwarf_Addr base, start, end, entry;
+	if (dwarf_ranges(die, 0, &base, &start, &end) <= 0)
+		return false;
+	Dwarf_Attribute attr;
+	if (dwarf_attr(die, DW_AT_entry_pc, &attr) &&
+		dwarf_formaddr(&attr, &entry) == 0 && entry >= start && entry < end)
+		start = entry;
+	*ret_entry = start;
+	*ret_end = end;
+	return start < end;
+}
+
+static void collect_functions(
+	struct elf_dwarf *dwarf, struct elf_unit *unit, Dwarf_Die *parent, int depth)
+{
+	Dwarf_Die die;
+	if (depth > NAMESPACE_DEPTH_MAX || dwarf_child(parent, &die) != 0)
+		return;
+	do {
+		switch (dwarf_tag(&die)) {
+		case DW_TAG_subprogram: {
+			uint64_t entry, end;
+			if (!subprogram_extent(&die, &entry, &end) || entry == 0)
+				break;
+			vec_append(&unit->functions,
+				((struct elf_subprogram){
+					entry + dwarf->bias, end + dwarf->bias, die}));
+			break;
+		}
+		case DW_TAG_namespace:
+		case DW_TAG_module:
+		case DW_TAG_class_type:
+		case DW_TAG_structure_type:
+		case DW_TAG_union_type:
+			collect_functions(dwarf, unit, &die, depth + 1);
+			break;
+		default:
+			break;
+		}
+	} while (dwarf_siblingof(&die, &die) == 0);
+}
+
+void elf_unit_index(struct elf_dwarf *dwarf, struct elf_unit *unit)
+{
+	if (unit->is_indexed)
+		return;
+	unit->is_indexed = true;
+	collect_functions(dwarf, unit, &unit->die, 0);
+	if (unit->functions.count)
+		qsort(unit->functions.items, unit->functions.count,
+			sizeof(*unit->functions.items), subprogram_compare);
+}
+
+static const struct elf_subprogram *unit_function(
+	struct elf_dwarf *dwarf, size_t index, uint64_t entry)
+{
+	struct elf_unit *unit = &dwarf->units.items[index];
+	elf_unit_index(dwarf, unit);
+	struct elf_subprogram key = {.entry = entry};
+	if (!unit->functions.count)
+		return NULL;
+	return bsearch(&key, unit->functions.items, unit->functions.count, sizeof(key),
+		subprogram_compare);
+}
+
+const struct elf_subprogram *elf_dwarf_subprogram(
+	struct elf_module *module, uint64_t entry)
+{
+	struct elf_dwarf *dwarf = elf_module_dwarf(module);
+	if (!dwarf)
+		return NULL;
+	size_t low = 0, high = dwarf->ranges.count;
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		if (dwarf->ranges.items[middle].start <= entry)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	/* Ranges of sound units do not overlap; a few steps back forgive those that do.
+	 */
+	for (int tries = 0; low > 0 && tries < 8; low--, tries++) {
+		const struct elf_unit_range *range = &dwarf->ranges.items[low - 1];
+		if (entry >= range->end)
+			continue;
+		const struct elf_subprogram *found =
+			unit_function(dwarf, range->unit, entry);
+		if (found)
+			return found;
+	}
+	return NULL;
+}
+
+void elf_die_declaration(Dwarf_Die *die, struct elf_declaration *ret)
+{
+	Dwarf_Attribute attr;
+	*ret = (struct elf_declaration){.name = dwarf_diename(die)};
+	if (dwarf_attr_integrate(die, DW_AT_linkage_name, &attr) ||
+		dwarf_attr_integrate(die, DW_AT_MIPS_linkage_name, &attr))
+		ret->linkage_name = dwarf_formstring(&attr);
+	ret->file = dwarf_decl_file(die);
+	if (dwarf_decl_line(die, &ret->line) != 0)
+		ret->line = 0;
+}
+
+bool elf_dwarf_function(
+	struct elf_module *module, uint64_t entry, struct elf_declaration *ret)
+{
+	const struct elf_subprogram *function = elf_dwarf_subprogram(module, entry);
+	if (!function)
+		return false;
+	Dwarf_Die die = function->die;
+	elf_die_declaration(&die, ret);
+	return ret->name != NULL;
+}
+
+bool elf_dwarf_next_function(struct elf_module *module, size_t *cursor,
+	uint64_t *ret_entry, uint64_t *ret_end, struct elf_declaration *ret)
+{
+	struct elf_dwarf *dwarf = elf_module_dwarf(module);
+	if (!dwarf)
+		return false;
+	/* The cursor holds the unit in its upper half and the function in its lower half.
+	 */
+	size_t unit_index = *cursor >> 32, index = *cursor & UINT32_MAX;
+	for (; unit_index < dwarf->units.count; unit_index++, index = 0) {
+		struct elf_unit *unit = &dwarf->units.items[unit_index];
+		if (unit->type != DW_UT_compile && unit->type != DW_UT_skeleton)
+			continue;
+		elf_unit_index(dwarf, unit);
+		for (; index < unit->functions.count; index++) {
+			const struct elf_subprogram *function =
+				&unit->functions.items[index];
+			Dwarf_Die die = function->die;
+			elf_die_declaration(&die, ret);
+			if (!ret->name)
+				continue;
+			*ret_entry = function->entry;
+			*ret_end = function->end;
+			*cursor = unit_index << 32 | (index + 1);
+			return true;
+		}
+	}
+	return false;
+}
+
+/* ---- the end of the prologue
+ * -------------------------------------------------------------------------- */
+
+bool elf_is_prologue_slot(Dwarf_Die *variable)
+{
+	Dwarf_Attribute attr;
+	Dwarf_Op *ops;
+	size_t count;
+	if (!dwarf_attr_integrate(variable, DW_AT_location, &attr))
+		return false;
+	unsigned form = dwarf_whatform(&attr);
+	if (form != DW_FORM_exprloc && form != DW_FORM_block1 && form != DW_FORM_block)
+		return false;
+	return dwarf_getlocation(&attr, &ops, &count) == 0 && count >= 1 &&
+	       ops[0].atom == DW_OP_fbreg && (int64_t)ops[0].number < 0;
+}
+
+/* Without optimisation every parameter is described by one place; with it, by lists. */
+static bool has_prologue_parameters(const struct elf_subprogram *function)
+{
+	Dwarf_Die parent = function->die, die;
+	if (dwarf_child(&parent, &die) != 0)
+		return false;
+	bool found = false;
+	do {
+		Dwarf_Attribute attr;
+		if (dwarf_tag(&die) != DW_TAG_formal_parameter)
+			continue;
+		if (elf_is_prologue_slot(&die)) {
+			found = true;
+			continue;
+		}
+		if (!dwarf_attr_integrate(&die, DW_AT_location, &attr))
+			continue;
+		unsigned form = dwarf_whatform(&attr);
+		if (form == DW_FORM_sec_offset || form == DW_FORM_loclistx ||
+			form == DW_FORM_data4 || form == DW_FORM_data8)
+			return false;
+	} while (dwarf_siblingof(&die, &die) == 0);
+	return found;
+}
+
+/*
+ * gcc records its options in DW_AT_producer.  With -O an addressed parameter can look
+ * like one of unoptimised code, while "the second line" of optimised code may be
+ * anywhere.
+ */
+static bool is_compiled_with_optimisation(const struct elf_subprogram *function)
+{
+	Dwarf_Die die = function->die, unit;
+	Dwarf_Attribute attr;
+	if (!dwarf_diecu(&die, &unit, NULL, NULL) ||
+		!dwarf_attr(&unit, DW_AT_producer, &attr))
+		return false;
+	const char *producer = dwarf_formstring(&attr);
+	bool is_optimised = false;
+	while (producer && (producer = strstr(producer, " -O"))) {
+		producer += 3;
+		is_optimised =
+			*producer != '0'; /* the last one counts; plain -O is -O1 */
+	}
+	return is_optimised;
+}
+
+uint64_t elf_dwarf_probe_address(struct elf_module *module, uint64_t entry)
+{
+	const struct elf_subprogram *function = elf_dwarf_subprogram(module, entry);
+	if (!function || is_compiled_with_optimisation(function) ||
+		!has_prologue_parameters(function))
+		return entry;
+	Dwarf_Die die = function->die;
+	Dwarf_Addr *addresses = NULL;
+	int count = dwarf_entry_breakpoints(&die, &addresses);
+	uint64_t result = entry;
+	for (int i = 0; i < count; i++) {
+		uint64_t address = addresses[i] + module->dwarf->bias;
+		if (address > entry && address < function->end &&
+			(result == entry || address < result))
+			result = address;
+	}
+	free(addresses);
+	return result;
+}

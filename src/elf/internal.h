@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: MIT */
+/* What the files of elf/ share: the module itself and its lazily built tables. */
+#pragma once
+
+#include "base/vec.h"
+#include "elf/image.h"
+#include "elf/module.h"
+
+struct elf_dwarf;
+
+struct elf_fde {
+	uint64_t start, end;
+	uint64_t lsda; /* 0: none */
+};
+
+struct elf_address_list {
+	uint64_t *items;
+	size_t count, capacity; /* the shape of VEC(uint64_t) */
+};
+
+struct elf_module {
+	struct elf_image image;
+	struct elf_image
+		debug_image; /* local separate debug file, for its symbols; fd -1: none */
+	char *path;
+	char build_id[ELF_BUILD_ID_SIZE];
+	const char *interpreter;
+	struct elf_segment *segments;
+	size_t segment_count;
+	struct arena arena; /* names that are not in a mapped file */
+
+	bool has_functions, has_fdes, has_starts, has_targets, has_tried_dwarf;
+	VEC(struct elf_function) functions;
+	uint64_t *function_max_end; /* [i]: largest end among functions[0..i] */
+	VEC(struct elf_fde) fdes;
+	struct elf_address_list starts, targets;
+	struct elf_dwarf *dwarf;
+};
+
+/** bytes behind a link-time address, at least @size of them; NULL when the file does not
+ * have them */
+const uint8_t *elf_module_bytes(
+	const struct elf_module *module, uint64_t address, uint64_t size);
+/** bytes behind an address up to the end of its segment's file contents */
+const uint8_t *elf_module_bytes_to_end(
+	const struct elf_module *module, uint64_t address, uint64_t *ret_size);
+bool elf_module_is_text(const struct elf_module *module, uint64_t address);
+
+/** FDEs of .eh_frame (and .debug_frame of the file itself), sorted by start */
+const struct elf_fde *elf_module_fdes(struct elf_module *module, size_t *ret_count);
+const struct elf_fde *elf_module_fde_at(struct elf_module *module, uint64_t address);
+
+void elf_address_list_sort(struct elf_address_list *list); /* and drop duplicates */
+void elf_dwarf_destroy(struct elf_dwarf *dwarf);
+/** functions known only to Go's own table (.gopclntab), appended to module->functions */
+void elf_go_functions_collect(struct elf_module *module);
+
+/* ---- reading little-endian values from untrusted bytes
+ * ----------------------------------------- */
+
+struct elf_cursor {
+	const uint8_t *bytes, *end;
+	bool is_bad; /* a read went past the end: all later reads give 0 */
+};
+
+uint64_t elf_cursor_fixed(struct elf_cursor *cursor, unsigned size);
+uint64_t elf_cursor_uleb(struct elf_cursor *cursor);
+int64_t elf_cursor_sleb(struct elf_cursor *cursor);
+/**
+ * elf_cursor_encoded() - a DW_EH_PE_* encoded pointer
+ * @address: link-time address of the cursor's position, for pcrel
+ * @base:    for datarel and funcrel
+ * Return: the value; indirect ones are not followed and give 0
+ */
+uint64_t elf_cursor_encoded(
+	struct elf_cursor *cursor, uint8_t encoding, uint64_t address, uint64_t base);

@@ -1,0 +1,348 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The list of functions.  Sources, all merged: .symtab of the file, or of its local
+ * separate debug file, or the compressed .gnu_debugdata; .dynsym; for Go without symbols
+ * its .gopclntab.  The network is never asked for a mere symbol table.
+ */
+#include <elfutils/libdwfl.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "elf/internal.h"
+
+/* One entry of a symbol table on its way into the list. */
+struct symbol {
+	const char *name;
+	uint64_t address, size;
+	unsigned char type, binding, visibility;
+	bool is_dynamic;
+};
+
+static bool is_plt_address(const struct elf_module *module, uint64_t address)
+{
+	for (size_t i = 0; i < module->image.section_count; i++) {
+		const struct elf_section *section = &module->image.sections[i];
+		if (address - section->address < section->size &&
+			(strncmp(section->name, ".plt", 4) == 0 ||
+				strcmp(section->name, ".iplt") == 0))
+			return true;
+	}
+	return false;
+}
+
+/* foo.cold, foo.cold.12, foo.part.0, foo.part.0.cold */
+static bool is_cold_name(const char *name)
+{
+	for (const char *dot = strchr(name, '.'); dot; dot = strchr(dot + 1, '.')) {
+		if (strncmp(dot, ".part.", 6) == 0)
+			return true;
+		if (strncmp(dot, ".cold", 5) == 0 && (dot[5] == '\0' || dot[5] == '.'))
+			return true;
+	}
+	return false;
+}
+
+static void function_add(struct elf_module *module, const struct symbol *symbol)
+{
+	if ((symbol->type != STT_FUNC && symbol->type != STT_GNU_IFUNC) ||
+		!symbol->name[0] || !elf_module_is_text(module, symbol->address))
+		return;
+	const char *name = symbol->name;
+	const char *at = strchr(name, '@'); /* name@@VERSION in some .symtab */
+	if (at == name)
+		return;
+	if (at)
+		name = arena_strndup(&module->arena, name, (size_t)(at - name));
+	uint64_t end = symbol->address + symbol->size;
+	struct elf_function function = {
+		.name = name,
+		.start = symbol->address,
+		.end = end < symbol->address ? symbol->address : end,
+		.is_exported = symbol->is_dynamic && symbol->binding != STB_LOCAL &&
+			       (symbol->visibility == STV_DEFAULT ||
+				       symbol->visibility == STV_PROTECTED),
+		.is_ifunc = symbol->type == STT_GNU_IFUNC,
+		.is_cold_part = is_cold_name(name),
+	};
+	vec_append(&module->functions, function);
+}
+
+static bool collect_table(
+	struct elf_module *module, const struct elf_image *image, uint32_t section_type)
+{
+	bool found = false;
+	for (size_t i = 0; i < image->section_count; i++) {
+		const struct elf_section *table = &image->sections[i];
+		if (table->type != section_type || !table->bytes ||
+			table->link >= image->section_count)
+			continue;
+		const struct elf_section *strings = &image->sections[table->link];
+		for (uint64_t offset = 0; table->size - offset >= sizeof(Elf64_Sym);
+			offset += sizeof(Elf64_Sym)) {
+			Elf64_Sym raw;
+			memcpy(&raw, table->bytes + offset, sizeof(raw));
+			if (raw.st_shndx == SHN_UNDEF || raw.st_shndx == SHN_ABS)
+				continue;
+			unsigned char type = ELF64_ST_TYPE(raw.st_info);
+			if (type != STT_FUNC && type != STT_GNU_IFUNC)
+				continue;
+			const char *name = elf_section_string(strings, raw.st_name);
+			if (!name)
+				continue;
+			struct symbol symbol = {
+				.name = name,
+				.address = raw.st_value,
+				.size = raw.st_size,
+				.type = type,
+				.binding = ELF64_ST_BIND(raw.st_info),
+				.visibility = ELF64_ST_VISIBILITY(raw.st_other),
+				.is_dynamic = section_type == SHT_DYNSYM,
+			};
+			function_add(module, &symbol);
+			found = true;
+		}
+	}
+	return found;
+}
+
+/* The debug file a distribution's -dbgsym package installs, if it is there and is the
+ * right one. */
+static bool open_local_debug_file(struct elf_module *module)
+{
+	if (strlen(module->build_id) < 4)
+		return false;
+	char *path =
+		arena_printf(&module->arena, "/usr/lib/debug/.build-id/%.2s/%s.debug",
+			module->build_id, module->build_id + 2);
+	if (elf_image_open(&module->debug_image, path, path, NULL) < 0)
+		return false;
+	char found[ELF_BUILD_ID_SIZE];
+	elf_image_build_id(&module->debug_image, found);
+	if (strcmp(found, module->build_id) == 0)
+		return true;
+	elf_image_close(&module->debug_image);
+	return false;
+}
+
+static int no_debuginfo(Dwfl_Module *mod, void **userdata, const char *name,
+	Dwarf_Addr base, const char *file, const char *link, GElf_Word crc, char **ret)
+{
+	return -1;
+}
+
+/* .gnu_debugdata is an xz-compressed ELF file with the rest of .symtab; libdwfl unpacks
+ * it. */
+static void collect_minidebuginfo(struct elf_module *module)
+{
+	static const Dwfl_Callbacks callbacks = {
+		.find_elf = dwfl_build_id_find_elf,
+		.find_debuginfo = no_debuginfo,
+		.section_address = dwfl_offline_section_address,
+	};
+	Dwfl *dwfl = dwfl_begin(&callbacks);
+	int fd = fcntl(module->image.fd, F_DUPFD_CLOEXEC, 0);
+	if (!dwfl || fd < 0)
+		goto out;
+	dwfl_report_begin(dwfl);
+	Dwfl_Module *mod = dwfl_report_elf(dwfl, "module", module->path, fd, 0, true);
+	dwfl_report_end(dwfl, NULL, NULL);
+	if (!mod)
+		goto out;
+	fd = -1; /* libdwfl's now */
+	int count = dwfl_module_getsymtab(mod);
+	for (int i = 1; i < count; i++) {
+		GElf_Sym raw;
+		GElf_Addr address;
+		const char *name =
+			dwfl_module_getsym_info(mod, i, &raw, &address, NULL, NULL, NULL);
+		if (!name || raw.st_shndx == SHN_UNDEF || raw.st_shndx == SHN_ABS)
+			continue;
+		struct symbol symbol = {
+			.name = arena_strdup(&module->arena, name),
+			.address = address,
+			.size = raw.st_size,
+			.type = GELF_ST_TYPE(raw.st_info),
+			.binding = GELF_ST_BIND(raw.st_info),
+		};
+		function_add(module, &symbol);
+	}
+out:
+	if (fd >= 0)
+		close(fd);
+	if (dwfl)
+		dwfl_end(dwfl);
+}
+
+static int function_compare(const void *a, const void *b)
+{
+	const struct elf_function *left = a, *right = b;
+	if (left->start != right->start)
+		return left->start < right->start ? -1 : 1;
+	return strcmp(left->name, right->name);
+}
+
+/* Same name at the same address from two tables is one function. */
+static void merge_duplicates(struct elf_module *module)
+{
+	size_t kept = 0;
+	for (size_t i = 0; i < module->functions.count; i++) {
+		struct elf_function *function = &module->functions.items[i];
+		struct elf_function *last =
+			kept ? &module->functions.items[kept - 1] : NULL;
+		if (last && last->start == function->start &&
+			strcmp(last->name, function->name) == 0) {
+			last->is_exported = last->is_exported || function->is_exported;
+			if (function->end > last->end)
+				last->end = function->end;
+			continue;
+		}
+		module->functions.items[kept++] = *function;
+	}
+	module->functions.count = kept;
+}
+
+static uint64_t section_end(const struct elf_module *module, uint64_t address)
+{
+	for (size_t i = 0; i < module->image.section_count; i++) {
+		const struct elf_section *section = &module->image.sections[i];
+		if ((section->flags & SHF_ALLOC) &&
+			address - section->address < section->size)
+			return section->address + section->size;
+	}
+	for (size_t i = 0; i < module->segment_count; i++) {
+		const struct elf_segment *segment = &module->segments[i];
+		if (address - segment->address < segment->file_size)
+			return segment->address + segment->file_size;
+	}
+	return address;
+}
+
+/* Hand-written assembly often has st_size 0: the FDE knows, else the next symbol bounds
+ * it. */
+static void bound_functions(struct elf_module *module)
+{
+	struct elf_function *items = module->functions.items;
+	size_t count = module->functions.count;
+	uint64_t next = UINT64_MAX;
+	for (size_t i = count; i-- > 0;) {
+		struct elf_function *function = &items[i];
+		uint64_t limit = section_end(module, function->start);
+		if (i + 1 < count && items[i + 1].start > function->start)
+			next = items[i + 1].start;
+		if (function->end == function->start) {
+			const struct elf_fde *fde =
+				elf_module_fde_at(module, function->start);
+			function->end = next;
+			if (fde && fde->start == function->start)
+				function->end = fde->end;
+		}
+		if (function->end > limit)
+			function->end = limit;
+	}
+}
+
+static void drop_unusable(struct elf_module *module)
+{
+	size_t kept = 0;
+	for (size_t i = 0; i < module->functions.count; i++) {
+		const struct elf_function *function = &module->functions.items[i];
+		if (function->end > function->start &&
+			!is_plt_address(module, function->start))
+			module->functions.items[kept++] = *function;
+	}
+	module->functions.count = kept;
+	module->function_max_end = calloc(kept + 1, sizeof(uint64_t));
+	if (!module->function_max_end)
+		abort();
+	uint64_t max = 0;
+	for (size_t i = 0; i < kept; i++) {
+		if (module->functions.items[i].end > max)
+			max = module->functions.items[i].end;
+		module->function_max_end[i] = max;
+	}
+}
+
+const struct elf_function *elf_module_functions(
+	struct elf_module *module, size_t *ret_count)
+{
+	if (!module->has_functions) {
+		module->has_functions = true;
+		bool has_symtab = collect_table(module, &module->image, SHT_SYMTAB);
+		if (!has_symtab && open_local_debug_file(module))
+			has_symtab =
+				collect_table(module, &module->debug_image, SHT_SYMTAB);
+		if (!has_symtab &&
+			elf_image_find_section(&module->image, ".gnu_debugdata"))
+			collect_minidebuginfo(module);
+		collect_table(module, &module->image, SHT_DYNSYM);
+		if (!has_symtab)
+			elf_go_functions_collect(module);
+		if (module->functions.count)
+			qsort(module->functions.items, module->functions.count,
+				sizeof(*module->functions.items), function_compare);
+		merge_duplicates(module);
+		bound_functions(module);
+		drop_unusable(module);
+	}
+	*ret_count = module->functions.count;
+	return module->functions.items;
+}
+
+/* Of several symbols at one address, the one people know: exported, fewest underscores,
+ * shortest. */
+static bool is_better_name(const struct elf_function *a, const struct elf_function *b)
+{
+	if (a->is_exported != b->is_exported)
+		return a->is_exported;
+	size_t a_score = strspn(a->name, "_"), b_score = strspn(b->name, "_");
+	if (a_score != b_score)
+		return a_score < b_score;
+	return strlen(a->name) < strlen(b->name);
+}
+
+static const struct elf_function *symbol_covering(
+	struct elf_module *module, uint64_t address)
+{
+	size_t count;
+	const struct elf_function *functions = elf_module_functions(module, &count);
+	size_t low = 0, high = count;
+	while (low < high) { /* first function that starts after the address */
+		size_t middle = low + (high - low) / 2;
+		if (functions[middle].start <= address)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	const struct elf_function *best = NULL;
+	while (low-- > 0 && module->function_max_end[low] > address) {
+		const struct elf_function *function = &functions[low];
+		if (best && function->start != best->start)
+			break;
+		if (function->end <= address)
+			continue;
+		if (!best || is_better_name(function, best))
+			best = function;
+	}
+	return best;
+}
+
+bool elf_module_function_at(struct elf_module *module, uint64_t address,
+	uint64_t *ret_start, uint64_t *ret_end, const char **ret_name)
+{
+	const struct elf_function *function = symbol_covering(module, address);
+	if (function) {
+		*ret_start = function->start;
+		*ret_end = function->end;
+		*ret_name = function->name;
+		return true;
+	}
+	const struct elf_fde *fde = elf_module_fde_at(module, address);
+	if (!fde || !elf_module_is_text(module, fde->start))
+		return false;
+	*ret_start = fde->start;
+	*ret_end = fde->end;
+	*ret_name = NULL;
+	return true;
+}
