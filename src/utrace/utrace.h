@@ -6,8 +6,11 @@
  * task they name is stopped (except report_death/report_reap) and must not block.
  *
  * REPORT cannot be had from user space without PTRACE_INTERRUPT; here UTRACE_REPORT waits for the
- * task's next natural stop and UTRACE_INTERRUPT stops it now (transparently restarting the calls
- * that the kernel would end with EINTR: see utrace_repair_interrupted_syscall()).
+ * task's next natural stop, UTRACE_INTERRUPT and UTRACE_STOP stop it now (transparently restarting
+ * the calls that the kernel would end with EINTR: see utrace_repair_interrupted_syscall()).
+ * utrace_control(UTRACE_STOP) of a running task gives -EINPROGRESS: utrace_wait_stopped() waits.
+ *
+ * A task pointer is valid until report_reap() of the task's engines has returned.
  */
 #pragma once
 
@@ -18,6 +21,7 @@
 #include <sys/user.h>
 
 #include "base/error.h"
+#include "ptrace/ptrace.h"
 
 enum utrace_resume_action {
 	UTRACE_STOP, UTRACE_INTERRUPT, UTRACE_REPORT, UTRACE_SINGLESTEP, UTRACE_BLOCKSTEP, UTRACE_RESUME,
@@ -109,6 +113,10 @@ bool utrace_task_is_stopped(const struct utrace_task *task);
 /** true while stopped by job control (SIGSTOP): do not resume it, only examine */
 bool utrace_task_in_group_stop(const struct utrace_task *task);
 struct utrace *utrace_task_tracer(const struct utrace_task *task);
+/** raw wait status, valid in report_death() */
+int utrace_task_status(const struct utrace_task *task);
+/** let a launched program run that no engine ever held; control(RESUME) and (DETACH) do so too */
+must_check int utrace_task_release(struct utrace_task *task);
 
 /* ---- engines ----------------------------------------------------------------------------------------- */
 
@@ -134,6 +142,21 @@ must_check int utrace_set_regs(struct utrace_task *task, const struct user_regs_
  * rewind so that it is issued again.  Done by the core at every stop it caused; exposed for inject/.
  */
 bool utrace_repair_interrupted_syscall(struct user_regs_struct *regs);
+
+/* ---- for inject/: driving a held task by hand -------------------------------------------------------
+ * utrace_task_run() resumes a stopped task and waits for its next stop; engines hear nothing of it,
+ * and the caller puts the registers back.  Its death (also the exit-stop) is left for the next
+ * utrace_dispatch() and gives -ESRCH.
+ */
+enum utrace_run {
+	UTRACE_RUN_SYSCALL,   /* to the next syscall-entry or -exit-stop */
+	UTRACE_RUN_INTERRUPT, /* to an event-stop before the next user instruction */
+};
+must_check int utrace_task_run(struct utrace_task *task, enum utrace_run how, struct ptrace_event *ret);
+/** the kind of stop of a stopped task */
+enum ptrace_stop utrace_task_stop(const struct utrace_task *task);
+/** let a task run now, even from inside one of its callbacks; the calling engine holds it no more */
+must_check int utrace_task_go(struct utrace_task *task, struct utrace_engine *engine);
 
 /** detach every task of a process (0: of all), leaving stopped-by-job-control ones stopped */
 void utrace_detach_process(struct utrace *utrace, pid_t pid);

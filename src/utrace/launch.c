@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: MIT */
+/* Starting a program under the tracer, held at its exec. */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include "base/cleanup.h"
+#include "utrace/internal.h"
+
+struct pipes {
+	int go[2];    /* parent to child: you are seized now */
+	int error[2]; /* child to parent: errno of exec; closed by a successful one */
+};
+
+static int open_pipes(struct pipes *pipes, struct error *err)
+{
+	if (pipe2(pipes->go, O_CLOEXEC) < 0)
+		return error_set(
+			err, -errno, "cannot create a pipe: %s", strerror(errno));
+	if (pipe2(pipes->error, O_CLOEXEC) < 0) {
+		int code = -errno;
+		close(pipes->go[0]);
+		close(pipes->go[1]);
+		return error_set(err, code, "cannot create a pipe: %s", strerror(-code));
+	}
+	return 0;
+}
+
+/* Signals the tracer ignores for its own sake; what it inherited as ignored (nohup) is
+ * passed on. */
+static void restore_signals(const struct utrace *utrace)
+{
+	for (int signal = 1; signal <= 64; signal++) {
+		struct sigaction action;
+		if (utrace->ignored >> (signal - 1) & 1 ||
+			sigaction(signal, NULL, &action) < 0)
+			continue;
+		if (action.sa_handler == SIG_IGN) {
+			action.sa_handler = SIG_DFL;
+			sigaction(signal, &action, NULL);
+		}
+	}
+	sigprocmask(SIG_SETMASK, &utrace->old_mask, NULL);
+}
+
+static _Noreturn void child(
+	const struct utrace *utrace, const struct pipes *pipes, char *const argv[])
+{
+	char byte;
+	close(pipes->go[1]);
+	restore_signals(utrace);
+	ssize_t n;
+	do
+		n = read(pipes->go[0], &byte, 1);
+	while (n < 0 && errno == EINTR);
+	if (n == 1)
+		execvp(argv[0], argv);
+	int code = n == 1 ? errno : ECANCELED;
+	n = write(pipes->error[1], &code, sizeof(code));
+	_exit(n == sizeof(code) ? 127 : 126);
+}
+
+static int explain_exec(int fd, const char *name, struct error *err)
+{
+	int code;
+	if (read(fd, &code, sizeof(code)) != sizeof(code))
+		return error_set(err, -ESRCH, "%s was killed before it started", name);
+	error_set(err, -code, "cannot run %s: %s", name, strerror(code));
+	if (code == ENOENT && !strchr(name, '/'))
+		error_hint(err, "no such command in PATH");
+	return -code;
+}
+
+/* Only this child is waited for: nothing else is ours to look at here. */
+static int wait_for_exec(pid_t pid, struct ptrace_event *ret)
+{
+	for (;;) {
+		int r = ptrace_wait(pid, true, ret);
+		if (r < 0)
+			return r;
+		switch (ret->stop) {
+		case PTRACE_STOP_EXEC:
+			return 0;
+		case PTRACE_STOP_EXITED:
+		case PTRACE_STOP_KILLED:
+			return -ESRCH;
+		case PTRACE_STOP_GROUP:
+			r = ptrace_listen(pid);
+			break;
+		case PTRACE_STOP_SIGNAL:
+			r = ptrace_cont(pid, ret->value);
+			break;
+		case PTRACE_STOP_INTERRUPT:
+		case PTRACE_STOP_SYSCALL:
+		case PTRACE_STOP_CLONE:
+		case PTRACE_STOP_FORK:
+		case PTRACE_STOP_VFORK:
+		case PTRACE_STOP_VFORK_DONE:
+		case PTRACE_STOP_EXIT:
+		case PTRACE_STOP_SECCOMP:
+		case PTRACE_STOP_UNKNOWN:
+			r = ptrace_cont(pid, 0);
+			break;
+		}
+		if (r < 0 && r != -ESRCH)
+			return r;
+	}
+}
+
+static void kill_child(pid_t pid)
+{
+	struct ptrace_event event;
+	kill(pid, SIGKILL);
+	while (ptrace_wait(pid, true, &event) > 0 && event.stop != PTRACE_STOP_EXITED &&
+		event.stop != PTRACE_STOP_KILLED)
+		;
+}
+
+int utrace_launch(struct utrace *utrace, char *const argv[], struct utrace_task **ret,
+	struct error *err)
+{
+	struct pipes pipes;
+	struct ptrace_event event;
+	int r = open_pipes(&pipes, err);
+	if (r < 0)
+		return r;
+	pid_t pid = fork();
+	if (pid == 0)
+		child(utrace, &pipes, argv);
+	int fork_error = errno;
+	CLEANUP(cleanup_fd) int go = pipes.go[1], error = pipes.error[0];
+	close(pipes.go[0]);
+	close(pipes.error[1]);
+	if (pid < 0)
+		return error_set(
+			err, -fork_error, "cannot fork: %s", strerror(fork_error));
+	r = ptrace_seize(pid, UTRACE_PTRACE_OPTIONS, err);
+	if (r == 0 && write(go, "", 1) != 1)
+		r = error_set(
+			err, -errno, "cannot start %s: %s", argv[0], strerror(errno));
+	if (r < 0) {
+		kill_child(pid);
+		return r;
+	}
+	r = wait_for_exec(pid, &event);
+	if (r == -ESRCH)
+		return explain_exec(error, argv[0], err);
+	if (r < 0)
+		return error_set(err, r, "cannot start %s: %s", argv[0], strerror(-r));
+	struct utrace_task *task = utrace_task_create(utrace, pid, pid);
+	task->state = TASK_STOPPED;
+	task->stop = event;
+	task->held = true;
+	*ret = task;
+	return 0;
+}
