@@ -2,6 +2,7 @@
 /* What the files of utrace/ share: tasks, engines and the few steps between them. */
 #pragma once
 
+#include <sys/ptrace.h>
 #include <uthash.h>
 #include <utlist.h>
 
