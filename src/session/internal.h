@@ -3,7 +3,9 @@
 #pragma once
 
 #include <stdio.h>
+#include <sys/resource.h>
 #include <sys/types.h>
+#include <time.h>
 
 #include "abi/context.h"
 #include "abi/session.h"
@@ -126,8 +128,17 @@ struct session {
 	bool attaching;      /* errors of single processes are fatal for the run */
 	bool poll_modules;   /* some probed library is not mapped everywhere yet */
 	size_t uprobe_count; /* places the script probes */
-	struct timespec pass_start;
 };
+
+/* ---- run.c: how long the passes take, for -v ------------------------------------------------------ */
+
+struct session_pass {
+	struct timespec real;
+	struct rusage usage;
+};
+void session_pass_start(struct session_pass *pass);
+void session_pass_end(const struct session *s, struct session_pass *pass, const char *fmt, ...)
+	printf_like(3, 4);
 
 must_check int session_memory_create(struct session *s, struct error *err);
 void session_memory_destroy(struct session *s);

@@ -96,7 +96,7 @@ static void memory_fill_header(struct session *s, struct abi_session *h)
 	h->max_action = session_limit(options, "MAXACTION", 1000);
 	h->max_trylock = session_limit(options, "MAXTRYLOCK", 1000);
 	h->lock_count = s->code.lock_count;
-	h->hertz = 1000;
+	h->hertz = STAP_JIFFIES_HZ;
 }
 
 int session_memory_create(struct session *s, struct error *err)

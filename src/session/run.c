@@ -27,12 +27,7 @@ static void print_error(const struct error *err)
 		fprintf(stderr, "hint: %s\n", err->hint);
 }
 
-struct pass_clock {
-	struct timespec real;
-	struct rusage usage;
-};
-
-static void pass_start(struct pass_clock *p)
+void session_pass_start(struct session_pass *p)
 {
 	clock_gettime(CLOCK_MONOTONIC, &p->real);
 	getrusage(RUSAGE_SELF, &p->usage);
@@ -44,7 +39,7 @@ static long elapsed_ms(struct timeval from, struct timeval to)
 }
 
 /* The harnesses of SystemTap's own users match these lines. */
-static void pass_end(const struct session *s, struct pass_clock *p, const char *fmt, ...)
+void session_pass_end(const struct session *s, struct session_pass *p, const char *fmt, ...)
 {
 	if (!s->options->verbose)
 		return;
@@ -78,9 +73,9 @@ static void session_init(struct session *s, const struct session_options *option
 static int session_translate(struct session *s)
 {
 	const struct session_options *o = s->options;
-	struct pass_clock clock;
+	struct session_pass clock;
 	struct error err = {0};
-	pass_start(&clock);
+	session_pass_start(&clock);
 	struct codegen_options options = {
 		.max_string = session_limit(o, "MAXSTRINGLEN", 512),
 		.max_map_entries = session_limit(o, "MAXMAPENTRIES", 2048),
@@ -101,8 +96,8 @@ static int session_translate(struct session *s)
 	pass_end(
 		s, &clock, "Pass 3: translated to %zu bytes of code", s->code.image_size);
 	if (o->last_pass >= 4) {
-		pass_start(&clock);
-		pass_end(s, &clock, "Pass 4: compiled into %u handlers",
+		session_pass_start(&clock);
+		session_pass_end(s, &clock, "Pass 4: compiled into %u handlers",
 			s->code.handler_count);
 	}
 	return 0;
@@ -297,9 +292,9 @@ static bool session_command_failed(const struct session *s)
 
 static int session_pass5(struct session *s)
 {
-	struct pass_clock clock;
+	struct session_pass clock;
 	struct error err = {0};
-	pass_start(&clock);
+	session_pass_start(&clock);
 	if (s->options->verbose)
 		fprintf(stderr, "Pass 5: starting run.\n");
 	int r = session_prepare(s, &err);
@@ -324,7 +319,7 @@ static int session_pass5(struct session *s)
 		session_wait_command(s);
 	if (session_command_failed(s))
 		failed = true;
-	pass_end(s, &clock, "Pass 5: run completed");
+	session_pass_end(s, &clock, "Pass 5: run completed");
 	if (failed)
 		fprintf(stderr, "Pass 5: run failed.  [man error::pass5]\n");
 	return failed ? 1 : 0;

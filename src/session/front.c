@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: MIT */
+#include "session/front.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "session/stap_target.h"
+#include "stap/tapset.h"
+
+/* ---- where the library scripts are ---------------------------------------------------------------- */
+
+/* Next to the program when it runs from its build directory, else where it was installed. */
+static const char *front_tapset_dir(struct session *s)
+{
+	if (s->options->tapset_dir)
+		return s->options->tapset_dir;
+	char exe[PATH_MAX];
+	ssize_t size = readlink("/proc/self/exe", exe, sizeof(exe) - 1);
+	if (size > 0) {
+		exe[size] = '\0';
+		char *slash = strrchr(exe, '/');
+		if (slash)
+			*slash = '\0';
+		static const char *const places[] = {"../tapset", "../share/utrace/tapset"};
+		for (size_t i = 0; i < sizeof(places) / sizeof(*places); i++) {
+			char *dir = arena_printf(&s->arena, "%s/%s", exe, places[i]);
+			if (access(dir, R_OK) == 0)
+				return dir;
+		}
+	}
+	return UTRACE_TAPSET_DIR;
+}
+
+/* ---- pass 1 ------------------------------------------------------------------------------------------- */
+
+struct front {
+	struct stap_parse_options parse;
+	struct stap_tapset *tapset;
+	VEC(struct stap_file *) user;
+	VEC(const char *) include;
+};
+
+static void front_render(struct session *s)
+{
+	struct strbuf text;
+	strbuf_init(&text);
+	stap_diagnostics_render(&s->diagnostics, s->options->verbose > 0, &text);
+	fputs(text.data, stderr);
+	strbuf_deinit(&text);
+}
+
+static struct stap_source *front_source(struct session *s, const struct session_text *text)
+{
+	struct stap_source *source = arena_new(&s->arena, struct stap_source);
+	source->name = text->name;
+	source->text = text->text;
+	source->size = text->size;
+	return source;
+}
+
+static int front_parse(struct session *s, struct front *f)
+{
+	struct strbuf summary;
+	int result = 0;
+	strbuf_init(&summary);
+	for (size_t i = 0; i < s->options->scripts.count; i++) {
+		const struct stap_source *source = front_source(s, &s->options->scripts.items[i]);
+		struct stap_file *file = stap_parse(&s->arena, source, &f->parse, &s->diagnostics);
+		vec_append(&f->user, file);
+		if (!stap_parse_summary(file, &summary))
+			result = -1;
+	}
+	if (s->diagnostics.error_count)
+		result = -1;
+	if (result < 0) {
+		front_render(s);
+		fprintf(stderr, "%sPass 1: parse failed.  [man error::pass1]\n", summary.data);
+	}
+	strbuf_deinit(&summary);
+	return result;
+}
+
+static void front_dump_parse(const struct front *f)
+{
+	struct strbuf text;
+	strbuf_init(&text);
+	for (size_t i = 0; i < f->user.count; i++)
+		stap_unparse(f->user.items[i], &text);
+	fputs(text.data, stdout);
+	strbuf_deinit(&text);
+}
+
+static int front_pass1(struct session *s, struct front *f)
+{
+	const struct session_options *o = s->options;
+	f->parse = (struct stap_parse_options){
+		.arguments = o->arguments,
+		.argument_count = o->argument_count,
+		.guru = o->guru,
+		.compatible = o->compatible,
+		.argument_used = arena_array(&s->arena, bool, o->argument_count + 1),
+	};
+	vec_append(&f->include, front_tapset_dir(s));
+	for (size_t i = 0; i < o->include_dirs.count; i++)
+		vec_append(&f->include, o->include_dirs.items[i]);
+	f->tapset = stap_tapset_load(&s->arena, f->include.items, (uint32_t)f->include.count, &f->parse,
+		&s->diagnostics);
+	f->parse.macros = stap_tapset_macros(f->tapset);
+	int r = front_parse(s, f);
+	if (r == 0 && o->last_pass == 1)
+		front_dump_parse(f);
+	return r;
+}
+
+/* ---- pass 2 -------------------------------------------------------------------------------------------- */
+
+static int front_target(struct session *s, struct error *err)
+{
+	struct stap_target_config config = {.target_pid = s->options->pid};
+	char exe[PATH_MAX];
+	if (s->options->pid) {
+		int r = proc_read_exe(s->options->pid, exe, sizeof(exe));
+		if (r < 0) {
+			error_set(err, r, "cannot probe process %d: %s", s->options->pid,
+				r == -ENOENT || r == -ESRCH ? "no such process" : strerror(-r));
+			return r;
+		}
+		config.target_path = arena_strdup(&s->arena, exe);
+	} else if (s->options->command) {
+		char **argv;
+		int r = session_split_command(s, s->options->command, &argv, err);
+		if (r < 0)
+			return r;
+		config.target_path = argv[0];
+	}
+	return stap_target_create(&config, &s->target, err);
+}
+
+static void front_warn_unused_arguments(struct session *s, const struct front *f)
+{
+	for (uint32_t i = 0; i < s->options->argument_count; i++)
+		if (!f->parse.argument_used[i])
+			stap_diagnose(&s->diagnostics, STAP_WARNING, NULL,
+				"unused command line option $%u/@%u", i + 1, i + 1);
+}
+
+static int front_pass2(struct session *s, struct front *f)
+{
+	const struct session_options *o = s->options;
+	struct error err = {0};
+	if (front_target(s, &err) < 0) {
+		fprintf(stderr, "error: %s\n", err.message);
+		if (err.hint[0])
+			fprintf(stderr, "hint: %s\n", err.hint);
+		return -1;
+	}
+	struct stap_semantic_options options = {
+		.user_files = (const struct stap_file *const *)f->user.items,
+		.user_file_count = (uint32_t)f->user.count,
+		.guru = o->guru,
+		.unoptimized = o->unoptimized,
+		.suppress_warnings = o->no_warnings,
+		.warnings_are_errors = o->warnings_are_errors,
+		.skip_badvars = o->skip_badvars,
+		.has_target = o->command || o->pid,
+	};
+	options.library_files = stap_tapset_files(f->tapset, &options.library_file_count);
+	front_warn_unused_arguments(s, f);
+	s->program = stap_analyze(&s->arena, &options, &s->target, &s->diagnostics);
+	front_render(s);
+	if (!s->program) {
+		fprintf(stderr, "Pass 2: analysis failed.  [man error::pass2]\n");
+		return -1;
+	}
+	if (o->last_pass == 2) {
+		struct strbuf text;
+		strbuf_init(&text);
+		stap_program_dump(s->program, &text);
+		fputs(text.data, stdout);
+		strbuf_deinit(&text);
+	}
+	return 0;
+}
+
+static void front_free(struct front *f)
+{
+	for (size_t i = 0; i < f->user.count; i++)
+		stap_file_deinit(f->user.items[i]);
+	vec_free(&f->user);
+	vec_free(&f->include);
+	stap_tapset_free(f->tapset);
+}
+
+int session_front(struct session *s)
+{
+	struct front f = {0};
+	struct session_pass pass;
+	session_pass_start(&pass);
+	int r = front_pass1(s, &f);
+	if (r == 0)
+		session_pass_end(s, &pass, "Pass 1: parsed user script and %u library scripts",
+			stap_tapset_file_count(f.tapset));
+	session_pass_start(&pass);
+	if (r == 0 && s->options->last_pass >= 2)
+		r = front_pass2(s, &f);
+	if (r == 0 && s->options->last_pass >= 2)
+		session_pass_end(s, &pass,
+			"Pass 2: analyzed script: %zu probes, %zu functions, 0 embeds, %zu globals",
+			s->program->probes.count, s->program->functions.count,
+			s->program->globals.count);
+	front_free(&f);
+	return r;
+}
+
+/* ---- listing --------------------------------------------------------------------------------------------- */
+
+static int compare_lines(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static char *list_line(struct session *s, const struct stap_location *location, bool with_variables)
+{
+	struct strbuf line;
+	struct stap_variable_info *variables = NULL;
+	uint32_t count = 0;
+	strbuf_init(&line);
+	strbuf_puts(&line, location->pp);
+	if (with_variables &&
+		s->target.ops->variables(s->target.data, location, true, !location->is_return, &s->arena,
+			&variables, &count, NULL) == 0) {
+		for (uint32_t i = 0; i < count; i++)
+			strbuf_printf(&line, " $%s:%s", variables[i].name, variables[i].type_name);
+	}
+	char *text = arena_strdup(&s->arena, line.data);
+	strbuf_deinit(&line);
+	return text;
+}
+
+int session_front_list(struct session *s, const char *point, bool with_variables)
+{
+	VEC(char *) lines = {0};
+	struct front f = {0};
+	struct session_options options = *s->options;
+	struct session_text text = {.name = "<input>"};
+	text.text = arena_printf(&s->arena, "probe %s { }", point);
+	text.size = strlen(text.text);
+	vec_append(&options.scripts, text);
+	options.unoptimized = options.no_warnings = true;
+	options.last_pass = 0;
+	s->options = &options;
+	int r = front_pass1(s, &f);
+	if (r == 0)
+		r = front_pass2(s, &f);
+	for (size_t i = 0; r == 0 && i < s->program->probes.count; i++) {
+		const struct stap_derived_probe *probe = s->program->probes.items[i];
+		for (uint32_t k = 0; k < probe->location_count; k++)
+			vec_append(&lines, list_line(s, probe->locations[k], with_variables));
+		if (!probe->location_count)
+			vec_append(&lines, arena_strdup(&s->arena, probe->pn));
+	}
+	if (lines.count)
+		qsort(lines.items, lines.count, sizeof(*lines.items), compare_lines);
+	for (size_t i = 0; i < lines.count; i++)
+		if (i == 0 || strcmp(lines.items[i], lines.items[i - 1]) != 0)
+			puts(lines.items[i]);
+	if (!lines.count)
+		r = -1;
+	vec_free(&lines);
+	vec_free(&options.scripts);
+	front_free(&f);
+	return r;
+}
+
+void session_front_deinit(struct session *s)
+{
+	stap_target_destroy(&s->target);
+}

@@ -1,0 +1,64 @@
+#!/bin/sh
+# Attaching to running processes, detaching, being killed.   usage: test-attach.sh UTRACE TRACEES
+utrace=$1
+tracees=$2
+. "$(dirname "$0")/../lib/tap.sh"
+dir=$(mktemp -d)
+trap 'kill $pids 2>/dev/null; rm -rf "$dir"' EXIT
+pids=
+
+# A process asleep in epoll_wait sees nothing of twenty visits.
+"$tracees/sleeper" >"$dir/sleeper" &
+sleeper=$!
+pids="$pids $sleeper"
+wait_for 5 grep -q ready "$dir/sleeper"
+hits=0
+for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+	out=$("$utrace" run -e 'global n probe process.function("tick") { if (++n == 2) exit() }
+		probe end { printf("n=%d\n", n) }' -x $sleeper 2>>"$dir/err")
+	[ "$out" = "n=2" ] && hits=$((hits + 1))
+done
+is "$hits" "20" "twenty visits to a sleeping process"
+is "$(cat "$dir/err")" "" "... without a word on standard error"
+is "$(text_state $sleeper)" "same" "... text and mappings as before"
+kill -TERM $sleeper
+wait $sleeper
+like "$(cat "$dir/sleeper")" "^eintr=0 " "... and no EINTR"
+
+# The tracer is killed at any moment: the program lives, the guardian cleans up.
+"$tracees/counter" 4 2000000000 >/dev/null &
+busy=$!
+pids="$pids $busy"
+for delay in 0.05 0.1 0.2 0.3 0.5 0.8; do
+	"$utrace" run -e 'global n probe process.function("branchy") { n++ } probe process.function("leaf").return { n++ }' \
+		-x $busy >/dev/null 2>&1 &
+	tracer=$!
+	sleep $delay
+	kill -KILL $tracer 2>/dev/null
+	wait $tracer 2>/dev/null
+	clean() { [ "$(text_state $busy)" = same ]; }
+	wait_for 10 clean
+	ok $? "killed after $delay s: the text is clean again"
+	kill -0 $busy
+	ok $? "killed after $delay s: the program lives"
+done
+is "$("$utrace" heal -p $busy)" "process $busy: nothing of utrace's in it" "heal finds nothing left"
+
+# Ctrl-C.
+"$utrace" run -e 'global n probe process.function("branchy") { n++ } probe end { println(n > 0 ? "some" : "none") }' \
+	-x $busy >"$dir/out" 2>"$dir/err" &
+tracer=$!
+sleep 1
+kill -INT $tracer
+wait $tracer
+is "$?" "0" "SIGINT ends the run with status 0"
+is "$(cat "$dir/out")" "some" "... after its end probes"
+is "$(text_state $busy)" "same" "... and the text is clean"
+kill $busy
+wait $busy 2>/dev/null
+
+# Bad targets.
+"$utrace" run -e 'probe process.function("main") { }' -x 999999999 >"$dir/out" 2>"$dir/err"
+is "$?" "1" "no such process: status 1"
+like "$(cat "$dir/err")" "no such process" "no such process is told"
+tap_done
