@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Probe points in the text of running processes: insert and remove patches while threads run.
+ * Probe points in the text of running processes: insert and remove patches while threads
+ * run.
  *
- * A struct uprobe_space is one patched address space (process).  Inserting is the text_poke protocol
- * driven from outside: trampolines first, journal, breakpoint on every instruction start of each
- * window, sync cores, check threads found inside a window, tails, sync, heads, sync.  Threads that
- * run into a transient breakpoint are sent to the matching place of the trampoline by
- * uprobe_report_signal().  Removing is the reverse; the text is then equal to what was found.
+ * A struct uprobe_space is one patched address space (process).  Inserting is the
+ * text_poke protocol driven from outside: trampolines first, journal, breakpoint on every
+ * instruction start of each window, sync cores, check threads found inside a window,
+ * tails, sync, heads, sync.  Threads that run into a transient breakpoint are sent to the
+ * matching place of the trampoline by uprobe_report_signal().  Removing is the reverse;
+ * the text is then equal to what was found.
  */
 #pragma once
 
@@ -20,66 +22,75 @@ struct uprobe_space;
 /* The session as uprobes needs it: where code and memory come from. */
 struct uprobe_session {
 	struct utrace *utrace;
-	int session_fd;          /* memfd */
-	void *session_memory;    /* tracer's mapping */
+	int session_fd;       /* memfd */
+	void *session_memory; /* tracer's mapping */
 	uint64_t session_size;
 	const unsigned char *image; /* linked agent + script code */
 	size_t image_size;
-	int64_t register_offset;    /* of agent_register_thread in the image, and so on */
+	int64_t register_offset; /* of agent_register_thread in the image, and so on */
 	int64_t front_offset, restorer_offset;
-	int64_t arena_block_offset; /* where the image expects struct agent_arena: always negative */
+	int64_t arena_block_offset; /* where the image expects struct agent_arena:
+				     * negative; 0: as AGENT_ARENA_IMAGE says */
+	uint64_t null_context;      /* where the null page is wanted; 0: anywhere */
 	int64_t read_start_offset, read_end_offset, read_fixup_offset; /* safe reads */
-	bool needs_signal_front;  /* handlers read user memory */
+	bool needs_signal_front; /* handlers read user memory */
 	bool force;
 };
 
 struct uprobe_request {
 	const struct arch_plan *plan;
 	uint64_t bias;
-	const struct arch_handler_call *handlers; /* runtime_address is an offset into the image here */
+	const struct arch_handler_call
+		*handlers; /* runtime_address is an offset into the image here */
 	size_t handler_count;
 	/* result */
-	int status;          /* 0, or negative: this one was refused */
+	int status; /* 0, or negative: this one was refused */
 	struct error refused;
 };
 
 /**
  * uprobe_space_create() - bring session memory and the null page into a process
- * @task: a task of the process; stopped: used as the victim (launch, exec); else one is chosen
+ * @task: a task of the process; stopped: used as the victim (launch, exec); else one is
+ * chosen
  */
-must_check int uprobe_space_create(const struct uprobe_session *session, struct utrace_task *task,
-	struct uprobe_space **ret, struct error *err);
-/** a fork child has its parent's patches: give it its own bookkeeping (journal included) */
+must_check int uprobe_space_create(const struct uprobe_session *session,
+	struct utrace_task *task, struct uprobe_space **ret, struct error *err);
+/** a fork child has its parent's patches: give it its own bookkeeping (journal included)
+ */
 must_check int uprobe_space_fork(struct uprobe_space *parent, struct utrace_task *child,
 	struct uprobe_space **ret, struct error *err);
 /** the process is gone or has called exec: nothing to undo */
 void uprobe_space_forget(struct uprobe_space *space);
 
+/** NULL in a fork child until something is inserted or removed */
 struct inject *uprobe_space_inject(struct uprobe_space *space);
 pid_t uprobe_space_pid(const struct uprobe_space *space);
+uint64_t uprobe_space_null_context(const struct uprobe_space *space);
 
 /**
  * uprobe_insert() - patch many sites in one go
- * Each request gets its own status; live bytes that differ from plan->original refuse that site.
- * Return: 0 when the process is consistent (some sites may be refused); negative: nothing inserted.
+ * Each request gets its own status; live bytes that differ from plan->original refuse
+ * that site. Return: 0 when the process is consistent (some sites may be refused);
+ * negative: nothing inserted.
  */
-must_check int uprobe_insert(struct uprobe_space *space, struct uprobe_request *requests, size_t count,
-	struct error *err);
+must_check int uprobe_insert(struct uprobe_space *space, struct uprobe_request *requests,
+	size_t count, struct error *err);
 
 /**
  * uprobe_space_remove() - take everything out: text, arenas, session memory, gs bases
- * Memory a thread may still run in stays mapped; *ret_left says how many bytes, *why in @err's text.
- * Frees the space.
+ * Memory a thread may still run in stays mapped; *ret_left says how many bytes, *why in
+ * @err's text. Frees the space.
  */
-must_check int uprobe_space_remove(struct uprobe_space *space, uint64_t *ret_left, struct error *err);
+must_check int uprobe_space_remove(
+	struct uprobe_space *space, uint64_t *ret_left, struct error *err);
 
 /**
- * uprobe_report_signal() - for the session's report_signal callback: SIGTRAP of our breakpoints,
- * SIGSEGV/SIGBUS of our safe reads are resolved by changing regs
- * Return: true: ours, do not deliver
+ * uprobe_report_signal() - for the session's report_signal callback: SIGTRAP of our
+ * breakpoints, SIGSEGV/SIGBUS of our safe reads are resolved by changing regs Return:
+ * true: ours, do not deliver
  */
-bool uprobe_report_signal(struct uprobe_space *space, struct utrace_task *task, struct user_regs_struct *regs,
-	const siginfo_t *info);
+bool uprobe_report_signal(struct uprobe_space *space, struct utrace_task *task,
+	struct user_regs_struct *regs, const siginfo_t *info);
 
 struct uprobe_counts {
 	size_t sites, jumps, windows, shorts, breakpoints, refused;
@@ -87,12 +98,16 @@ struct uprobe_counts {
 };
 void uprobe_space_counts(const struct uprobe_space *space, struct uprobe_counts *ret);
 
-/* ---- guardian ------------------------------------------------------------------------------------------
- * A small process forked before the first patch.  It sleeps on a pipe; when the tracer dies without
- * saying goodbye it marks the session dead, seizes the processes named in the journal and undoes it.
+/* ---- guardian
+ * ------------------------------------------------------------------------------------------
+ * A small process forked before the first patch.  It sleeps on a pipe; when the tracer
+ * dies without saying goodbye it marks the session dead, seizes the processes named in
+ * the journal and undoes it.
  */
-must_check int uprobe_guardian_start(int session_fd, uint64_t session_size, int *ret_pipe, struct error *err);
+must_check int uprobe_guardian_start(
+	int session_fd, uint64_t session_size, int *ret_pipe, struct error *err);
 void uprobe_guardian_dismiss(int pipe); /* an orderly end: nothing to undo */
 
-/** `utrace heal -p PID`: find what a dead tracer left in the process and undo it; *ret_patches counts */
+/** `utrace heal -p PID`: find what a dead tracer left in the process and undo it;
+ * *ret_patches counts */
 must_check int uprobe_heal(pid_t pid, size_t *ret_patches, struct error *err);

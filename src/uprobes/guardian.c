@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The guardian sleeps in read(2) on a pipe that only the tracer can write to.  A byte:
+ * all was put back in order, it leaves.  End of file: the tracer died, however that
+ * happened.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "abi/context.h"
+#include "base/vec.h"
+#include "ptrace/ptrace.h"
+#include "uprobes/journal.h"
+#include "uprobes/undo.h"
+#include "uprobes/uprobes.h"
+
+enum {
+	PIPE_FD = 3,
+	SESSION_FD = 4
+};
+
+struct guarded {
+	void *memory;
+	uint64_t size;
+	uint64_t inode; /* as struct proc_map has it */
+	struct journal journal;
+};
+
+/* No handler starts any more, whatever becomes of the rest. */
+static void mark_dead(struct guarded *guarded)
+{
+	struct abi_session *session = guarded->memory;
+	uint64_t offset = session->context_offset, step = session->context_size;
+
+	__atomic_store_n(&session->state, ABI_STATE_DEAD, __ATOMIC_RELEASE);
+	if (step < sizeof(struct abi_context) || offset % 8 || step % 8)
+		return;
+	for (uint32_t i = 0; i < session->context_count; i++, offset += step) {
+		if (offset > guarded->size ||
+			guarded->size - offset < sizeof(struct abi_context))
+			return;
+		struct abi_context *context = (void *)((char *)guarded->memory + offset);
+		__atomic_store_n(&context->self, 0, __ATOMIC_RELEASE);
+	}
+}
+
+static bool maps_session(const struct guarded *guarded, pid_t pid)
+{
+	struct proc_maps maps = {0};
+	bool found = false;
+
+	if (proc_read_maps(pid, &maps, NULL) < 0)
+		return false;
+	for (size_t i = 0; i < maps.maps.count && !found; i++)
+		found = maps.maps.items[i].device_inode == guarded->inode;
+	proc_maps_free(&maps);
+	return found;
+}
+
+static int mark_dead_again(struct undo *undo)
+{
+	mark_dead(undo->data); /* a thread may have registered meanwhile */
+	return 0;
+}
+
+static void undo_process(struct guarded *guarded, pid_t pid)
+{
+	struct undo undo = {.pid = pid, .on_stopped = mark_dead_again, .data = guarded};
+	struct error err;
+
+	undo_select(&undo, guarded->journal.abi, journal_patch_count(&guarded->journal),
+		journal_area_count(&guarded->journal));
+	/* What failed stays in the journal: `heal` may have more luck later. */
+	if (undo_run(&undo, &err) >= 0)
+		journal_drop_process(&guarded->journal, pid);
+	undo_deinit(&undo);
+}
+
+/* Every process that has session memory mapped: also fork children that nobody followed.
+ */
+static void undo_all(struct guarded *guarded)
+{
+	struct proc_tids processes = {0};
+
+	if (proc_list_processes(&processes, NULL) < 0)
+		return;
+	for (size_t i = 0; i < processes.tids.count; i++) {
+		pid_t pid = processes.tids.items[i];
+		if (pid != getpid() && maps_session(guarded, pid))
+			undo_process(guarded, pid);
+	}
+	vec_free(&processes.tids);
+}
+
+static void watch_tracer(uint64_t session_size)
+{
+	struct guarded guarded = {.size = session_size};
+	struct stat st;
+	char byte;
+	ssize_t n;
+
+	if (fstat(SESSION_FD, &st) < 0)
+		return;
+	guarded.inode = st.st_ino ^ (uint64_t)major(st.st_dev) << 52 ^
+			(uint64_t)minor(st.st_dev) << 40;
+	guarded.memory = mmap(
+		NULL, session_size, PROT_READ | PROT_WRITE, MAP_SHARED, SESSION_FD, 0);
+	if (guarded.memory == MAP_FAILED)
+		return;
+	do {
+		n = read(PIPE_FD, &byte, 1);
+	} while (n < 0 && errno == EINTR);
+	/* The header may not have been filled in when we were started. */
+	if (n != 0 ||
+		journal_open(&guarded.journal, guarded.memory, session_size, NULL) < 0)
+		return;
+	mark_dead(&guarded);
+	undo_all(&guarded);
+}
+
+/* Terminal signals that end the tracer must not end its guardian. */
+static void shield(void)
+{
+	const int ignored[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP, SIGPIPE,
+		SIGALRM, SIGUSR1, SIGUSR2};
+
+	for (size_t i = 0; i < sizeof(ignored) / sizeof(*ignored); i++)
+		signal(ignored[i], SIG_IGN);
+	signal(SIGCHLD, SIG_DFL);
+	prctl(PR_SET_NAME, "utrace-guardian");
+	prctl(PR_SET_PDEATHSIG, 0);
+}
+
+/* Only the two descriptors stay: an inherited one would keep somebody's pipe or terminal
+ * open. */
+static int keep_descriptors(int pipe_fd, int session_fd)
+{
+	int null = open("/dev/null", O_RDWR);
+	/* out of the way of the numbers they get */
+	int a = fcntl(pipe_fd, F_DUPFD, 10), b = fcntl(session_fd, F_DUPFD, 10);
+
+	if (null < 0 || a < 0 || b < 0)
+		return -errno;
+	for (int fd = 0; fd < 3; fd++)
+		if (dup2(null, fd) < 0)
+			return -errno;
+	if (dup2(a, PIPE_FD) < 0 || dup2(b, SESSION_FD) < 0)
+		return -errno;
+	return close_range(SESSION_FD + 1, ~0u, 0) < 0 ? -errno : 0;
+}
+
+static _Noreturn void guardian(int pipe_fd, int session_fd, uint64_t session_size)
+{
+	shield();
+	if (keep_descriptors(pipe_fd, session_fd) >= 0)
+		watch_tracer(session_size);
+	_exit(0);
+}
+
+int uprobe_guardian_start(
+	int session_fd, uint64_t session_size, int *ret_pipe, struct error *err)
+{
+	int fds[2], status;
+
+	if (pipe2(fds, O_CLOEXEC) < 0)
+		return error_set(
+			err, -errno, "cannot create a pipe: %s", strerror(errno));
+	pid_t child = fork();
+	if (child < 0) {
+		int r = -errno;
+		close(fds[0]);
+		close(fds[1]);
+		return error_set(err, r, "cannot start the guardian: %s", strerror(-r));
+	}
+	if (!child) {
+		/* Twice, so that the guardian is nobody's child: not to be waited for,
+		 * and in no process group or session of the user's. */
+		setsid();
+		pid_t second = fork();
+		if (!second)
+			guardian(fds[0], session_fd, session_size);
+		_exit(second < 0);
+	}
+	close(fds[0]);
+	while (waitpid(child, &status, 0) < 0)
+		if (errno != EINTR)
+			break;
+	if (!WIFEXITED(status) || WEXITSTATUS(status)) {
+		close(fds[1]);
+		return error_set(err, -EAGAIN, "cannot start the guardian");
+	}
+	*ret_pipe = fds[1];
+	return 0;
+}
+
+void uprobe_guardian_dismiss(int pipe)
+{
+	if (pipe < 0)
+		return;
+	/* EPIPE: it is gone already; its closing is all there is to do */
+	sigset_t block, old;
+	sigemptyset(&block);
+	sigaddset(&block, SIGPIPE);
+	pthread_sigmask(SIG_BLOCK, &block, &old);
+	if (write(pipe, "q", 1) < 0 && errno == EPIPE) {
+		const struct timespec now = {0};
+		sigtimedwait(&block, NULL, &now);
+	}
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	close(pipe);
+}

@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * `utrace heal -p PID`: nobody but the process itself still has session memory.  All of
+ * it is read from there and believed only as far as it makes sense.
+ */
+#include <errno.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "abi/context.h"
+#include "ptrace/ptrace.h"
+#include "uprobes/undo.h"
+#include "uprobes/uprobes.h"
+
+enum {
+	MAX_PATCHES = 1 << 22
+};
+
+struct remains { /* of a session, in a process */
+	int fd;
+	uint64_t address, size;
+	struct abi_session header;
+};
+
+static bool find_session(const struct proc_maps *maps, struct remains *ret)
+{
+	for (size_t i = 0; i < maps->maps.count; i++) {
+		const struct proc_map *map = &maps->maps.items[i];
+		if (strncmp(map->path, "/memfd:utrace", 13) != 0 || map->offset)
+			continue;
+		ret->address = map->start;
+		ret->size = map->end - map->start;
+		if (remote_memory_read(
+			    ret->fd, map->start, &ret->header, sizeof(ret->header)) < 0)
+			continue;
+		if (ret->header.magic == ABI_MAGIC && ret->header.version == ABI_VERSION)
+			return true;
+	}
+	return false;
+}
+
+static int read_journal(
+	const struct remains *remains, struct abi_journal **ret, struct error *err)
+{
+	uint64_t offset = remains->header.journal_offset;
+	struct abi_journal *journal = malloc(sizeof(*journal));
+
+	if (!journal)
+		return error_set(err, -ENOMEM, "out of memory");
+	if (offset > remains->size || remains->size - offset < sizeof(*journal) ||
+		remote_memory_read(remains->fd, remains->address + offset, journal,
+			sizeof(*journal)) < 0)
+		goto bad;
+	uint64_t room = (remains->size - offset - sizeof(*journal)) /
+			sizeof(struct abi_journal_patch);
+	uint32_t count = journal->patch_count;
+	if (count > journal->patch_capacity || count > room || count > MAX_PATCHES ||
+		journal->area_count > ABI_JOURNAL_AREAS)
+		goto bad;
+	struct abi_journal *whole = realloc(
+		journal, sizeof(*journal) + count * sizeof(struct abi_journal_patch));
+	if (!whole) {
+		free(journal);
+		return error_set(err, -ENOMEM, "out of memory");
+	}
+	journal = whole;
+	if (remote_memory_read(remains->fd, remains->address + offset + sizeof(*journal),
+		    journal->patches, count * sizeof(struct abi_journal_patch)) < 0)
+		goto bad;
+	*ret = journal;
+	return 0;
+bad:
+	free(journal);
+	return error_set(err, -EBADMSG, "the undo journal in the process is damaged");
+}
+
+/* The process may share session memory with others of the same run: all are orphans
+ * alike. */
+static int mark_dead(struct undo *undo)
+{
+	const struct remains *remains = undo->data;
+	const struct abi_session *header = &remains->header;
+	uint32_t state = ABI_STATE_DEAD;
+	uint64_t zero = 0, offset = header->context_offset;
+	int r = remote_memory_write(remains->fd,
+		remains->address + offsetof(struct abi_session, state), &state,
+		sizeof(state));
+
+	if (header->context_size < sizeof(struct abi_context))
+		return r;
+	for (uint32_t i = 0; i < header->context_count && r >= 0; i++) {
+		if (offset > remains->size ||
+			remains->size - offset < sizeof(struct abi_context))
+			break;
+		uint64_t self, at = remains->address + offset +
+				    offsetof(struct abi_context, self);
+		/* only those in use: the file is sparse, and writing would fill it */
+		r = remote_memory_read(remains->fd, at, &self, sizeof(self));
+		if (r >= 0 && self)
+			r = remote_memory_write(remains->fd, at, &zero, sizeof(zero));
+		offset += header->context_size;
+	}
+	return r;
+}
+
+static int heal(pid_t pid, struct remains *remains, const struct proc_maps *maps,
+	size_t *ret_patches, struct error *err)
+{
+	struct abi_journal *journal = NULL;
+	struct undo undo = {.pid = pid, .on_stopped = mark_dead, .data = remains};
+
+	if (!find_session(maps, remains))
+		return error_set(
+			err, -ENOENT, "process %d has nothing of utrace in it", pid);
+	int r = read_journal(remains, &journal, err);
+	if (r < 0)
+		return r;
+	undo_select(&undo, journal, journal->patch_count, journal->area_count);
+	free(journal);
+	r = undo_run(&undo, err);
+	*ret_patches = undo.restored;
+	undo_deinit(&undo);
+	return r;
+}
+
+int uprobe_heal(pid_t pid, size_t *ret_patches, struct error *err)
+{
+	struct remains remains = {0};
+	struct proc_maps maps = {0};
+	int r = proc_read_maps(pid, &maps, err);
+
+	*ret_patches = 0;
+	if (r < 0)
+		return r;
+	r = remains.fd = remote_memory_open(pid, err);
+	if (r >= 0) {
+		r = heal(pid, &remains, &maps, ret_patches, err);
+		close(remains.fd);
+	}
+	proc_maps_free(&maps);
+	return r;
+}

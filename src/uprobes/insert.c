@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "uprobes/space.h"
+
+#define SIGNAL_BIT(signal) (1ull << ((signal)-1))
+
+/* Signals the agent has to take by itself once no tracer does it any more. */
+static uint64_t wanted_front(const struct uprobe_space *space)
+{
+	uint64_t signals = 0;
+
+	if (space->session.needs_signal_front)
+		signals |= SIGNAL_BIT(SIGSEGV) | SIGNAL_BIT(SIGBUS);
+	for (size_t i = 0; i < space->sites.count; i++)
+		if (space->sites.items[i].state == SITE_LIVE &&
+			space->sites.items[i].form == ARCH_PATCH_BREAKPOINT)
+			signals |= SIGNAL_BIT(SIGTRAP);
+	return signals;
+}
+
+/* A forced signal that was blocked has its action reset to default by the kernel. */
+static int front_repair(struct uprobe_space *space, struct error *err)
+{
+	uint64_t lost = space->front_lost & space->front_signals;
+
+	space->front_lost = 0;
+	if (!lost)
+		return 0;
+	int r = front_remove(space, lost, err);
+	return r < 0 ? r : front_install(space, lost, err);
+}
+
+/* While transient breakpoints are in the text the front holds SIGTRAP as well: a thread
+ * that hits one survives the tracer. */
+static int change_live(struct uprobe_space *space, struct error *err)
+{
+	int r = front_install(space, SIGNAL_BIT(SIGTRAP), err);
+
+	if (r < 0)
+		return r;
+	threads_note_blocked(space);
+	return poke_insert_live(space, err);
+}
+
+static int change_stopped(struct uprobe_space *space, struct error *err)
+{
+	struct held_threads held;
+	struct error ignored;
+	/* The victim must show its own registers. */
+	int r = inject_release_victim(space->inject, err);
+
+	if (r < 0)
+		return r;
+	r = threads_stop(space->session.utrace, space->pid, &held, err);
+	if (r < 0)
+		return r;
+	/* The check looks at sites that are being changed. */
+	for (size_t i = 0; i < space->sites.count; i++)
+		if (space->sites.items[i].state == SITE_PENDING)
+			space->sites.items[i].state = SITE_TRANSIENT;
+	for (size_t i = 0; i < held.threads.count; i++)
+		thread_leave_interior(space, &held.threads.items[i], &ignored);
+	for (size_t i = 0; i < space->sites.count; i++) {
+		struct uprobe_site *site = &space->sites.items[i];
+		if (site->state != SITE_TRANSIENT || !site->request)
+			continue;
+		site->state = SITE_PENDING;
+		if (site->request->status) {
+			struct error why = site->request->refused;
+			site_refuse(space, site, &why);
+		}
+	}
+	r = poke_insert_stopped(space, err);
+	threads_resume(&held);
+	return r;
+}
+
+static int change_text(struct uprobe_space *space, struct error *err)
+{
+	struct error why;
+
+	if (space_is_single_stopped(space))
+		return poke_insert_stopped(space, err);
+	/* Tried before the first byte changes: without it nothing may run meanwhile. */
+	if (inject_sync_cores(space->inject, &why) < 0)
+		return change_stopped(space, err);
+	return change_live(space, err);
+}
+
+static bool has_pending(const struct uprobe_space *space)
+{
+	for (size_t i = 0; i < space->sites.count; i++)
+		if (space->sites.items[i].state == SITE_PENDING)
+			return true;
+	return false;
+}
+
+/* Nothing pending may stay in the table: it would be taken for ours. */
+static void settle(struct uprobe_space *space)
+{
+	struct error why;
+
+	error_set(&why, -ECANCELED, "not inserted");
+	for (size_t i = 0; i < space->sites.count; i++) {
+		struct uprobe_site *site = &space->sites.items[i];
+		if (site->state == SITE_PENDING)
+			site_refuse(space, site, &why);
+		site->request = NULL;
+	}
+}
+
+static int insert_pending(struct uprobe_space *space, struct error *err)
+{
+	int r = place_trampolines(space, err);
+
+	if (r >= 0)
+		r = place_journal(space, err);
+	if (r >= 0)
+		r = arena_publish_traps(space, err);
+	space->inserting = true;
+	if (r >= 0 && has_pending(space))
+		r = change_text(space, err);
+	space->inserting = false;
+	if (r < 0)
+		return r;
+	/* Refused sites are in the table still, and one that stays a breakpoint needs the
+	 * front. */
+	bool taken;
+	r = space_take_victim(space, &taken, err);
+	if (r >= 0)
+		r = front_repair(space, err);
+	uint64_t wanted = wanted_front(space);
+	if (r >= 0)
+		r = front_install(space, wanted, err);
+	return r < 0 ? r : front_remove(space, ~wanted, err);
+}
+
+int uprobe_insert(struct uprobe_space *space, struct uprobe_request *requests,
+	size_t count, struct error *err)
+{
+	bool taken = false;
+	int r = place_admit(space, requests, count, err);
+
+	if (r >= 0 && has_pending(space))
+		r = space_take_victim(space, &taken, err);
+	bool was_held = !taken;
+	if (r >= 0 && has_pending(space))
+		r = insert_pending(space, err);
+	settle(space);
+	if (space->inject && inject_has_victim(space->inject) && !was_held) {
+		struct error why;
+		int released = inject_release_victim(space->inject, &why);
+		if (released < 0 && r >= 0) {
+			r = released;
+			if (err)
+				*err = why;
+		}
+	}
+	return r;
+}

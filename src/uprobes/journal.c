@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: MIT */
+#include "uprobes/journal.h"
+
+#include <errno.h>
+#include <string.h>
+
+int journal_open(struct journal *journal, void *memory, uint64_t size, struct error *err)
+{
+	const struct abi_session *session = memory;
+	uint64_t offset = session->journal_offset;
+
+	if (session->magic != ABI_MAGIC || session->version != ABI_VERSION)
+		return error_set(err, -EINVAL, "session memory is not of this version");
+	if (offset % 8 || offset > size || size - offset < sizeof(struct abi_journal))
+		return error_set(
+			err, -EINVAL, "session memory has no room for the undo journal");
+	journal->abi = (void *)((char *)memory + offset);
+	uint64_t room = (size - offset - sizeof(struct abi_journal)) /
+			sizeof(struct abi_journal_patch);
+	uint32_t capacity = journal->abi->patch_capacity;
+	journal->patch_capacity = capacity < room ? capacity : (uint32_t)room;
+	journal->cursor = 0;
+	return 0;
+}
+
+uint32_t journal_patch_count(const struct journal *journal)
+{
+	uint32_t count = __atomic_load_n(&journal->abi->patch_count, __ATOMIC_ACQUIRE);
+	return count < journal->patch_capacity ? count : journal->patch_capacity;
+}
+
+uint32_t journal_area_count(const struct journal *journal)
+{
+	uint32_t count = __atomic_load_n(&journal->abi->area_count, __ATOMIC_ACQUIRE);
+	return count < ABI_JOURNAL_AREAS ? count : ABI_JOURNAL_AREAS;
+}
+
+int journal_add_area(struct journal *journal, pid_t pid, uint64_t address, uint64_t size,
+	uint32_t *ret)
+{
+	struct abi_journal *abi = journal->abi;
+	uint32_t count = journal_area_count(journal), i = 0;
+
+	while (i < count && __atomic_load_n(&abi->areas[i].live, __ATOMIC_RELAXED))
+		i++;
+	if (i == ABI_JOURNAL_AREAS)
+		return -ENOSPC;
+	abi->areas[i].address = address;
+	abi->areas[i].size = size;
+	abi->areas[i].pid = (uint32_t)pid;
+	__atomic_store_n(&abi->areas[i].live, 1, __ATOMIC_RELEASE);
+	if (i == count)
+		__atomic_store_n(&abi->area_count, count + 1, __ATOMIC_RELEASE);
+	*ret = i;
+	return 0;
+}
+
+void journal_drop_area(struct journal *journal, uint32_t index)
+{
+	if (index < ABI_JOURNAL_AREAS)
+		__atomic_store_n(&journal->abi->areas[index].live, 0, __ATOMIC_RELEASE);
+}
+
+int journal_add_patch(struct journal *journal, pid_t pid, uint64_t address,
+	const uint8_t *original, uint8_t size, uint32_t *ret)
+{
+	struct abi_journal *abi = journal->abi;
+	uint32_t count = journal_patch_count(journal), i = journal->cursor;
+
+	/* Records of other spaces and of removed sites share the array: first free one.
+	 */
+	while (i < count && __atomic_load_n(&abi->patches[i].live, __ATOMIC_RELAXED))
+		i++;
+	if (i >= journal->patch_capacity || size > sizeof(abi->patches[i].original))
+		return -ENOSPC;
+	struct abi_journal_patch *patch = &abi->patches[i];
+	patch->address = address;
+	patch->size = size;
+	memcpy(patch->original, original, size);
+	patch->pid = (uint32_t)pid;
+	__atomic_store_n(&patch->live, 1, __ATOMIC_RELEASE);
+	if (i >= count)
+		__atomic_store_n(&abi->patch_count, i + 1, __ATOMIC_RELEASE);
+	journal->cursor = i + 1;
+	*ret = i;
+	return 0;
+}
+
+void journal_drop_patch(struct journal *journal, uint32_t index)
+{
+	if (index >= journal->patch_capacity)
+		return;
+	__atomic_store_n(&journal->abi->patches[index].live, 0, __ATOMIC_RELEASE);
+	if (index < journal->cursor)
+		journal->cursor = index;
+}
+
+void journal_drop_process(struct journal *journal, pid_t pid)
+{
+	struct abi_journal *abi = journal->abi;
+	uint32_t patches = journal_patch_count(journal),
+		 areas = journal_area_count(journal);
+
+	for (uint32_t i = 0; i < patches; i++)
+		if (abi->patches[i].pid == (uint32_t)pid)
+			journal_drop_patch(journal, i);
+	for (uint32_t i = 0; i < areas; i++)
+		if (abi->areas[i].pid == (uint32_t)pid)
+			journal_drop_area(journal, i);
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Writing the undo journal in session memory.  Only the tracer appends; the target can
+ * scribble over it, so counts read back are clamped and nothing but the target's own text
+ * depends on the rest.
+ */
+#pragma once
+
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "abi/session.h"
+#include "base/error.h"
+
+#define JOURNAL_NONE UINT32_MAX
+
+struct journal {
+	struct abi_journal *abi; /* in the tracer's mapping of session memory */
+	uint32_t patch_capacity;
+	uint32_t cursor; /* records below it are known to be in use */
+};
+
+must_check int journal_open(
+	struct journal *journal, void *memory, uint64_t size, struct error *err);
+/** record a mapping of ours, before it is used; -ENOSPC */
+must_check int journal_add_area(struct journal *journal, pid_t pid, uint64_t address,
+	uint64_t size, uint32_t *ret);
+void journal_drop_area(struct journal *journal, uint32_t index);
+/** record text, before it is changed; complete when it returns; -ENOSPC */
+must_check int journal_add_patch(struct journal *journal, pid_t pid, uint64_t address,
+	const uint8_t *original, uint8_t size, uint32_t *ret);
+void journal_drop_patch(struct journal *journal, uint32_t index);
+/** forget everything recorded for a process */
+void journal_drop_process(struct journal *journal, pid_t pid);
+uint32_t journal_patch_count(const struct journal *journal);
+uint32_t journal_area_count(const struct journal *journal);

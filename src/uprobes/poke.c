@@ -1,0 +1,427 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Changing text.
+ *
+ * While threads run, only the first byte of an instruction may be stored at any time
+ *(Intel SDM vol. 3, 9.1.3 "Handling Self- and Cross-Modifying Code"), so a jump goes in
+ *like this:
+ *
+ *	1. int3 on the head and on each instruction start inside the window; sync
+ *	2. threads that were inside the window already are moved to its copy (threads.c)
+ *	3. the bytes behind the head; sync
+ *	4. the head; sync
+ *
+ * and out by the reverse: int3 head, sync, original tail, sync, original head, sync.
+ *"Sync" makes every core that runs the process execute a serialising instruction.  A
+ *batch of any size takes three of them.  The head is the last byte to change on the way
+ *in and the last to be restored on the way out, so an interrupted change is recognised by
+ *its head (undo.c).
+ *
+ * With every thread stopped the bytes are simply written, a page at a time.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ptrace/ptrace.h"
+#include "uprobes/space.h"
+
+/* ---- reading and writing
+ * ---------------------------------------------------------------------- */
+
+void text_reader_init(struct text_reader *reader, int fd)
+{
+	reader->fd = fd;
+	reader->valid = false;
+}
+
+int text_read(struct text_reader *reader, uint64_t address, uint8_t *ret, size_t size)
+{
+	while (size) {
+		uint64_t page = address & ~(uint64_t)(TEXT_PAGE - 1);
+		size_t offset = address - page;
+		size_t part = TEXT_PAGE - offset < size ? TEXT_PAGE - offset : size;
+		if (!reader->valid || reader->page != page) {
+			reader->valid = false;
+			int r = remote_memory_read(
+				reader->fd, page, reader->bytes, TEXT_PAGE);
+			if (r < 0)
+				return r;
+			reader->page = page;
+			reader->valid = true;
+		}
+		memcpy(ret, reader->bytes + offset, part);
+		ret += part;
+		address += part;
+		size -= part;
+	}
+	return 0;
+}
+
+/* Writes the changes that begin in one page, as one piece. */
+static int write_run(int fd, const struct text_change *changes, size_t count)
+{
+	uint64_t start = changes[0].address, end = start;
+	uint8_t bytes[TEXT_PAGE + ARCH_MAX_WINDOW];
+
+	for (size_t i = 0; i < count; i++)
+		if (changes[i].address + changes[i].size > end)
+			end = changes[i].address + changes[i].size;
+	if (count == 1) {
+		step();
+		return remote_memory_write(fd, start, changes[0].bytes, changes[0].size);
+	}
+	int r = remote_memory_read(fd, start, bytes, end - start);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < count; i++)
+		memcpy(bytes + (changes[i].address - start), changes[i].bytes,
+			changes[i].size);
+	step();
+	return remote_memory_write(fd, start, bytes, end - start);
+}
+
+int text_write_stopped(int fd, const struct text_change *changes, size_t count)
+{
+	for (size_t i = 0, next; i < count; i = next) {
+		uint64_t page = changes[i].address / TEXT_PAGE;
+		for (next = i + 1;
+			next < count && changes[next].address / TEXT_PAGE == page; next++)
+			;
+		int r = write_run(fd, changes + i, next - i);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static int write_failed(struct uprobe_space *space, int r, struct error *err)
+{
+	return error_set(
+		err, r, "cannot write text of process %d: %s", space->pid, strerror(-r));
+}
+
+static int write_byte(struct uprobe_space *space, uint64_t address, uint8_t value)
+{
+	step();
+	return remote_memory_write(space->memory_fd, address, &value, 1);
+}
+
+static int sync_cores(struct uprobe_space *space, struct error *err)
+{
+	step();
+	return inject_sync_cores(space->inject, err);
+}
+
+/* ---- insertion
+ * --------------------------------------------------------------------------------- */
+
+/* Back to the original, whatever of phase 1 was done; the head last. */
+static int revert_transient(struct uprobe_space *space, struct uprobe_site *site)
+{
+	for (size_t i = 0; i < site->insn_count; i++) {
+		size_t offset = site->insn_offset[i];
+		if (!offset || offset >= site->size)
+			continue;
+		int r = write_byte(space, site->address + offset, site->original[offset]);
+		if (r < 0)
+			return r;
+	}
+	int r = write_byte(space, site->address, site->original[0]);
+	if (r >= 0 && site->padding)
+		r = remote_memory_write(space->memory_fd, site->padding,
+			site->padding_original, SITE_PATCH_MAX);
+	return r;
+}
+
+static int plant_breakpoints(struct uprobe_space *space, struct uprobe_site *site)
+{
+	int r = 0;
+
+	/* No thread runs in padding: it may be written at once, and must be there first.
+	 */
+	if (site->padding) {
+		step();
+		r = remote_memory_write(space->memory_fd, site->padding,
+			site->padding_patch, SITE_PATCH_MAX);
+	}
+	if (r >= 0)
+		r = write_byte(space, site->address, BREAKPOINT);
+	if (r < 0 || site->form == ARCH_PATCH_BREAKPOINT)
+		return r;
+	for (size_t i = 0; i < site->insn_count && r >= 0; i++)
+		if (site->insn_offset[i] && site->insn_offset[i] < site->size)
+			r = write_byte(
+				space, site->address + site->insn_offset[i], BREAKPOINT);
+	return r;
+}
+
+static int phase_breakpoints(
+	struct uprobe_space *space, bool *ret_interiors, struct error *err)
+{
+	*ret_interiors = false;
+	for (size_t i = 0; i < space->sites.count; i++) {
+		struct uprobe_site *site = &space->sites.items[i];
+		if (site->state != SITE_PENDING)
+			continue;
+		site->state = SITE_TRANSIENT;
+		int r = plant_breakpoints(space, site);
+		if (r == -ESRCH)
+			return write_failed(space, r, err);
+		if (r < 0) {
+			struct error why;
+			write_failed(space, r, &why);
+			if (revert_transient(space, site) >= 0)
+				site_refuse(space, site, &why);
+			else if (site->request)
+				site->request->status = error_set(
+					&site->request->refused, r, "%s", why.message);
+			continue;
+		}
+		*ret_interiors |= site_has_interior(site);
+	}
+	return sync_cores(space, err);
+}
+
+static int phase_tails(struct uprobe_space *space, struct error *err)
+{
+	int fd = space->memory_fd;
+
+	for (size_t i = 0; i < space->sites.count; i++) {
+		const struct uprobe_site *site = &space->sites.items[i];
+		if (site->state != SITE_TRANSIENT || site->size < 2)
+			continue;
+		step();
+		int r = remote_memory_write(
+			fd, site->address + 1, site->patch + 1, site->size - 1u);
+		if (r < 0)
+			return write_failed(space, r, err);
+	}
+	return sync_cores(space, err);
+}
+
+static int phase_heads(struct uprobe_space *space, struct error *err)
+{
+	for (size_t i = 0; i < space->sites.count; i++) {
+		struct uprobe_site *site = &space->sites.items[i];
+		if (site->state != SITE_TRANSIENT)
+			continue;
+		int r = site->patch[0] == BREAKPOINT
+				? 0
+				: write_byte(space, site->address, site->patch[0]);
+		if (r < 0)
+			return write_failed(space, r, err);
+		site->state = SITE_LIVE;
+	}
+	return sync_cores(space, err);
+}
+
+/* Sites that a thread could not be moved out of have been marked by their request's
+ * status. */
+static int revert_unlucky(struct uprobe_space *space, struct error *err)
+{
+	for (size_t i = 0; i < space->sites.count; i++) {
+		struct uprobe_site *site = &space->sites.items[i];
+		if (site->state != SITE_TRANSIENT || !site->request ||
+			!site->request->status)
+			continue;
+		int r = revert_transient(space, site);
+		if (r < 0)
+			return write_failed(space, r, err);
+		struct error why = site->request->refused;
+		site_refuse(space, site, &why);
+	}
+	return 0;
+}
+
+/* The victim's own registers are out of sight while it makes our calls, and it may be
+ * inside a window like any other thread: it is let go for the check. */
+static int leave_interiors(struct uprobe_space *space, struct error *err)
+{
+	int r = inject_release_victim(space->inject, err);
+
+	if (r >= 0)
+		r = threads_leave_interiors(space, err);
+	if (r >= 0)
+		r = inject_take_victim(space->inject, err);
+	return r < 0 ? r : revert_unlucky(space, err);
+}
+
+int poke_insert_live(struct uprobe_space *space, struct error *err)
+{
+	bool interiors;
+	int r = phase_breakpoints(space, &interiors, err);
+
+	if (r >= 0 && interiors)
+		r = leave_interiors(space, err);
+	if (r >= 0)
+		r = phase_tails(space, err);
+	return r < 0 ? r : phase_heads(space, err);
+}
+
+int poke_insert_stopped(struct uprobe_space *space, struct error *err)
+{
+	struct text_change *changes = calloc(space->sites.count + 1, sizeof(*changes));
+	size_t count = 0;
+	int fd = space->memory_fd, r = 0;
+
+	if (!changes)
+		return error_set(err, -ENOMEM, "out of memory");
+	for (size_t i = 0; i < space->sites.count && r >= 0; i++) {
+		struct uprobe_site *site = &space->sites.items[i];
+		if (site->state != SITE_PENDING)
+			continue;
+		site->state = SITE_TRANSIENT;
+		changes[count++] =
+			(struct text_change){site->address, site->patch, site->size};
+		if (site->padding) {
+			step();
+			r = remote_memory_write(
+				fd, site->padding, site->padding_patch, SITE_PATCH_MAX);
+		}
+	}
+	if (r >= 0)
+		r = text_write_stopped(fd, changes, count);
+	free(changes);
+	if (r < 0)
+		return write_failed(space, r, err);
+	for (size_t i = 0; i < space->sites.count; i++)
+		if (space->sites.items[i].state == SITE_TRANSIENT)
+			space->sites.items[i].state = SITE_LIVE;
+	return 0;
+}
+
+/* ---- removal
+ * --------------------------------------------------------------------------------------
+ */
+
+/* What stands at a site must be ours, wholly or in part: somebody may have patched over
+ * it. */
+static bool is_ours(const struct uprobe_site *site, const uint8_t *live)
+{
+	if (live[0] != site->patch[0] && live[0] != BREAKPOINT &&
+		live[0] != site->original[0])
+		return false;
+	for (size_t i = 1; i < site->size; i++)
+		if (live[i] != site->patch[i] && live[i] != site->original[i] &&
+			live[i] != BREAKPOINT)
+			return false;
+	return true;
+}
+
+static size_t skip_foreign(struct uprobe_space *space)
+{
+	struct text_reader reader;
+	size_t foreign = 0;
+
+	text_reader_init(&reader, space->memory_fd);
+	for (size_t i = 0; i < space->sites.count; i++) {
+		struct uprobe_site *site = &space->sites.items[i];
+		uint8_t live[SITE_PATCH_MAX];
+		if (site->state == SITE_PENDING) {
+			site->state = SITE_REMOVED;
+			continue;
+		}
+		if (site->state == SITE_REMOVED)
+			continue;
+		if (text_read(&reader, site->address, live, site->size) < 0) {
+			site->state = SITE_REMOVED; /* unmapped: the patch went with it */
+			continue;
+		}
+		if (is_ours(site, live)) {
+			site->state = SITE_TRANSIENT;
+			continue;
+		}
+		foreign++;
+		site->state = SITE_LIVE;
+	}
+	return foreign;
+}
+
+static int restore_padding(struct uprobe_space *space, const struct uprobe_site *site)
+{
+	if (!site->padding)
+		return 0;
+	step();
+	return remote_memory_write(
+		space->memory_fd, site->padding, site->padding_original, SITE_PATCH_MAX);
+}
+
+static int remove_heads(struct uprobe_space *space, bool final)
+{
+	for (size_t i = 0; i < space->sites.count; i++) {
+		struct uprobe_site *site = &space->sites.items[i];
+		if (site->state != SITE_TRANSIENT)
+			continue;
+		int r = write_byte(
+			space, site->address, final ? site->original[0] : BREAKPOINT);
+		if (r >= 0 && final)
+			r = restore_padding(space, site);
+		if (r < 0)
+			return r;
+		if (final)
+			site->state = SITE_REMOVED;
+	}
+	return 0;
+}
+
+static int remove_tails(struct uprobe_space *space)
+{
+	int fd = space->memory_fd;
+
+	for (size_t i = 0; i < space->sites.count; i++) {
+		const struct uprobe_site *site = &space->sites.items[i];
+		if (site->state != SITE_TRANSIENT || site->size < 2)
+			continue;
+		step();
+		int r = remote_memory_write(
+			fd, site->address + 1, site->original + 1, site->size - 1u);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+int poke_remove_live(struct uprobe_space *space, size_t *ret_foreign, struct error *err)
+{
+	*ret_foreign = skip_foreign(space);
+	int r = remove_heads(space, false);
+
+	if (r >= 0)
+		r = sync_cores(space, err);
+	if (r >= 0)
+		r = remove_tails(space);
+	if (r >= 0)
+		r = sync_cores(space, err);
+	if (r >= 0)
+		r = remove_heads(space, true);
+	if (r >= 0)
+		r = sync_cores(space, err);
+	return r;
+}
+
+int poke_remove_stopped(
+	struct uprobe_space *space, size_t *ret_foreign, struct error *err)
+{
+	*ret_foreign = skip_foreign(space);
+	struct text_change *changes = calloc(space->sites.count + 1, sizeof(*changes));
+	size_t count = 0;
+	if (!changes)
+		return error_set(err, -ENOMEM, "out of memory");
+	for (size_t i = 0; i < space->sites.count; i++) {
+		const struct uprobe_site *site = &space->sites.items[i];
+		if (site->state == SITE_TRANSIENT)
+			changes[count++] = (struct text_change){
+				site->address, site->original, site->size};
+	}
+	int r = text_write_stopped(space->memory_fd, changes, count);
+	free(changes);
+	for (size_t i = 0; i < space->sites.count && r >= 0; i++) {
+		struct uprobe_site *site = &space->sites.items[i];
+		if (site->state != SITE_TRANSIENT)
+			continue;
+		r = restore_padding(space, site);
+		site->state = SITE_REMOVED;
+	}
+	return r < 0 ? write_failed(space, r, err) : 0;
+}

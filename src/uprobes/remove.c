@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Taking everything out.  Text first, by the protocol of poke.c; then every thread is
+ * stopped and looked at: one that is in an arena is sent home when it stands between two
+ * instructions of the program, else runs on until it has left.  What no thread can come
+ * back to is unmapped.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "ptrace/ptrace.h"
+#include "uprobes/space.h"
+
+/* ---- text
+ * -----------------------------------------------------------------------------------------
+ */
+
+static int restore_text(
+	struct uprobe_space *space, size_t *ret_foreign, struct error *err)
+{
+	struct held_threads held;
+	struct error why;
+
+	if (space_is_single_stopped(space))
+		return poke_remove_stopped(space, ret_foreign, err);
+	if (inject_sync_cores(space->inject, &why) >= 0) {
+		int r = front_install(space, 1ull << (SIGTRAP - 1), err);
+		if (r < 0)
+			return r;
+		threads_note_blocked(space);
+		return poke_remove_live(space, ret_foreign, err);
+	}
+	int r = inject_release_victim(space->inject, err);
+	if (r >= 0)
+		r = threads_stop(space->session.utrace, space->pid, &held, err);
+	if (r < 0)
+		return r;
+	r = poke_remove_stopped(space, ret_foreign, err);
+	threads_resume(&held);
+	return r;
+}
+
+/* ---- threads
+ * ----------------------------------------------------------------------------------- */
+
+static bool send_home(struct uprobe_space *space, uint64_t pc, uint64_t *ret)
+{
+	for (size_t i = 0; i < space->sites.count; i++)
+		if (site_home(&space->sites.items[i], pc, ret))
+			return true;
+	return false;
+}
+
+static bool is_inside(const struct held_thread *thread, void *data)
+{
+	struct uprobe_space *space = data;
+	struct user_regs_struct regs;
+	uint64_t home;
+
+	if (thread_regs(thread, &regs) < 0)
+		return false;
+	/* A breakpoint of ours that has trapped but is not reported yet. */
+	if (site_find(space, regs.rip - 1) && thread_has_pending_trap(thread->tid))
+		return true;
+	if (!arena_contains(space, regs.rip))
+		return false;
+	if (!send_home(space, regs.rip, &home))
+		return true;
+	regs.rip = home;
+	return thread_set_regs(thread, &regs) < 0;
+}
+
+struct frame_search {
+	struct uprobe_space *space;
+	bool found;
+};
+
+static void note_frame(uint64_t rip, void *data)
+{
+	struct frame_search *search = data;
+
+	if (arena_contains(search->space, rip))
+		search->found = true;
+}
+
+/* Nothing but a signal handler's frame can lead back into an arena: handlers call nothing
+ * of the program, and displaced calls push the program's own return address. */
+static size_t returns_inside(struct uprobe_space *space, const struct held_threads *held)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < held->threads.count; i++) {
+		struct frame_search search = {.space = space};
+		struct user_regs_struct regs;
+		if (thread_regs(&held->threads.items[i], &regs) < 0)
+			continue;
+		stack_scan_frames(space->memory_fd, regs.rsp, note_frame, &search);
+		count += search.found;
+	}
+	return count;
+}
+
+static void reset_gs(struct uprobe_space *space, const struct held_threads *held)
+{
+	for (size_t i = 0; i < held->threads.count; i++) {
+		struct user_regs_struct regs;
+		if (thread_regs(&held->threads.items[i], &regs) < 0 || !regs.gs_base)
+			continue;
+		uint64_t context = regs.gs_base + space->null_context;
+		if (context - space->session_address >= space->session.session_size)
+			continue;
+		regs.gs_base = 0;
+		if (thread_set_regs(&held->threads.items[i], &regs) < 0)
+			continue; /* gone */
+	}
+}
+
+/* ---- memory
+ * --------------------------------------------------------------------------------------
+ */
+
+static int unmap_all(struct uprobe_space *space, struct error *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < space->arenas.count && r >= 0; i++) {
+		const struct uprobe_arena *arena = &space->arenas.items[i];
+		step();
+		r = inject_unmap(space->inject, arena->address, arena->size, err);
+		if (r >= 0)
+			journal_drop_area(&space->journal, arena->journal);
+	}
+	step();
+	if (r >= 0)
+		r = inject_unmap(space->inject, space->null_context, TEXT_PAGE, err);
+	if (r >= 0)
+		journal_drop_area(&space->journal, space->null_journal);
+	/* Last: the journal is in it, for a healer that has nothing else. */
+	step();
+	if (r >= 0)
+		r = inject_unmap(space->inject, space->session_address,
+			space->session.session_size, err);
+	return r;
+}
+
+static uint64_t mapped_bytes(const struct uprobe_space *space)
+{
+	uint64_t bytes = TEXT_PAGE + space->session.session_size;
+
+	for (size_t i = 0; i < space->arenas.count; i++)
+		bytes += space->arenas.items[i].size;
+	return bytes;
+}
+
+static int remove_memory(
+	struct uprobe_space *space, size_t foreign, uint64_t *ret_left, struct error *err)
+{
+	struct held_threads held;
+	bool taken;
+	int r = threads_stop(space->session.utrace, space->pid, &held, err);
+
+	if (r < 0)
+		return r;
+	size_t inside = threads_evacuate(&held, is_inside, space);
+	size_t returning = returns_inside(space, &held);
+	if (inside || returning || foreign) {
+		*ret_left = mapped_bytes(space);
+		error_set(err, -EBUSY,
+			"%zu threads still run in it, %zu signal handlers return to it, "
+			"%zu patches were overwritten by somebody else",
+			inside, returning, foreign);
+	} else {
+		reset_gs(space, &held);
+		r = space_take_victim(space, &taken, err);
+		if (r >= 0)
+			r = unmap_all(space, err);
+		if (r >= 0)
+			r = inject_release_victim(space->inject, err);
+	}
+	threads_resume(&held);
+	return r;
+}
+
+static int space_remove(struct uprobe_space *space, uint64_t *ret_left, struct error *err)
+{
+	size_t foreign = 0;
+	bool taken;
+	int r = space_take_victim(space, &taken, err);
+
+	if (r >= 0)
+		r = restore_text(space, &foreign, err);
+	if (r >= 0)
+		r = space_take_victim(space, &taken, err);
+	/* Overwritten patches lead into the arenas still: their breakpoints keep the
+	 * front. */
+	if (r >= 0 && !foreign)
+		r = front_remove(space, ~0ull, err);
+	if (r >= 0)
+		r = inject_release_victim(space->inject, err);
+	return r < 0 ? r : remove_memory(space, foreign, ret_left, err);
+}
+
+int uprobe_space_remove(struct uprobe_space *space, uint64_t *ret_left, struct error *err)
+{
+	pid_t pid = space->pid;
+	int r;
+
+	*ret_left = 0;
+	r = space_remove(space, ret_left, err);
+	/* A process that died meanwhile took everything with it. */
+	if (r == -ESRCH && !utrace_first_task(space->session.utrace, pid))
+		r = 0;
+	/* What could not be undone stays in the journal, for `heal`. */
+	if (r >= 0 && !*ret_left)
+		journal_drop_process(&space->journal, pid);
+	space_free(space);
+	return r;
+}

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Signals that are ours.  The kernel forces synchronous signals: one that the thread had
+ * blocked is unblocked for it.  That is put back here.
+ */
+#include <signal.h>
+
+#include "ptrace/ptrace.h"
+#include "uprobes/space.h"
+
+/* Sent by the kernel for an int3, and never by kill(2). */
+static bool is_breakpoint(const siginfo_t *info)
+{
+	return info->si_signo == SIGTRAP &&
+	       (info->si_code == SI_KERNEL || info->si_code == 1);
+}
+
+/* A breakpoint that is gone again when its signal is looked at: the instruction is run
+ * anew. */
+static bool is_stale(struct uprobe_space *space, uint64_t address)
+{
+	uint8_t byte;
+
+	return remote_memory_read(space->memory_fd, address, &byte, 1) >= 0 &&
+	       byte != BREAKPOINT;
+}
+
+static bool take_trap(struct uprobe_space *space, struct user_regs_struct *regs)
+{
+	uint64_t address = regs->rip - 1;
+	struct uprobe_site *site = site_find(space, address);
+
+	if (!site)
+		return false;
+	if (site->state == SITE_PENDING || site->state == SITE_REMOVED) {
+		if (!is_stale(space, address))
+			return false;
+		regs->rip = address;
+		return true;
+	}
+	if (address != site->address &&
+		(address - site->address >= site->size ||
+			!site_is_insn_start(site, address - site->address)))
+		return false;
+	regs->rip = site_trap_target(site, address);
+	return true;
+}
+
+static bool take_fault(struct uprobe_space *space, struct user_regs_struct *regs)
+{
+	const struct uprobe_session *session = &space->session;
+
+	for (size_t i = 0; i < space->arenas.count; i++) {
+		uint64_t image = arena_image(space, &space->arenas.items[i]);
+		uint64_t offset = regs->rip - image;
+		if (offset < (uint64_t)session->read_start_offset ||
+			offset >= (uint64_t)session->read_end_offset)
+			continue;
+		regs->rip = image + (uint64_t)session->read_fixup_offset;
+		return true;
+	}
+	return false;
+}
+
+static void block_again(struct uprobe_space *space, pid_t tid, int signal)
+{
+	uint64_t bit = 1ull << (signal - 1), mask;
+
+	for (size_t i = 0; i < space->blocked.count; i++) {
+		const struct blocked_thread *blocked = &space->blocked.items[i];
+		if (blocked->tid != tid || !(blocked->mask & bit))
+			continue;
+		/* The kernel also reset the action to default: see front_repair(). */
+		space->front_lost |= bit & space->front_signals;
+		if (ptrace_get_sigmask(tid, &mask) < 0 ||
+			ptrace_set_sigmask(tid, mask | bit) < 0)
+			return; /* the thread was killed */
+	}
+}
+
+bool uprobe_report_signal(struct uprobe_space *space, struct utrace_task *task,
+	struct user_regs_struct *regs, const siginfo_t *info)
+{
+	bool ours = false;
+
+	if (is_breakpoint(info))
+		ours = take_trap(space, regs);
+	else if ((info->si_signo == SIGSEGV || info->si_signo == SIGBUS) &&
+		 info->si_code > 0)
+		ours = take_fault(space, regs);
+	if (ours)
+		block_again(space, utrace_task_tid(task), info->si_signo);
+	return ours;
+}

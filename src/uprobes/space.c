@@ -1,0 +1,334 @@
+/* SPDX-License-Identifier: MIT */
+#include "uprobes/space.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "agent/agent.h"
+#include "ptrace/ptrace.h"
+
+void space_free(struct uprobe_space *space)
+{
+	if (!space)
+		return;
+	inject_destroy(space->inject);
+	if (space->memory_fd >= 0)
+		close(space->memory_fd);
+	vec_free(&space->sites);
+	vec_free(&space->arenas);
+	vec_free(&space->blocked);
+	free(space);
+}
+
+static int space_alloc(const struct uprobe_session *session, pid_t pid,
+	struct uprobe_space **ret, struct error *err)
+{
+	struct uprobe_space *space = calloc(1, sizeof(*space));
+
+	if (!space)
+		return error_set(err, -ENOMEM, "out of memory");
+	space->session = *session;
+	if (!space->session.arena_block_offset)
+		space->session.arena_block_offset = -AGENT_ARENA_IMAGE;
+	space->pid = pid;
+	space->session_journal = space->null_journal = JOURNAL_NONE;
+	space->memory_fd = -1;
+	int r = journal_open(
+		&space->journal, session->session_memory, session->session_size, err);
+	if (r >= 0)
+		r = space->memory_fd = remote_memory_open(pid, err);
+	if (r < 0) {
+		space_free(space);
+		return r;
+	}
+	*ret = space;
+	return 0;
+}
+
+/* ---- creation
+ * --------------------------------------------------------------------------------- */
+
+static int journal_mapping(struct uprobe_space *space, uint64_t address, uint64_t size,
+	uint32_t *ret, struct error *err)
+{
+	int r = journal_add_area(&space->journal, space->pid, address, size, ret);
+
+	if (r >= 0)
+		return 0;
+	error_set(err, r, "undo journal is full");
+	if (inject_unmap(space->inject, address, size, NULL) < 0)
+		error_hint(err, "%llu bytes at 0x%llx stay mapped",
+			(unsigned long long)size, (unsigned long long)address);
+	return r;
+}
+
+/* The null page is wanted at the same address in all processes of a session; where that
+ * is taken, any other does, because each process has its own trampolines. */
+static int map_null_page(struct uprobe_space *space, struct error *err)
+{
+	uint64_t address = space->session.null_context;
+
+	step();
+	int r = inject_map_null_context(space->inject, &address, err);
+	if (r == -EEXIST) {
+		address = 0;
+		r = inject_map_null_context(space->inject, &address, err);
+	}
+	if (r < 0)
+		return r;
+	space->null_context = address;
+	step();
+	return journal_mapping(space, address, TEXT_PAGE, &space->null_journal, err);
+}
+
+static int map_session(struct uprobe_space *space, struct error *err)
+{
+	step();
+	int r = inject_map_fd(space->inject, space->session.session_fd,
+		space->session.session_size, 0, &space->session_address, err);
+
+	if (r < 0)
+		return r;
+	step();
+	return journal_mapping(space, space->session_address, space->session.session_size,
+		&space->session_journal, err);
+}
+
+static void unmap_again(struct uprobe_space *space, struct error *err)
+{
+	if (space->session_journal != JOURNAL_NONE &&
+		inject_unmap(space->inject, space->session_address,
+			space->session.session_size, NULL) < 0)
+		error_hint(err, "session memory stays mapped at 0x%llx",
+			(unsigned long long)space->session_address);
+	journal_drop_process(&space->journal, space->pid);
+}
+
+int uprobe_space_create(const struct uprobe_session *session, struct utrace_task *task,
+	struct uprobe_space **ret, struct error *err)
+{
+	struct uprobe_space *space;
+	bool stopped = utrace_task_is_stopped(task);
+	int r = space_alloc(session, utrace_task_pid(task), &space, err);
+
+	if (r < 0)
+		return r;
+	space->session.utrace = utrace_task_tracer(task);
+	if (stopped)
+		r = inject_create_at(task, session->force, &space->inject, err);
+	else
+		r = inject_create(space->session.utrace, space->pid, session->force,
+			&space->inject, err);
+	if (r < 0)
+		goto fail;
+	r = map_session(space, err);
+	if (r >= 0)
+		r = map_null_page(space, err);
+	if (r < 0) {
+		unmap_again(space, err);
+		goto fail;
+	}
+	if (!stopped && inject_has_victim(space->inject)) {
+		r = inject_release_victim(space->inject, err);
+		if (r < 0)
+			goto fail;
+	}
+	*ret = space;
+	return 0;
+fail:
+	space_free(space);
+	return r;
+}
+
+/* ---- fork
+ * ---------------------------------------------------------------------------------------
+ */
+
+static int write_site(struct uprobe_space *space, struct uprobe_site *site, bool patched)
+{
+	int r = 0;
+
+	if (site->padding)
+		r = remote_memory_write(space->memory_fd, site->padding,
+			patched ? site->padding_patch : site->padding_original,
+			SITE_PATCH_MAX);
+	if (r >= 0)
+		r = remote_memory_write(space->memory_fd, site->address,
+			patched ? site->patch : site->original, site->size);
+	site->state = patched ? SITE_LIVE : SITE_REMOVED;
+	return r;
+}
+
+/* A fork in the middle of a change copies half-written text.  The child has one thread
+ * and it is stopped, so its text can be completed at once. */
+static int complete_change(
+	struct uprobe_space *space, struct utrace_task *child, bool inserting)
+{
+	struct user_regs_struct regs;
+	int r = utrace_get_regs(child, &regs);
+
+	for (size_t i = 0; i < space->sites.count && r >= 0; i++) {
+		struct uprobe_site *site = &space->sites.items[i];
+		uint64_t copy;
+		if (site->state == SITE_PENDING)
+			site->state = SITE_REMOVED;
+		if (site->state != SITE_TRANSIENT)
+			continue;
+		r = write_site(space, site, inserting);
+		if (r >= 0 && inserting && site_redirect(site, regs.rip, &copy)) {
+			regs.rip = copy;
+			r = utrace_set_regs(child, &regs);
+		}
+	}
+	return r;
+}
+
+static int copy_journal(struct uprobe_space *space, struct error *err)
+{
+	struct journal *journal = &space->journal;
+	int r = journal_add_area(journal, space->pid, space->session_address,
+		space->session.session_size, &space->session_journal);
+
+	if (r >= 0)
+		r = journal_add_area(journal, space->pid, space->null_context, TEXT_PAGE,
+			&space->null_journal);
+	for (size_t i = 0; i < space->arenas.count && r >= 0; i++) {
+		struct uprobe_arena *arena = &space->arenas.items[i];
+		r = journal_add_area(journal, space->pid, arena->address, arena->size,
+			&arena->journal);
+	}
+	for (size_t i = 0; i < space->sites.count && r >= 0; i++) {
+		struct uprobe_site *site = &space->sites.items[i];
+		if (site->state == SITE_REMOVED)
+			continue;
+		r = journal_add_patch(journal, space->pid, site->address, site->original,
+			site->size, &site->journal);
+		if (r >= 0 && site->padding)
+			r = journal_add_patch(journal, space->pid, site->padding,
+				site->padding_original, SITE_PATCH_MAX,
+				&site->padding_journal);
+	}
+	if (r < 0)
+		return error_set(err, r, "undo journal is full");
+	return 0;
+}
+
+int uprobe_space_fork(struct uprobe_space *parent, struct utrace_task *child,
+	struct uprobe_space **ret, struct error *err)
+{
+	struct uprobe_space *space;
+	int r = space_alloc(&parent->session, utrace_task_pid(child), &space, err);
+
+	if (r < 0)
+		return r;
+	space->session_address = parent->session_address;
+	space->null_context = parent->null_context;
+	space->front_signals = parent->front_signals;
+	space->front_lost = parent->front_lost;
+	memcpy(space->traps, parent->traps, sizeof(space->traps));
+	space->traps_current = parent->traps_current;
+	for (size_t i = 0; i < parent->arenas.count; i++)
+		vec_append(&space->arenas, parent->arenas.items[i]);
+	for (size_t i = 0; i < parent->sites.count; i++) {
+		vec_append(&space->sites, parent->sites.items[i]);
+		space->sites.items[i].request = NULL;
+		space->sites.items[i].journal = JOURNAL_NONE;
+		space->sites.items[i].padding_journal = JOURNAL_NONE;
+	}
+	for (size_t i = 0; i < space->arenas.count; i++)
+		space->arenas.items[i].journal = JOURNAL_NONE;
+	r = copy_journal(space, err);
+	if (r >= 0) {
+		r = complete_change(space, child, parent->inserting);
+		if (r < 0)
+			error_set(err, r, "cannot write text of process %d: %s",
+				space->pid, strerror(-r));
+	}
+	if (r < 0) {
+		journal_drop_process(&space->journal, space->pid);
+		space_free(space);
+		return r;
+	}
+	*ret = space;
+	return 0;
+}
+
+/* ---- the rest
+ * -------------------------------------------------------------------------------------
+ */
+
+void uprobe_space_forget(struct uprobe_space *space)
+{
+	if (!space)
+		return;
+	journal_drop_process(&space->journal, space->pid);
+	space_free(space);
+}
+
+struct inject *uprobe_space_inject(struct uprobe_space *space)
+{
+	return space->inject;
+}
+
+pid_t uprobe_space_pid(const struct uprobe_space *space)
+{
+	return space->pid;
+}
+
+uint64_t uprobe_space_null_context(const struct uprobe_space *space)
+{
+	return space->null_context;
+}
+
+int space_take_victim(struct uprobe_space *space, bool *ret_taken, struct error *err)
+{
+	*ret_taken = false;
+	if (!space->inject) {
+		int r = inject_create(space->session.utrace, space->pid,
+			space->session.force, &space->inject, err);
+		*ret_taken = r >= 0;
+		return r;
+	}
+	if (inject_has_victim(space->inject))
+		return 0;
+	int r = inject_take_victim(space->inject, err);
+	*ret_taken = r >= 0;
+	return r;
+}
+
+bool space_is_single_stopped(struct uprobe_space *space)
+{
+	struct utrace *utrace = space->session.utrace;
+	struct utrace_task *task = space_first_task(utrace, space->pid);
+
+	return space->inject && inject_has_victim(space->inject) && task &&
+	       utrace_task_is_stopped(task) && !space_next_task(task, space->pid);
+}
+
+void uprobe_space_counts(const struct uprobe_space *space, struct uprobe_counts *ret)
+{
+	*ret = (struct uprobe_counts){.refused = space->refused};
+	for (size_t i = 0; i < space->sites.count; i++) {
+		if (space->sites.items[i].state != SITE_LIVE)
+			continue;
+		ret->sites++;
+		switch (space->sites.items[i].form) {
+		case ARCH_PATCH_JUMP_SINGLE:
+			ret->jumps++;
+			break;
+		case ARCH_PATCH_JUMP_WINDOW:
+			ret->windows++;
+			break;
+		case ARCH_PATCH_JUMP_SHORT:
+			ret->shorts++;
+			break;
+		case ARCH_PATCH_BREAKPOINT:
+			ret->breakpoints++;
+			break;
+		}
+	}
+	for (size_t i = 0; i < space->arenas.count; i++)
+		ret->arena_bytes += space->arenas.items[i].size;
+}

@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The inside of a struct uprobe_space: one patched address space.  Only uprobes/ includes
+ * this.
+ *
+ * Sites are kept sorted by address and never leave the table while the space lives: a
+ * thread may have run into a transient breakpoint whose signal is reported long after the
+ * site was taken out, and somebody must still be able to say "that one was ours".
+ */
+#pragma once
+
+#include "abi/session.h"
+#include "base/vec.h"
+#include "uprobes/journal.h"
+#include "uprobes/uprobes.h"
+
+enum {
+	BREAKPOINT = 0xcc,
+	SITE_PATCH_MAX = 5,
+	TEXT_PAGE = 4096
+};
+
+enum uprobe_site_state {
+	SITE_PENDING,   /* being inserted; the text is untouched */
+	SITE_TRANSIENT, /* the text is partly patched */
+	SITE_LIVE,
+	SITE_REMOVED, /* the text is the program's own; only late signals are of interest
+		       */
+};
+
+struct uprobe_site {
+	uint64_t address, trampoline;
+	uint64_t padding; /* where the second jump of ARCH_PATCH_JUMP_SHORT goes; 0: none
+			   */
+	struct uprobe_request *request; /* only while being inserted */
+	enum uprobe_site_state state;
+	enum arch_patch_form form;
+	uint32_t journal, padding_journal; /* record indexes; JOURNAL_NONE */
+	uint16_t trampoline_size;
+	uint8_t size, window;
+	uint8_t insn_count, map_count;
+	uint8_t insn_offset[8];
+	uint8_t original[ARCH_MAX_WINDOW];
+	uint8_t patch[SITE_PATCH_MAX];
+	uint8_t padding_original[SITE_PATCH_MAX], padding_patch[SITE_PATCH_MAX];
+	struct arch_pc_map_entry map[8];
+};
+
+struct uprobe_arena {
+	uint64_t address, size, used;
+	uint32_t journal;
+	bool leave; /* a thread may still run in it */
+};
+
+struct blocked_thread { /* had SIGTRAP, SIGSEGV or SIGBUS blocked when last looked at */
+	pid_t tid;
+	uint64_t mask;
+};
+
+struct trap_table { /* struct agent_site_entry[capacity] in an arena */
+	uint64_t address;
+	size_t capacity;
+};
+
+struct uprobe_space {
+	struct uprobe_session session;
+	struct inject *inject; /* NULL in a fork child that nothing was asked of yet */
+	struct journal journal;
+	pid_t pid;
+	int memory_fd;  /* /proc/PID/mem */
+	bool inserting; /* transient sites are on their way in, not out */
+	uint64_t session_address, null_context;
+	uint32_t session_journal, null_journal;
+	VEC(struct uprobe_site) sites;
+	VEC(struct uprobe_arena) arenas;
+	VEC(struct blocked_thread) blocked;
+	struct trap_table traps[2]; /* the one not in use is written, then published */
+	int traps_current;
+	uint64_t front_signals; /* signals whose action is the agent's front now */
+	uint64_t front_lost; /* of those: the kernel may have reset the action to default
+			      */
+	size_t refused;
+};
+
+/* called before each step that changes the target; tests die in it */
+void uprobe_step(void) __attribute__((weak));
+
+static inline void step(void)
+{
+	if (uprobe_step)
+		uprobe_step();
+}
+
+/* ---- life (space.c)
+ * -------------------------------------------------------------------------- */
+
+/** make sure a victim is held; *ret_taken: it was not before, and has to be released */
+must_check int space_take_victim(
+	struct uprobe_space *space, bool *ret_taken, struct error *err);
+/** the held victim is the only thread */
+bool space_is_single_stopped(struct uprobe_space *space);
+void space_free(struct uprobe_space *space);
+
+/* ---- sites (site.c)
+ * -------------------------------------------------------------------------- */
+
+/** the site whose replaced or displaced bytes hold @address, NULL when there is none */
+struct uprobe_site *site_find(struct uprobe_space *space, uint64_t address);
+/** bytes of instruction starts behind the head that a patch overwrites */
+bool site_has_interior(const struct uprobe_site *site);
+bool site_is_insn_start(const struct uprobe_site *site, size_t offset);
+/**
+ * site_redirect() - where a thread at @pc strictly inside the window has to go on
+ * A pc one past a `syscall` of the window is inside too: the kernel restarts a call by pc
+ * -= 2.
+ */
+bool site_redirect(const struct uprobe_site *site, uint64_t pc, uint64_t *ret);
+/** the inverse: the program's own pc for one in the site's trampoline, where there is one
+ */
+bool site_home(const struct uprobe_site *site, uint64_t pc, uint64_t *ret);
+/** where a thread goes on that ran into a breakpoint of the site at @address */
+uint64_t site_trap_target(const struct uprobe_site *site, uint64_t address);
+
+/* ---- arenas (arena.c)
+ * -------------------------------------------------------------------------- */
+
+must_check int arena_map(struct uprobe_space *space, uint64_t low, uint64_t high,
+	uint64_t room, struct error *err);
+struct uprobe_arena *arena_find(
+	struct uprobe_space *space, uint64_t low, uint64_t high, uint64_t room);
+bool arena_contains(const struct uprobe_space *space, uint64_t address);
+static inline uint64_t arena_image(
+	const struct uprobe_space *space, const struct uprobe_arena *arena)
+{
+	return arena->address - (uint64_t)space->session.arena_block_offset;
+}
+/** let the signal front know all sites, transient breakpoints included */
+must_check int arena_publish_traps(struct uprobe_space *space, struct error *err);
+/** install the front for @signals / give them back; need a victim */
+must_check int front_install(
+	struct uprobe_space *space, uint64_t signals, struct error *err);
+must_check int front_remove(
+	struct uprobe_space *space, uint64_t signals, struct error *err);
+bool front_available(const struct uprobe_space *space);
+
+/* ---- planning an insertion (place.c)
+ * -------------------------------------------------------------- */
+
+/** turn requests into pending sites; refuses what clashes or differs from the plan */
+must_check int place_admit(struct uprobe_space *space, struct uprobe_request *requests,
+	size_t count, struct error *err);
+/** give each pending site a trampoline and a journal record */
+must_check int place_trampolines(struct uprobe_space *space, struct error *err);
+must_check int place_journal(struct uprobe_space *space, struct error *err);
+/** the site will not be inserted; text untouched */
+void site_refuse(
+	struct uprobe_space *space, struct uprobe_site *site, const struct error *why);
+
+/* ---- text (poke.c)
+ * ----------------------------------------------------------------------------- */
+
+/** remote text read page by page; for runs of ascending addresses */
+struct text_reader {
+	int fd;
+	bool valid;
+	uint64_t page;
+	uint8_t bytes[TEXT_PAGE];
+};
+void text_reader_init(struct text_reader *reader, int fd);
+must_check int text_read(
+	struct text_reader *reader, uint64_t address, uint8_t *ret, size_t size);
+
+/** one change of text; an array of them is sorted by address */
+struct text_change {
+	uint64_t address;
+	const uint8_t *bytes;
+	size_t size;
+};
+/** text_write_stopped() - with no thread running: one write per page that has changes */
+must_check int text_write_stopped(
+	int fd, const struct text_change *changes, size_t count);
+
+/* The protocol for running threads; each ends with cores synchronised.  A victim is held.
+ */
+must_check int poke_insert_live(struct uprobe_space *space, struct error *err);
+must_check int poke_insert_stopped(struct uprobe_space *space, struct error *err);
+/** removal; *ret_foreign counts sites somebody else has written to: they are left alone
+ */
+must_check int poke_remove_live(
+	struct uprobe_space *space, size_t *ret_foreign, struct error *err);
+must_check int poke_remove_stopped(
+	struct uprobe_space *space, size_t *ret_foreign, struct error *err);
+
+/* ---- threads (threads.c)
+ * ------------------------------------------------------------------------- */
+
+struct held_thread {
+	pid_t tid;
+	struct utrace_engine *engine;
+};
+struct held_threads {
+	VEC(struct held_thread) threads;
+};
+
+/** iterate over all tasks that run in the address space, vfork children included */
+struct utrace_task *space_first_task(struct utrace *utrace, pid_t pid);
+struct utrace_task *space_next_task(struct utrace_task *task, pid_t pid);
+
+/** stop every thread, new ones included */
+must_check int threads_stop(
+	struct utrace *utrace, pid_t pid, struct held_threads *ret, struct error *err);
+void threads_resume(struct held_threads *held);
+must_check int thread_stop(
+	struct utrace_task *task, struct held_thread *ret, struct error *err);
+/** let it run a little, then stop it again */
+must_check int thread_run_on(struct held_thread *thread, unsigned int usec);
+void thread_resume(struct held_thread *thread);
+/** -ESRCH when it is gone */
+must_check int thread_regs(
+	const struct held_thread *thread, struct user_regs_struct *ret);
+must_check int thread_set_regs(
+	const struct held_thread *thread, const struct user_regs_struct *regs);
+
+/**
+ * threads_evacuate() - let threads run until none is inside, for a bounded time
+ * @is_inside: true while the stopped thread has business with us that only running
+ * settles Return: number of threads that are inside still
+ */
+typedef bool (*thread_inside_fn)(const struct held_thread *thread, void *data);
+size_t threads_evacuate(
+	struct held_threads *held, thread_inside_fn is_inside, void *data);
+
+/** call @fn for each saved rip of a signal frame on the stack from @sp up */
+typedef void (*signal_frame_fn)(uint64_t rip, void *data);
+void stack_scan_frames(int memory_fd, uint64_t sp, signal_frame_fn fn, void *data);
+
+/** with transient breakpoints in place: no thread is left inside a pending window */
+must_check int threads_leave_interiors(struct uprobe_space *space, struct error *err);
+/** the same for stopped threads */
+void thread_leave_interior(
+	struct uprobe_space *space, const struct held_thread *thread, struct error *err);
+/** note who has synchronous signals blocked, so that a forced one can be undone */
+void threads_note_blocked(struct uprobe_space *space);
+/** is a SIGTRAP pending that has not been reported yet? */
+bool thread_has_pending_trap(pid_t tid);

@@ -1,0 +1,382 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Where threads are.  A blocked thread's pc can be read without touching it
+ * (/proc/PID/task/TID/ syscall); only the few that run are interrupted.  Holding a thread
+ * is done with an engine of our own, so it does not matter what the session's engine
+ * wants meanwhile.
+ */
+#include <errno.h>
+#include <linux/kcmp.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "ptrace/ptrace.h"
+#include "uprobes/space.h"
+
+enum {
+	STOP_TIMEOUT_MS = 2000,
+	EVACUATE_MS = 2000,
+	RUN_ON_USEC = 100,
+	RUN_ON_MAX_USEC = 10000,
+	STACK_SCAN_SIZE = 64 * 1024,
+	USER_CS = 0x33,
+};
+
+/* ---- tasks of an address space
+ * ---------------------------------------------------------------- */
+
+static bool shares_memory(pid_t pid, const struct utrace_task *task)
+{
+	if (utrace_task_pid(task) == pid)
+		return true;
+	return syscall(SYS_kcmp, pid, utrace_task_tid(task), KCMP_VM, 0, 0) == 0;
+}
+
+static struct utrace_task *skip_strangers(struct utrace_task *task, pid_t pid)
+{
+	while (task && !shares_memory(pid, task))
+		task = utrace_next_task(task, 0);
+	return task;
+}
+
+struct utrace_task *space_first_task(struct utrace *utrace, pid_t pid)
+{
+	return skip_strangers(utrace_first_task(utrace, 0), pid);
+}
+
+struct utrace_task *space_next_task(struct utrace_task *task, pid_t pid)
+{
+	return skip_strangers(utrace_next_task(task, 0), pid);
+}
+
+/* ---- holding
+ * -------------------------------------------------------------------------------------
+ */
+
+static const struct utrace_engine_ops hold_ops = {0};
+
+int thread_stop(struct utrace_task *task, struct held_thread *ret, struct error *err)
+{
+	struct utrace_engine *engine;
+	pid_t tid = utrace_task_tid(task);
+	int r = utrace_attach_task(task, UTRACE_ATTACH_CREATE, &hold_ops, NULL, &engine);
+
+	if (r < 0)
+		return error_set(err, r, "cannot hold thread %d: %s", tid, strerror(-r));
+	r = utrace_control(task, engine, UTRACE_STOP);
+	if (r == -EINPROGRESS)
+		r = 0;
+	if (r >= 0)
+		r = utrace_wait_stopped(task, STOP_TIMEOUT_MS, err);
+	*ret = (struct held_thread){.tid = tid, .engine = engine};
+	if (r < 0) {
+		thread_resume(ret);
+		return r;
+	}
+	return 0;
+}
+
+void thread_resume(struct held_thread *thread)
+{
+	struct utrace_task *task = utrace_engine_task(thread->engine);
+
+	/* -ESRCH: it is gone, and nothing has to run on */
+	if (task && utrace_control(task, thread->engine, UTRACE_DETACH) < 0)
+		thread->tid = 0;
+	utrace_engine_put(thread->engine);
+	thread->engine = NULL;
+}
+
+int thread_run_on(struct held_thread *thread, unsigned int usec)
+{
+	struct utrace_task *task = utrace_engine_task(thread->engine);
+	const struct timespec pause = {.tv_nsec = (long)usec * 1000};
+
+	if (!task)
+		return -ESRCH;
+	int r = utrace_control(task, thread->engine, UTRACE_RESUME);
+	if (r < 0)
+		return r;
+	/* An interrupt that arrives at once would be taken before the first instruction.
+	 */
+	nanosleep(&pause, NULL);
+	r = utrace_dispatch(utrace_task_tracer(task), NULL);
+	task = utrace_engine_task(thread->engine);
+	if (!task)
+		return -ESRCH;
+	r = utrace_control(task, thread->engine, UTRACE_STOP);
+	if (r < 0 && r != -EINPROGRESS)
+		return r;
+	return utrace_wait_stopped(task, STOP_TIMEOUT_MS, NULL);
+}
+
+int thread_regs(const struct held_thread *thread, struct user_regs_struct *ret)
+{
+	struct utrace_task *task = utrace_engine_task(thread->engine);
+
+	return task ? utrace_get_regs(task, ret) : -ESRCH;
+}
+
+int thread_set_regs(const struct held_thread *thread, const struct user_regs_struct *regs)
+{
+	struct utrace_task *task = utrace_engine_task(thread->engine);
+
+	return task ? utrace_set_regs(task, regs) : -ESRCH;
+}
+
+static bool is_held(const struct held_threads *held, pid_t tid)
+{
+	for (size_t i = 0; i < held->threads.count; i++)
+		if (held->threads.items[i].tid == tid)
+			return true;
+	return false;
+}
+
+static struct utrace_task *next_unheld(
+	struct utrace *utrace, pid_t pid, const struct held_threads *held)
+{
+	struct utrace_task *task = space_first_task(utrace, pid);
+
+	while (task && is_held(held, utrace_task_tid(task)))
+		task = space_next_task(task, pid);
+	return task;
+}
+
+/* The task list changes whenever events are dispatched, so each search begins anew: a
+ * thread that was created while others were being stopped is found by the last one. */
+int threads_stop(
+	struct utrace *utrace, pid_t pid, struct held_threads *ret, struct error *err)
+{
+	struct utrace_task *task;
+
+	*ret = (struct held_threads){0};
+	while ((task = next_unheld(utrace, pid, ret))) {
+		struct held_thread thread;
+		int r = thread_stop(task, &thread, err);
+		if (r == -ESRCH)
+			continue;
+		if (r < 0) {
+			threads_resume(ret);
+			return r;
+		}
+		vec_append(&ret->threads, thread);
+	}
+	return 0;
+}
+
+void threads_resume(struct held_threads *held)
+{
+	for (size_t i = 0; i < held->threads.count; i++)
+		thread_resume(&held->threads.items[i]);
+	vec_free(&held->threads);
+}
+
+bool thread_has_pending_trap(pid_t tid)
+{
+	struct proc_status status;
+
+	return proc_read_status(tid, &status, NULL) >= 0 &&
+	       status.sig_pending & 1ull << (SIGTRAP - 1);
+}
+
+static uint64_t now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+size_t threads_evacuate(struct held_threads *held, thread_inside_fn is_inside, void *data)
+{
+	uint64_t deadline = now_ms() + EVACUATE_MS;
+	unsigned int pause = RUN_ON_USEC;
+
+	for (;;) {
+		size_t inside = 0;
+		for (size_t i = 0; i < held->threads.count; i++)
+			if (is_inside(&held->threads.items[i], data))
+				inside++;
+		if (!inside || now_ms() >= deadline)
+			return inside;
+		for (size_t i = 0; i < held->threads.count; i++) {
+			struct held_thread *thread = &held->threads.items[i];
+			if (is_inside(thread, data) && thread_run_on(thread, pause) < 0)
+				continue; /* gone, or not to be stopped: seen next time */
+		}
+		if (pause < RUN_ON_MAX_USEC)
+			pause *= 2;
+	}
+}
+
+/* ---- signal frames
+ * ------------------------------------------------------------------------------- */
+
+/* struct rt_sigframe as the kernel pushes it: gregs begin 48 bytes in, rip is the 17th,
+ * then flags and the selectors.  A word is taken for a saved rip when those two look
+ * right. */
+void stack_scan_frames(int memory_fd, uint64_t sp, signal_frame_fn fn, void *data)
+{
+	uint64_t words[TEXT_PAGE / 8];
+	uint64_t end = sp + STACK_SCAN_SIZE;
+
+	/* Pages overlap by two words, for frames across the border. */
+	for (uint64_t at = sp & ~7ull; at < end;) {
+		uint64_t page_end = (at & ~(uint64_t)(TEXT_PAGE - 1)) + TEXT_PAGE;
+		size_t size = page_end - at;
+		if (remote_memory_read(memory_fd, at, words, size) < 0)
+			return;
+		for (size_t i = 0; i + 2 < size / 8; i++)
+			if ((words[i + 2] & 0xffff) == USER_CS && words[i + 1] & 2 &&
+				words[i + 1] < 1u << 22)
+				fn(words[i], data);
+		at = page_end;
+		uint64_t border[4];
+		if (remote_memory_read(memory_fd, page_end - 16, border, sizeof(border)) <
+			0)
+			return;
+		for (size_t i = 0; i < 2; i++)
+			if ((border[i + 2] & 0xffff) == USER_CS && border[i + 1] & 2 &&
+				border[i + 1] < 1u << 22)
+				fn(border[i], data);
+	}
+}
+
+/* ---- interiors
+ * --------------------------------------------------------------------------------------
+ */
+
+static struct uprobe_site *interior_site(
+	struct uprobe_space *space, uint64_t pc, uint64_t *ret)
+{
+	/* one less: a pc at the very end of a window may belong to it, see
+	 * site_redirect() */
+	struct uprobe_site *site = site_find(space, pc - 1);
+
+	return site && site->state == SITE_TRANSIENT && site_redirect(site, pc, ret)
+		       ? site
+		       : NULL;
+}
+
+static void mark_unlucky(struct uprobe_site *site, const char *why)
+{
+	if (site->request && !site->request->status)
+		site->request->status =
+			error_set(&site->request->refused, -EAGAIN, "0x%llx: %s",
+				(unsigned long long)site->request->plan->address, why);
+}
+
+static void refuse_interrupted(uint64_t rip, void *data)
+{
+	struct uprobe_space *space = data;
+	uint64_t copy;
+	struct uprobe_site *site = interior_site(space, rip, &copy);
+
+	if (site)
+		mark_unlucky(site,
+			"a signal handler will return into the middle of the patch");
+}
+
+void thread_leave_interior(
+	struct uprobe_space *space, const struct held_thread *thread, struct error *err)
+{
+	struct user_regs_struct regs;
+	uint64_t copy;
+
+	if (thread_regs(thread, &regs) < 0)
+		return;
+	struct uprobe_site *site = interior_site(space, regs.rip, &copy);
+	/* A trap that is pending but not reported has its pc one further; its report
+	 * moves it. */
+	if (site && !(thread_has_pending_trap(thread->tid) &&
+			    site_is_insn_start(site, regs.rip - 1 - site->address))) {
+		regs.rip = copy;
+		if (thread_set_regs(thread, &regs) < 0)
+			mark_unlucky(site, "a thread inside the patch cannot be moved");
+	}
+	stack_scan_frames(space->memory_fd, regs.rsp, refuse_interrupted, space);
+}
+
+static void refuse_all_interiors(struct uprobe_space *space, const char *why)
+{
+	for (size_t i = 0; i < space->sites.count; i++)
+		if (space->sites.items[i].state == SITE_TRANSIENT &&
+			site_has_interior(&space->sites.items[i]))
+			mark_unlucky(&space->sites.items[i], why);
+}
+
+static int check_thread(
+	struct uprobe_space *space, struct utrace_task *task, struct error *err)
+{
+	struct proc_syscall now;
+	struct held_thread thread;
+	uint64_t copy;
+	int r = -1;
+
+	if (!utrace_task_is_stopped(task))
+		r = proc_read_syscall(utrace_task_pid(task), utrace_task_tid(task), &now);
+	if (r >= 0 && !now.running && !interior_site(space, now.pc, &copy)) {
+		stack_scan_frames(space->memory_fd, now.sp, refuse_interrupted, space);
+		return 0;
+	}
+	r = thread_stop(task, &thread, err);
+	if (r == -ETIMEDOUT) {
+		refuse_all_interiors(
+			space, "a thread that may be inside the patch cannot be stopped");
+		return 0;
+	}
+	if (r < 0)
+		return r == -ESRCH ? 0 : r;
+	thread_leave_interior(space, &thread, err);
+	thread_resume(&thread);
+	return 0;
+}
+
+int threads_leave_interiors(struct uprobe_space *space, struct error *err)
+{
+	VEC(pid_t) seen = {0};
+	int r = 0;
+
+	for (;;) {
+		struct utrace_task *task =
+			space_first_task(space->session.utrace, space->pid);
+		for (; task; task = space_next_task(task, space->pid)) {
+			size_t i = 0;
+			while (i < seen.count && seen.items[i] != utrace_task_tid(task))
+				i++;
+			if (i == seen.count)
+				break;
+		}
+		if (!task)
+			break;
+		vec_append(&seen, utrace_task_tid(task));
+		r = check_thread(space, task, err);
+		if (r < 0)
+			break;
+	}
+	vec_free(&seen);
+	return r;
+}
+
+/* ---- blocked signals
+ * ----------------------------------------------------------------------------- */
+
+void threads_note_blocked(struct uprobe_space *space)
+{
+	const uint64_t forced =
+		1ull << (SIGTRAP - 1) | 1ull << (SIGSEGV - 1) | 1ull << (SIGBUS - 1);
+	struct utrace_task *task = space_first_task(space->session.utrace, space->pid);
+
+	space->blocked.count = 0;
+	for (; task; task = space_next_task(task, space->pid)) {
+		struct proc_status status;
+		pid_t tid = utrace_task_tid(task);
+		if (proc_read_status(tid, &status, NULL) < 0 ||
+			!(status.sig_blocked & forced))
+			continue;
+		vec_append(&space->blocked,
+			((struct blocked_thread){tid, status.sig_blocked & forced}));
+	}
+}

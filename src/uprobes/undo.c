@@ -1,0 +1,430 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Here all threads are stopped first: nothing is known of the instructions behind a
+ *patch, and a crash is no time for cleverness.  A change may have been interrupted
+ *anywhere, which its bytes tell (poke.c changes the head last on the way in and first on
+ *the way out):
+ *
+ *	head original            nothing to do
+ *	head int3                the rest is original, int3 or jump: restore
+ *	head jmp into an arena   complete: restore
+ *	anything else            somebody else's: leave it, and the memory it may lead to
+ */
+#include "uprobes/undo.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "agent/agent.h"
+#include "ptrace/ptrace.h"
+#include "uprobes/space.h"
+
+enum {
+	SEIZE_TRIES = 200,
+	SEIZE_PAUSE_USEC = 10000
+};
+
+void undo_select(struct undo *undo, const struct abi_journal *journal,
+	uint32_t patch_count, uint32_t area_count)
+{
+	bool own = false;
+
+	for (uint32_t i = 0; i < area_count && !own; i++)
+		own = journal->areas[i].live &&
+		      journal->areas[i].pid == (uint32_t)undo->pid;
+	for (uint32_t i = 0; i < area_count; i++)
+		if (journal->areas[i].live &&
+			(!own || journal->areas[i].pid == (uint32_t)undo->pid))
+			vec_append(&undo->areas.items, journal->areas[i]);
+	for (uint32_t i = 0; i < patch_count; i++) {
+		struct abi_journal_patch patch = journal->patches[i];
+		if (patch.live && patch.size && patch.size <= sizeof(patch.original) &&
+			(!own || patch.pid == (uint32_t)undo->pid))
+			vec_append(&undo->patches.items, patch);
+	}
+}
+
+void undo_deinit(struct undo *undo)
+{
+	vec_free(&undo->patches.items);
+	vec_free(&undo->areas.items);
+}
+
+/* ---- what is ours
+ * --------------------------------------------------------------------------- */
+
+static bool in_arena(const struct undo *undo, uint64_t address)
+{
+	for (size_t i = 0; i < undo->areas.items.count; i++) {
+		const struct abi_journal_area *area = &undo->areas.items.items[i];
+		if (address - area->address < area->size)
+			return true;
+	}
+	return false;
+}
+
+static const struct abi_journal_patch *patch_at(const struct undo *undo, uint64_t address)
+{
+	for (size_t i = 0; i < undo->patches.items.count; i++) {
+		const struct abi_journal_patch *patch = &undo->patches.items.items[i];
+		if (address - patch->address < patch->size)
+			return patch;
+	}
+	return NULL;
+}
+
+enum verdict {
+	CLEAN,
+	OURS,
+	FOREIGN
+};
+
+static enum verdict judge(const struct undo *undo, const struct abi_journal_patch *patch,
+	const uint8_t *live)
+{
+	if (!memcmp(live, patch->original, patch->size))
+		return CLEAN;
+	if (live[0] == BREAKPOINT)
+		return OURS;
+	if (live[0] == 0xe9 && patch->size >= 5) {
+		int32_t displacement;
+		memcpy(&displacement, live + 1, sizeof(displacement));
+		return in_arena(
+			       undo, patch->address + 5 + (uint64_t)(int64_t)displacement)
+			       ? OURS
+			       : FOREIGN;
+	}
+	if (live[0] == 0xeb && patch->size >= 2)
+		return patch_at(undo, patch->address + 2 + (uint64_t)(int8_t)live[1])
+			       ? OURS
+			       : FOREIGN;
+	return FOREIGN;
+}
+
+/* A journal that was tampered with must not make us unmap a program's own memory. */
+static bool is_our_mapping(const struct proc_map *map)
+{
+	return !strncmp(map->path, "/memfd:utrace", 13) ||
+	       !strncmp(map->path, "[anon:utrace", 12) ||
+	       (!map->path[0] && !map->write && !map->device_inode);
+}
+
+static void drop_foreign_areas(struct undo *undo, const struct proc_maps *maps)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < undo->areas.items.count; i++) {
+		const struct abi_journal_area *area = &undo->areas.items.items[i];
+		for (size_t j = 0; j < maps->maps.count; j++) {
+			const struct proc_map *map = &maps->maps.items[j];
+			/* neighbours of equal kind are one mapping to the kernel */
+			if (area->size && area->address >= map->start &&
+				area->address < map->end &&
+				area->size <= map->end - area->address &&
+				is_our_mapping(map)) {
+				undo->areas.items.items[kept++] = *area;
+				break;
+			}
+		}
+	}
+	undo->areas.items.count = kept;
+}
+
+/* Mappings that the tracer made but died before recording. */
+static void add_named_areas(struct undo *undo, const struct proc_maps *maps)
+{
+	for (size_t j = 0; j < maps->maps.count; j++) {
+		const struct proc_map *map = &maps->maps.items[j];
+		if (map->path[0] && is_our_mapping(map) && !in_arena(undo, map->start))
+			vec_append(&undo->areas.items,
+				((struct abi_journal_area){.address = map->start,
+					.size = map->end - map->start,
+					.pid = (uint32_t)undo->pid,
+					.live = 1}));
+	}
+}
+
+static int find_areas(struct undo *undo, struct error *err)
+{
+	struct proc_maps maps = {0};
+	int r = proc_read_maps(undo->pid, &maps, err);
+
+	if (r < 0)
+		return r;
+	drop_foreign_areas(undo, &maps);
+	add_named_areas(undo, &maps);
+	proc_maps_free(&maps);
+	return 0;
+}
+
+/* ---- seizing
+ * ------------------------------------------------------------------------------------ */
+
+/* Threads that ran into a breakpoint go on at the instruction, which is back by then. */
+static uint32_t watch_signal(uint32_t action, struct utrace_engine *engine,
+	struct user_regs_struct *regs, siginfo_t *info)
+{
+	const struct undo *undo = utrace_engine_data(engine);
+
+	if (info->si_signo == SIGTRAP && info->si_code == SI_KERNEL &&
+		patch_at(undo, regs->rip - 1)) {
+		regs->rip--;
+		return UTRACE_RESUME | UTRACE_SIGNAL_IGN;
+	}
+	return UTRACE_RESUME | (action & UTRACE_SIGNAL_MASK);
+}
+
+static const struct utrace_engine_ops watch_ops = {.report_signal = watch_signal};
+
+static void watch(struct utrace_task *task, struct undo *undo)
+{
+	struct utrace_engine *engine;
+
+	/* either fails only when it died meanwhile */
+	if (utrace_attach_task(task, UTRACE_ATTACH_CREATE, &watch_ops, undo, &engine) < 0)
+		return;
+	int r = utrace_set_events(task, engine, UTRACE_EVENT_SIGNAL_ALL);
+	utrace_engine_put(engine);
+	(void)r;
+}
+
+static void watch_new(struct utrace_task *task, struct utrace_task *parent,
+	unsigned long flags, void *data)
+{
+	watch(task, data);
+}
+
+/* The dying tracer closes its files, which wakes the guardian, before the kernel takes
+ * its tracees away from it. */
+static int seize(struct undo *undo, struct utrace *utrace, struct error *err)
+{
+	const struct timespec pause = {.tv_nsec = SEIZE_PAUSE_USEC * 1000l};
+	int r = -EPERM;
+
+	for (int i = 0; i < SEIZE_TRIES; i++) {
+		r = utrace_seize_process(utrace, undo->pid, err);
+		if (r != -EPERM && r != -EBUSY)
+			break;
+		nanosleep(&pause, NULL);
+	}
+	if (r < 0)
+		return r;
+	utrace_on_new_task(utrace, watch_new, undo);
+	struct utrace_task *task = utrace_first_task(utrace, 0);
+	for (; task; task = utrace_next_task(task, 0))
+		watch(task, undo);
+	return 0;
+}
+
+/* ---- undoing
+ * -------------------------------------------------------------------------------------
+ */
+
+static int restore_text(struct undo *undo, int fd, size_t *ret_foreign)
+{
+	*ret_foreign = 0;
+	for (size_t i = 0; i < undo->patches.items.count; i++) {
+		const struct abi_journal_patch *patch = &undo->patches.items.items[i];
+		uint8_t live[sizeof(patch->original)];
+		if (remote_memory_read(fd, patch->address, live, patch->size) < 0)
+			continue; /* unmapped meanwhile */
+		enum verdict verdict = judge(undo, patch, live);
+		*ret_foreign += verdict == FOREIGN;
+		if (verdict != OURS)
+			continue;
+		int r = remote_memory_write(
+			fd, patch->address, patch->original, patch->size);
+		if (r < 0)
+			return r;
+		undo->restored++;
+	}
+	return 0;
+}
+
+static bool is_inside(const struct held_thread *thread, void *data)
+{
+	const struct undo *undo = data;
+	struct user_regs_struct regs;
+
+	if (thread_regs(thread, &regs) < 0)
+		return false;
+	if (patch_at(undo, regs.rip - 1) && thread_has_pending_trap(thread->tid))
+		return true;
+	return in_arena(undo, regs.rip);
+}
+
+static void note_frame(uint64_t rip, void *data)
+{
+	struct undo *undo = data;
+
+	if (in_arena(undo, rip))
+		undo->data = NULL;
+}
+
+static bool returns_inside(struct undo *undo, const struct held_threads *held, int fd)
+{
+	void *data = undo->data;
+	bool found = false;
+
+	for (size_t i = 0; i < held->threads.count; i++) {
+		struct user_regs_struct regs;
+		if (thread_regs(&held->threads.items[i], &regs) < 0)
+			continue;
+		undo->data = undo;
+		stack_scan_frames(fd, regs.rsp, note_frame, undo);
+		found |= !undo->data;
+	}
+	undo->data = data;
+	return found;
+}
+
+/* gs base + null page is a context, which lies in session memory: the sum is in none of
+ * the program's own mappings, and programs of this architecture do not use gs otherwise.
+ */
+static void reset_gs(const struct undo *undo, const struct held_threads *held)
+{
+	for (size_t i = 0; i < held->threads.count; i++) {
+		struct user_regs_struct regs;
+		if (thread_regs(&held->threads.items[i], &regs) < 0 || !regs.gs_base)
+			continue;
+		bool ours = false;
+		for (size_t j = 0; j < undo->areas.items.count && !ours; j++)
+			ours = in_arena(
+				undo, regs.gs_base + undo->areas.items.items[j].address);
+		if (!ours)
+			continue;
+		regs.gs_base = 0;
+		if (thread_set_regs(&held->threads.items[i], &regs) < 0)
+			continue; /* gone */
+	}
+}
+
+/* The dead tracer's signal front: an action whose handler lies in an arena.  The arena's
+ * first page has what the program had before. */
+static int remove_front(
+	struct undo *undo, struct inject *inject, uint64_t sp, struct error *err)
+{
+	const int signals[] = {SIGTRAP, SIGSEGV, SIGBUS, SIGILL, SIGFPE};
+	uint64_t scratch = (sp - 4096) & ~15ull; /* dead stack */
+
+	for (size_t i = 0; i < sizeof(signals) / sizeof(*signals); i++) {
+		const uint64_t args[6] = {(uint64_t)signals[i], 0, scratch, 8};
+		struct agent_sigaction action;
+		int64_t result;
+		int r = inject_syscall(inject, SYS_rt_sigaction, args, &result, err);
+		if (r < 0)
+			return r;
+		if (result < 0 || remote_memory_read(inject_memory_fd(inject), scratch,
+					  &action, sizeof(action)) < 0)
+			continue;
+		for (size_t j = 0; j < undo->areas.items.count; j++) {
+			const struct abi_journal_area *area = &undo->areas.items.items[j];
+			if (action.handler - area->address >= area->size)
+				continue;
+			r = inject_remove_signal_front(inject, action.handler,
+				area->address + offsetof(struct agent_arena, old_actions),
+				1ull << (signals[i] - 1), err);
+			if (r < 0)
+				return r;
+		}
+	}
+	return 0;
+}
+
+/* Session memory goes last: while it is there the journal can be found again. */
+static int unmap_areas(struct undo *undo, struct inject *inject, struct error *err)
+{
+	struct proc_maps maps = {0};
+	int r = proc_read_maps(undo->pid, &maps, err);
+
+	for (int pass = 0; pass < 2 && r >= 0; pass++) {
+		for (size_t i = 0; i < undo->areas.items.count && r >= 0; i++) {
+			const struct abi_journal_area *area = &undo->areas.items.items[i];
+			bool is_session = false;
+			for (size_t j = 0; j < maps.maps.count; j++)
+				is_session |=
+					maps.maps.items[j].start <= area->address &&
+					maps.maps.items[j].end > area->address &&
+					!strncmp(maps.maps.items[j].path, "/memfd:", 7);
+			if (is_session == (pass == 1))
+				r = inject_unmap(inject, area->address, area->size, err);
+		}
+	}
+	proc_maps_free(&maps);
+	return r;
+}
+
+static int remove_memory(struct undo *undo, struct utrace *utrace,
+	struct held_threads *held, struct error *err)
+{
+	struct user_regs_struct regs;
+	struct utrace_task *task = NULL;
+	struct inject *inject;
+
+	for (size_t i = 0; i < held->threads.count && !task; i++)
+		if (thread_regs(&held->threads.items[i], &regs) >= 0)
+			task = utrace_engine_task(held->threads.items[i].engine);
+	if (!task)
+		return -ESRCH;
+	int r = inject_create_at(task, true, &inject, err);
+	if (r < 0)
+		return r;
+	r = remove_front(undo, inject, regs.rsp, err);
+	if (r >= 0)
+		r = unmap_areas(undo, inject, err);
+	inject_destroy(inject);
+	return r;
+}
+
+static int undo_stopped(struct undo *undo, struct utrace *utrace,
+	struct held_threads *held, int fd, struct error *err)
+{
+	size_t foreign;
+	int r = find_areas(undo, err);
+
+	if (r >= 0 && undo->on_stopped)
+		r = undo->on_stopped(undo);
+	if (r < 0)
+		return r;
+	r = restore_text(undo, fd, &foreign);
+	if (r < 0)
+		return error_set(err, r, "cannot write text of process %d: %s", undo->pid,
+			strerror(-r));
+	size_t inside = threads_evacuate(held, is_inside, undo);
+	if (inside || foreign || returns_inside(undo, held, fd))
+		return error_set(err, -EBUSY,
+			"process %d keeps its probe memory: %zu threads still run in it, "
+			"%zu patches were overwritten by somebody else",
+			undo->pid, inside, foreign);
+	reset_gs(undo, held);
+	return remove_memory(undo, utrace, held, err);
+}
+
+int undo_run(struct undo *undo, struct error *err)
+{
+	struct utrace *utrace;
+	struct held_threads held;
+	int r = utrace_create(&utrace, err);
+
+	if (r < 0)
+		return r;
+	int fd = -1;
+	r = seize(undo, utrace, err);
+	if (r >= 0)
+		r = fd = remote_memory_open(undo->pid, err);
+	if (r >= 0)
+		r = threads_stop(utrace, undo->pid, &held, err);
+	if (r >= 0) {
+		r = undo_stopped(undo, utrace, &held, fd, err);
+		threads_resume(&held);
+	}
+	if (fd >= 0)
+		close(fd);
+	utrace_destroy(utrace);
+	return r;
+}

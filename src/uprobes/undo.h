@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Undoing what a dead tracer left in a process, from nothing but its journal.  Used by
+ * the guardian and by `utrace heal`.  The journal was writable by the process itself, so
+ * every record is checked against its text and its mappings before anything is done; at
+ * worst a process confuses itself.
+ */
+#pragma once
+
+#include <sys/types.h>
+
+#include "abi/session.h"
+#include "base/error.h"
+#include "base/vec.h"
+
+struct undo_patches {
+	VEC(struct abi_journal_patch) items;
+};
+struct undo_areas {
+	VEC(struct abi_journal_area) items;
+};
+
+struct undo {
+	pid_t pid;
+	struct undo_patches
+		patches; /* of this process, or of the one it was forked from */
+	struct undo_areas areas;
+	/* called once all threads are stopped: mark the session dead; NULL: nothing to do
+	 */
+	int (*on_stopped)(struct undo *undo);
+	void *data;
+	size_t restored; /* result: patches whose text was changed back */
+};
+
+/**
+ * undo_select() - copy the journal's records for a process
+ * A process without records is a fork child nobody followed: it gets all records, and
+ * what does not fit its text is skipped.
+ */
+void undo_select(struct undo *undo, const struct abi_journal *journal,
+	uint32_t patch_count, uint32_t area_count);
+void undo_deinit(struct undo *undo);
+
+/** undo_run() - seize, restore, unmap; -EBUSY: text is restored, memory had to stay */
+must_check int undo_run(struct undo *undo, struct error *err);
