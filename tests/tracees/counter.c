@@ -25,7 +25,10 @@ __attribute__((noinline, noclone, noipa)) long branchy(long n)
 
 __attribute__((noinline, noclone, noipa)) long recurse(long n)
 {
-	return n <= 0 ? 0 : 1 + recurse(n - 1);
+	if (n <= 0)
+		return 1;
+	long r = recurse(n - 1);
+	return (r ^ (r >> 3)) + n; /* not a loop in disguise */
 }
 
 static void *hammer(void *data)
