@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Typed program to machine code.  The only folder that knows LLVM.  One object per script, the same
- * bytes for every process: handlers find everything through their context argument, so the code is
- * position independent and has no relocations left after linking against the agent image.
+ * Typed program to machine code.  The only folder that knows LLVM.  One object per
+ * script, the same bytes for every process: handlers find everything through their
+ * context argument, so the code is position independent and has no relocations left after
+ * linking against the agent image.
  */
 #pragma once
 
@@ -14,38 +15,41 @@ struct codegen_options {
 	uint32_t max_map_entries; /* MAXMAPENTRIES */
 	uint32_t max_action, max_action_interruptible, max_nesting;
 	bool suppress_time_limits;
-	bool dump_ir;             /* to stderr */
+	bool dump_ir; /* to stderr */
 };
 
 enum codegen_storage {
 	CODEGEN_SCALAR_LONG,   /* int64 at offset */
 	CODEGEN_SCALAR_STRING, /* char[max_string] at offset */
-	CODEGEN_COUNTER,       /* abi_shared_counter at offset; int64 shard at shard_offset */
-	CODEGEN_STAT_SHARDED,  /* abi_shared_stat at offset; abi_stat shard at shard_offset */
-	CODEGEN_MAP,           /* abi_map at offset */
+	CODEGEN_COUNTER, /* abi_shared_counter at offset; int64 shard at shard_offset */
+	CODEGEN_STAT_SHARDED, /* abi_shared_stat at offset; abi_stat shard at shard_offset
+			       */
+	CODEGEN_MAP,          /* abi_map at offset */
 };
 
-/* Where a global lives.  offset: from the start of session memory; shard_offset: from the start of
- * a context. */
+/* Where a global lives.  offset: from the start of session memory; shard_offset: from the
+ * start of a context. */
 struct codegen_global {
 	const struct stap_var *var;
 	enum codegen_storage storage;
 	uint32_t offset, shard_offset;
 	uint64_t size;
-	int lock; /* index of its abi_lock, -1: none needed */
-	uint32_t max_entries;              /* MAP */
-	struct abi_stat_desc stat;         /* statistics and maps of them */
+	int lock;                  /* index of its abi_lock, -1: none needed */
+	uint32_t max_entries;      /* MAP */
+	struct abi_stat_desc stat; /* statistics and maps of them */
 };
 
 /* A handler the trampolines or the tracer can call; see runtime.h for its signature. */
 struct codegen_handler {
 	const struct stap_derived_probe *probe;
-	bool is_entry_part;      /* the hidden entry handler of a return probe with entry values */
+	bool is_entry_part;      /* the hidden entry handler of a return probe with entry
+				    values */
 	uint32_t code_offset;    /* in the linked image */
 	bool needs_callee_saved; /* trampoline must push all of struct abi_regs */
 	bool needs_flags;
-	/* The whole body is `counter++` on a CODEGEN_COUNTER: the trampoline does it inline, adding
-	 * inline_increment to the int64 at context + inline_shard_offset. */
+	/* The whole body is `counter++` on a CODEGEN_COUNTER: the trampoline does it
+	 * inline, adding inline_increment to the int64 at context + inline_shard_offset.
+	 */
 	bool is_inline_count;
 	uint32_t inline_shard_offset;
 	int32_t inline_increment;
@@ -62,6 +66,12 @@ struct codegen_format {
 	const struct abi_stat_desc **histograms; /* one per HISTOGRAM part, in order */
 };
 
+/* A symbol of the image: the agent's exported ones and the handlers. */
+struct codegen_symbol {
+	char *name;
+	int64_t offset; /* negative: below the image, in the arena's first page */
+};
+
 struct codegen_result {
 	unsigned char *image; /* agent image and script code, linked; malloc'ed */
 	size_t image_size;
@@ -73,6 +83,8 @@ struct codegen_result {
 	uint32_t location_count;
 	struct codegen_format *formats;
 	uint32_t format_count;
+	struct codegen_symbol *symbols;
+	uint32_t symbol_count;
 	uint32_t lock_count;
 	uint64_t globals_size; /* bytes from ABI_GLOBALS_OFFSET on, locks included */
 	uint32_t context_size; /* struct abi_context and all shards, a multiple of 4096 */
@@ -84,12 +96,15 @@ struct codegen_result {
  * @agent_image, @agent_size: the ELF shared object of the agent (runtime + agent)
  * @ret: filled on success; codegen_result_free() it
  */
-must_check int codegen_compile(const struct stap_program *program, const struct codegen_options *options,
-	const void *agent_image, size_t agent_size, struct codegen_result *ret, struct error *err);
+must_check int codegen_compile(const struct stap_program *program,
+	const struct codegen_options *options, const void *agent_image, size_t agent_size,
+	struct codegen_result *ret, struct error *err);
 void codegen_result_free(struct codegen_result *result);
 
 /** codegen_symbol() - offset in the image of an exported agent symbol; -ENOENT */
 must_check int64_t codegen_symbol(const struct codegen_result *result, const char *name);
 
-/** codegen_init_globals() - write initial values, map headers into fresh (zero) session memory */
-void codegen_init_globals(const struct codegen_result *result, void *session, uint32_t max_string);
+/** codegen_init_globals() - write initial values, map headers into fresh (zero) session
+ * memory */
+void codegen_init_globals(
+	const struct codegen_result *result, void *session, uint32_t max_string);

@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: MIT */
+/* The passes in order: use, layout, emission, object code, linking. */
+#include "stap/codegen/codegen.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "stap/codegen/emit.h"
+
+enum {
+	DEFAULT_STRING = 512,
+	DEFAULT_MAP_ENTRIES = 2048,
+	DEFAULT_ACTION = 1000,
+	INTERRUPTIBLE_FACTOR = 10,
+	RECURSION_LEVELS = 10,
+};
+
+static struct codegen_options fill_options(const struct codegen_options *given)
+{
+	struct codegen_options options = *given;
+
+	if (!options.max_string)
+		options.max_string = DEFAULT_STRING;
+	if (!options.max_map_entries)
+		options.max_map_entries = DEFAULT_MAP_ENTRIES;
+	if (!options.max_action)
+		options.max_action = DEFAULT_ACTION;
+	if (!options.max_action_interruptible)
+		options.max_action_interruptible =
+			options.max_action * INTERRUPTIBLE_FACTOR;
+	return options;
+}
+
+/* ---- nesting
+ * ---------------------------------------------------------------------------------- */
+
+/* Longest chain of calls below a function; recursion counts once around. */
+static uint32_t call_depth(struct emit *e, uint32_t index, uint32_t levels)
+{
+	uint32_t deepest = 0;
+	const struct emit_use *use = &e->functions[index].use;
+
+	if (!levels || use->functions[index])
+		return 1;
+	for (uint32_t i = 0; i < e->program->functions.count; i++) {
+		uint32_t depth = use->functions[i] ? call_depth(e, i, levels - 1) : 0;
+		if (depth > deepest)
+			deepest = depth;
+	}
+	return deepest + 1;
+}
+
+/* Without recursion nothing can nest deeper than the call graph: then nothing is counted.
+ */
+static void choose_nesting(struct emit *e)
+{
+	uint32_t deepest = 0;
+	bool is_recursive = false;
+
+	for (uint32_t i = 0; i < e->program->functions.count; i++) {
+		is_recursive |= e->functions[i].use.functions[i];
+		uint32_t depth = call_depth(e, i, 16);
+		if (depth > deepest)
+			deepest = depth;
+	}
+	e->max_nesting = e->options->max_nesting;
+	if (!e->max_nesting)
+		e->max_nesting = deepest + RECURSION_LEVELS;
+	e->counts_nesting = is_recursive || deepest > e->max_nesting || deepest >= 16;
+}
+
+/* ---- emission
+ * --------------------------------------------------------------------------------- */
+
+static void reset_output(struct emit *e)
+{
+	e->locations.count = e->formats.count = e->handlers_out.count = 0;
+	e->stack_exceeded = false;
+}
+
+static int emit_object(struct emit *e, LLVMMemoryBufferRef *ret)
+{
+	int r;
+
+	reset_output(e);
+	r = emit_module_open(e);
+	if (r >= 0) {
+		emit_functions(e);
+		if (!e->failed)
+			emit_handlers(e);
+		r = e->failed ? e->failed : emit_module_object(e, ret);
+	}
+	emit_module_close(e);
+	return r;
+}
+
+static void hand_over(struct emit *e)
+{
+	struct codegen_result *result = e->result;
+
+	result->locations = e->locations.items;
+	result->location_count = (uint32_t)e->locations.count;
+	result->formats = e->formats.items;
+	result->format_count = (uint32_t)e->formats.count;
+	result->handlers = e->handlers_out.items;
+	result->handler_count = (uint32_t)e->handlers_out.count;
+}
+
+static int compile(struct emit *e, const void *agent, size_t agent_size)
+{
+	LLVMMemoryBufferRef object = NULL;
+	int r = emit_object(e, &object);
+
+	if (r == -EAGAIN) {
+		e->is_lean = true;
+		r = emit_object(e, &object);
+	}
+	hand_over(e);
+	if (r < 0)
+		return r;
+	struct link_request request = {.agent = agent,
+		.agent_size = agent_size,
+		.object = LLVMGetBufferStart(object),
+		.object_size = LLVMGetBufferSize(object)};
+	r = link_image(&request, e->result, e->error);
+	LLVMDisposeMemoryBuffer(object);
+	return r;
+}
+
+int codegen_compile(const struct stap_program *program,
+	const struct codegen_options *options, const void *agent_image, size_t agent_size,
+	struct codegen_result *ret, struct error *err)
+{
+	struct codegen_options filled = fill_options(options);
+	struct codegen_result result = {0};
+	struct error ignored;
+	struct emit e = {.program = program,
+		.options = &filled,
+		.result = &result,
+		.error = err ? err : &ignored};
+	int r;
+
+	emit_use_program(&e);
+	choose_nesting(&e);
+	r = emit_layout(&e, e.error);
+	if (r >= 0)
+		r = compile(&e, agent_image, agent_size);
+	if (r < 0) {
+		codegen_result_free(&result);
+		return r;
+	}
+	*ret = result;
+	return 0;
+}
+
+void codegen_result_free(struct codegen_result *result)
+{
+	for (uint32_t i = 0; i < result->symbol_count; i++)
+		free(result->symbols[i].name);
+	free(result->symbols);
+	free(result->image);
+	free(result->globals);
+	free(result->handlers);
+	free(result->locations);
+	free(result->formats);
+	memset(result, 0, sizeof(*result));
+}
+
+int64_t codegen_symbol(const struct codegen_result *result, const char *name)
+{
+	return link_symbol(result, name);
+}
+
+/* ---- initial values
+ * --------------------------------------------------------------------------- */
+
+static void init_map(const struct codegen_global *g, void *at, uint32_t max_string)
+{
+	const struct stap_var *var = g->var;
+	uint32_t strings = 0, type = ABI_VALUE_LONG, size = sizeof(int64_t);
+
+	if (var->type == STAP_TYPE_STRING) {
+		type = ABI_VALUE_STRING;
+		size = max_string;
+	} else if (var->type == STAP_TYPE_STATS) {
+		type = ABI_VALUE_STAT;
+		size = g->stat.size;
+	}
+	for (int i = 0; i < var->arity; i++)
+		strings |= var->key_types[i] == STAP_TYPE_STRING ? 1u << i : 0;
+	rt_map_init(at, (uint32_t)var->arity, strings, type, size, g->max_entries,
+		max_string, var->is_wrapping, var->size_limit > 0);
+}
+
+static void init_global(const struct codegen_global *g, void *at, uint32_t max_string)
+{
+	const struct stap_expr *init = g->var->init;
+
+	switch (g->storage) {
+	case CODEGEN_SCALAR_LONG:
+	case CODEGEN_COUNTER:
+		if (init && init->kind == STAP_EXPR_NUMBER)
+			memcpy(at, &init->number, sizeof(init->number));
+		break;
+	case CODEGEN_SCALAR_STRING:
+		if (init && init->kind == STAP_EXPR_STRING) {
+			size_t size = strnlen(init->string, max_string - 1);
+			memcpy(at, init->string, size);
+		}
+		break;
+	case CODEGEN_STAT_SHARDED:
+		/* shards are zero: older than the variable */
+		((struct abi_shared_stat *)at)->epoch = 1;
+		break;
+	case CODEGEN_MAP:
+		init_map(g, at, max_string);
+		break;
+	}
+}
+
+void codegen_init_globals(
+	const struct codegen_result *result, void *session, uint32_t max_string)
+{
+	for (uint32_t i = 0; i < result->global_count; i++)
+		init_global(&result->globals[i],
+			(char *)session + result->globals[i].offset, max_string);
+}

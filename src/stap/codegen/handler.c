@@ -1,0 +1,535 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Handlers and script functions: what stands around their bodies.
+ *
+ *   handler(c, regs, sp, ip, site)            function(c, [result,] arguments...)
+ *     if (!rt_enter(...)) return;               base = c->scratch_top
+ *     [values = rt_pair_pop(...)]               scratch_top += frame size, nesting++
+ *     locks in ascending order                  body
+ *     condition; body                           scratch_top = base, nesting--
+ *     rt_leave(c)
+ *
+ * The size of a frame is known only when its body is done, so the prologue is emitted
+ * last.
+ */
+#include <errno.h>
+#include <stdio.h>
+
+#include "stap/codegen/emit.h"
+
+/* Scratch space that runtime functions may need above the deepest script frame. */
+enum {
+	RUNTIME_SCRATCH = 8192
+};
+
+/* ---- variables of a body
+ * ---------------------------------------------------------------------- */
+
+static LLVMValueRef new_variable(struct emit_body *b, const struct stap_var *var)
+{
+	if (var->type == STAP_TYPE_STRING)
+		return emit_frame_string(b);
+	return emit_alloca(b, var->name);
+}
+
+static void clear_variable(
+	struct emit_body *b, const struct stap_var *var, LLVMValueRef at)
+{
+	if (var->type == STAP_TYPE_STRING)
+		emit_store(b, LLVMConstInt(b->e->i8, 0, false), at);
+	else
+		emit_store(b, emit_const(b, 0), at);
+}
+
+static void open_locals(struct emit_body *b, struct stap_var *const *locals, size_t count)
+{
+	b->locals = locals;
+	b->local_count = (uint32_t)count;
+	b->local_at = arena_array(b->e->program->arena, LLVMValueRef, count + 1);
+	for (size_t i = 0; i < count; i++) {
+		b->local_at[i] = new_variable(b, locals[i]);
+		clear_variable(b, locals[i], b->local_at[i]);
+	}
+	b->keys = emit_frame(b, sizeof(uint64_t) * STAP_MAX_KEYS, "keys");
+}
+
+static LLVMValueRef context_u32(struct emit_body *b, size_t offset, const char *name)
+{
+	return emit_load(b, b->e->i32, emit_at(b, b->c, offset, ""), name);
+}
+
+static LLVMValueRef context_u64(struct emit_body *b, size_t offset, const char *name)
+{
+	return emit_load(b, b->e->i64, emit_at(b, b->c, offset, ""), name);
+}
+
+static void load_session(struct emit_body *b)
+{
+	LLVMValueRef address =
+		context_u64(b, offsetof(struct abi_context, session), "session_address");
+
+	LLVMSetMetadata(address, b->e->invariant_kind,
+		LLVMMetadataAsValue(
+			b->e->context, LLVMMDNodeInContext2(b->e->context, NULL, 0)));
+	b->session = LLVMBuildIntToPtr(b->e->builder, address, b->e->ptr, "session");
+}
+
+/* ---- script functions
+ * ------------------------------------------------------------------------- */
+
+static LLVMTypeRef function_type(struct emit *e, const struct stap_function *function)
+{
+	LLVMTypeRef types[64];
+	unsigned count = 0;
+
+	types[count++] = e->ptr;
+	if (function->type == STAP_TYPE_STRING)
+		types[count++] = e->ptr;
+	for (uint32_t i = 0; i < function->param_count && count < 64; i++)
+		types[count++] =
+			function->params[i]->type == STAP_TYPE_STRING ? e->ptr : e->i64;
+	return LLVMFunctionType(function->type == STAP_TYPE_STRING ? e->none : e->i64,
+		types, count, false);
+}
+
+/* Callers pass texts that do not change; a parameter the body assigns to becomes a copy.
+ */
+static void open_params(struct emit_body *b, unsigned first, uint64_t written)
+{
+	const struct stap_function *function = b->function;
+
+	b->params = function->params;
+	b->param_count = function->param_count;
+	b->param_at = arena_array(b->e->program->arena, LLVMValueRef, b->param_count + 1);
+	for (uint32_t i = 0; i < b->param_count; i++) {
+		LLVMValueRef value = LLVMGetParam(b->fn, first + i);
+
+		if (function->params[i]->type != STAP_TYPE_STRING) {
+			b->param_at[i] = emit_alloca(b, function->params[i]->name);
+			emit_store(b, value, b->param_at[i]);
+		} else if (i >= 64 || written & 1ull << i) {
+			b->param_at[i] = emit_text_copy(b, value);
+		} else {
+			b->param_at[i] = value;
+		}
+	}
+}
+
+/* Take the frame and a level of nesting; the other way at the end. */
+static void function_prologue(
+	struct emit_body *b, LLVMValueRef base, LLVMBasicBlockRef start)
+{
+	LLVMBuilderRef builder = b->e->builder;
+	const struct stap_token *token = b->function->token;
+	LLVMValueRef top =
+		LLVMBuildAdd(builder, base, emit_const32(b, b->frame_max), "top");
+	uint32_t limit = ABI_CONTEXT_SCRATCH_SIZE - RUNTIME_SCRATCH;
+
+	emit_raise_if(b,
+		LLVMBuildICmp(builder, LLVMIntUGT, top, emit_const32(b, limit), ""),
+		token, "MAXNESTING exceeded");
+	if (b->e->counts_nesting) {
+		LLVMValueRef level =
+			context_u32(b, offsetof(struct abi_context, nesting), "level");
+
+		emit_raise_if(b,
+			LLVMBuildICmp(builder, LLVMIntUGE, level,
+				emit_const32(b, b->e->max_nesting), ""),
+			token, "MAXNESTING exceeded");
+		emit_store(b, LLVMBuildAdd(builder, level, emit_const32(b, 1), ""),
+			emit_at(b, b->c, offsetof(struct abi_context, nesting), ""));
+	}
+	emit_store(
+		b, top, emit_at(b, b->c, offsetof(struct abi_context, scratch_top), ""));
+	LLVMBuildBr(builder, start);
+}
+
+static void release_frame(struct emit_body *b, LLVMValueRef base)
+{
+	emit_store(
+		b, base, emit_at(b, b->c, offsetof(struct abi_context, scratch_top), ""));
+	if (!b->e->counts_nesting)
+		return;
+	LLVMValueRef level =
+		context_u32(b, offsetof(struct abi_context, nesting), "level");
+	emit_store(b, LLVMBuildSub(b->e->builder, level, emit_const32(b, 1), ""),
+		emit_at(b, b->c, offsetof(struct abi_context, nesting), ""));
+}
+
+static void function_return(struct emit_body *b, LLVMValueRef value)
+{
+	if (b->function->type == STAP_TYPE_STRING)
+		LLVMBuildRetVoid(b->e->builder);
+	else
+		LLVMBuildRet(b->e->builder, value);
+}
+
+/* `next`: the following overload, with the same arguments, or an error when there is
+ * none. */
+static void function_next(struct emit_body *b, LLVMValueRef base)
+{
+	const struct stap_function *other = b->function->next_overload;
+	LLVMValueRef args[64];
+
+	LLVMPositionBuilderAtEnd(b->e->builder, b->next_block);
+	if (!other || other->param_count != b->function->param_count ||
+		other->type != b->function->type) {
+		emit_raise(b, b->function->token, "all functions exhausted");
+		LLVMBuildUnreachable(b->e->builder);
+		return;
+	}
+	const struct emit_callee *callee = &b->e->functions[other->index].callee;
+	unsigned count = LLVMCountParams(b->fn);
+	for (unsigned i = 0; i < count; i++)
+		args[i] = LLVMGetParam(b->fn, i);
+	release_frame(b, base);
+	function_return(b, LLVMBuildCall2(b->e->builder, callee->type, callee->function,
+				   args, count, ""));
+}
+
+static void function_body(struct emit_body *b, struct emit_function *f)
+{
+	unsigned first = b->function->type == STAP_TYPE_STRING ? 2 : 1;
+	LLVMBasicBlockRef start = emit_block(b, "start"),
+			  refused = emit_block(b, "refused");
+	LLVMBuilderRef builder = b->e->builder;
+
+	LLVMPositionBuilderAtEnd(builder, b->entry);
+	load_session(b);
+	LLVMValueRef base =
+		context_u32(b, offsetof(struct abi_context, scratch_top), "base");
+	LLVMValueRef offset = LLVMBuildZExt(builder, base, b->e->i64, "");
+	b->frame = LLVMBuildInBoundsGEP2(builder, b->e->i8,
+		emit_at(b, b->c, offsetof(struct abi_context, scratch), "scratch"),
+		&offset, 1, "frame");
+	b->ip = context_u64(b, offsetof(struct abi_context, probe_ip), "ip");
+	b->sp = context_u64(b, offsetof(struct abi_context, probe_sp), "sp");
+	b->site = context_u32(b, offsetof(struct abi_context, site), "site");
+	LLVMPositionBuilderAtEnd(builder, start);
+	if (first == 2) {
+		b->result = LLVMGetParam(b->fn, 1);
+		emit_store(b, LLVMConstInt(b->e->i8, 0, false), b->result);
+	} else {
+		b->result = emit_alloca(b, "result");
+		emit_store(b, emit_const(b, 0), b->result);
+	}
+	open_params(b, first, f->use.written_params);
+	open_locals(b, b->function->locals.items, b->function->locals.count);
+	emit_stmt(b, b->function->body);
+	emit_enter(b, b->exit);
+	release_frame(b, base);
+	function_return(b, first == 2 ? NULL : emit_load(b, b->e->i64, b->result, ""));
+	function_next(b, base);
+	/* nothing is taken yet when the prologue refuses */
+	LLVMPositionBuilderAtEnd(builder, refused);
+	function_return(b, emit_const(b, 0));
+	b->catch_block = refused;
+	LLVMPositionBuilderAtEnd(builder, b->entry);
+	function_prologue(b, base, start);
+}
+
+static void emit_function_body(struct emit *e, struct emit_function *f)
+{
+	struct emit_body b = {.e = e, .function = f->function};
+
+	b.fn = f->callee.function;
+	b.c = LLVMGetParam(b.fn, 0);
+	b.is_counting = !e->options->suppress_time_limits &&
+			emit_cost_stmt(e, f->function->body) >= EMIT_COST_UNBOUNDED;
+	b.entry = emit_block(&b, "entry");
+	b.exit = b.catch_block = emit_block(&b, "exit");
+	b.next_block = emit_block(&b, "next");
+	function_body(&b, f);
+}
+
+static bool runs_in_target(struct emit *e, uint32_t function)
+{
+	for (size_t i = 0; i < e->program->probes.count; i++) {
+		enum stap_probe_kind kind = e->program->probes.items[i]->kind;
+
+		if ((kind == STAP_PROBE_UPROBE || kind == STAP_PROBE_URETURN) &&
+			(e->handlers[2 * i].functions[function] ||
+				e->handlers[2 * i + 1].functions[function]))
+			return true;
+	}
+	return false;
+}
+
+void emit_functions(struct emit *e)
+{
+	size_t count = e->program->functions.count;
+	char name[32];
+
+	for (size_t i = 0; i < count; i++) {
+		struct emit_function *f = &e->functions[i];
+
+		if (!f->function->body)
+			emit_fail(e, -ENOSYS, f->function->token,
+				"function '%s' is written in C, which is not supported",
+				f->function->name);
+		if (f->function->param_count > 60)
+			emit_fail(e, -E2BIG, f->function->token,
+				"'%s' has too many parameters", f->function->name);
+		snprintf(name, sizeof(name), "function_%zu", i);
+		f->callee.type = function_type(e, f->function);
+		f->callee.function = emit_function_new(
+			e, name, f->callee.type, false, runs_in_target(e, (uint32_t)i));
+	}
+	for (size_t i = 0; i < count && !e->failed; i++)
+		emit_function_body(e, &e->functions[i]);
+}
+
+/* ---- handlers
+ * --------------------------------------------------------------------------------- */
+
+static void take_locks(struct emit_body *b, const struct emit_use *use)
+{
+	struct codegen_result *result = b->e->result;
+	const unsigned changes =
+		STAP_USE_WRITE | STAP_USE_INCREMENT | STAP_USE_ACCUMULATE;
+
+	for (uint32_t lock = 0; lock < result->lock_count; lock++) {
+		unsigned how = 0;
+
+		for (uint32_t i = 0; i < result->global_count; i++)
+			if (result->globals[i].lock == (int)lock)
+				how |= use->globals[i];
+		if (!how)
+			continue;
+		LLVMBasicBlockRef locked = emit_block(b, "locked");
+		LLVMValueRef ok = EMIT_CALL(b, rt_lock, b->c, emit_const32(b, lock),
+			emit_const32(b, (how & changes) != 0));
+		ok = LLVMBuildICmp(b->e->builder, LLVMIntEQ, ok,
+			LLVMConstInt(b->e->i8, 0, false), "");
+		emit_cold_branch(b, ok, b->exit, locked);
+		LLVMPositionBuilderAtEnd(b->e->builder, locked);
+	}
+}
+
+static uint32_t pair_size(struct emit_body *b)
+{
+	uint32_t size = 0;
+
+	for (size_t i = 0; i < b->probe->entry_values.count; i++)
+		size += b->probe->entry_values.items[i]->type == STAP_TYPE_STRING
+				? (b->e->options->max_string + 7) & ~7u
+				: (uint32_t)sizeof(int64_t);
+	if (size > ABI_CONTEXT_PAIR_SIZE / 2)
+		emit_fail(
+			b->e, -E2BIG, b->probe->token, "too many values kept from entry");
+	return size;
+}
+
+/* The hidden handler at a function's entry: evaluate, then save for the return. */
+static void entry_body(struct emit_body *b)
+{
+	size_t count = b->probe->entry_values.count;
+	struct stap_expr *const *items = b->probe->entry_values.items;
+	LLVMValueRef *values = arena_array(b->e->program->arena, LLVMValueRef, count + 1);
+	uint32_t offset = 0;
+
+	emit_operands(b,
+		&(struct emit_operands){.exprs = items, .count = (uint32_t)count},
+		values);
+	LLVMValueRef at = EMIT_CALL(b, rt_pair_push, b->c,
+		emit_const32(b, b->probe->index), b->sp, emit_const32(b, pair_size(b)));
+	for (size_t i = 0; i < count; i++) {
+		LLVMValueRef here = emit_at(b, at, offset, "saved");
+
+		if (items[i]->type == STAP_TYPE_STRING) {
+			EMIT_CALL(b, rt_string_copy, b->c, here, values[i]);
+			offset += (b->e->options->max_string + 7) & ~7u;
+		} else {
+			emit_store(b, values[i], here);
+			offset += sizeof(int64_t);
+		}
+	}
+}
+
+static void return_values(struct emit_body *b)
+{
+	if (b->is_entry_part || b->probe->kind != STAP_PROBE_URETURN ||
+		!b->probe->entry_values.count)
+		return;
+	LLVMBasicBlockRef paired = emit_block(b, "paired");
+	b->pair =
+		EMIT_CALL(b, rt_pair_pop, b->c, emit_const32(b, b->probe->index), b->sp);
+	emit_cold_branch(b, emit_is_null(b, b->pair), b->exit, paired);
+	LLVMPositionBuilderAtEnd(b->e->builder, paired);
+}
+
+static void handler_main(struct emit_body *b)
+{
+	if (b->is_entry_part) {
+		entry_body(b);
+		return;
+	}
+	if (b->probe->condition) {
+		LLVMBasicBlockRef holds = emit_block(b, "holds");
+
+		emit_branch(b, emit_condition(b, b->probe->condition), holds, b->exit);
+		LLVMPositionBuilderAtEnd(b->e->builder, holds);
+	}
+	emit_stmt(b, b->probe->body);
+}
+
+static void handler_prologue(
+	struct emit_body *b, uint32_t budget, LLVMBasicBlockRef start)
+{
+	emit_store(b, emit_const32(b, b->frame_max),
+		emit_at(b, b->c, offsetof(struct abi_context, scratch_top), ""));
+	if (b->is_counting)
+		emit_store(b, emit_const(b, budget),
+			emit_at(b, b->c, offsetof(struct abi_context, action_budget),
+				""));
+	LLVMBuildBr(b->e->builder, start);
+}
+
+static void handler_body(struct emit_body *b, const struct emit_use *use, uint32_t budget)
+{
+	LLVMBasicBlockRef entered = emit_block(b, "entered"),
+			  start = emit_block(b, "start");
+	LLVMBasicBlockRef refused = emit_block(b, "refused");
+	LLVMBuilderRef builder = b->e->builder;
+
+	LLVMPositionBuilderAtEnd(builder, b->entry);
+	LLVMValueRef ok = EMIT_CALL(b, rt_enter, b->c, b->regs, b->sp, b->ip, b->site);
+	ok = LLVMBuildICmp(builder, LLVMIntEQ, ok, LLVMConstInt(b->e->i8, 0, false), "");
+	emit_cold_branch(b, ok, refused, entered);
+	LLVMPositionBuilderAtEnd(builder, start);
+	load_session(b);
+	b->frame = emit_at(b, b->c, offsetof(struct abi_context, scratch), "frame");
+	return_values(b);
+	take_locks(b, use);
+	open_locals(
+		b, b->probe->locals.items, b->is_entry_part ? 0 : b->probe->locals.count);
+	handler_main(b);
+	emit_enter(b, b->exit);
+	EMIT_CALL(b, rt_leave, b->c);
+	LLVMBuildRetVoid(builder);
+	LLVMPositionBuilderAtEnd(builder, refused);
+	LLVMBuildRetVoid(builder);
+	LLVMPositionBuilderAtEnd(builder, entered);
+	handler_prologue(b, budget, start);
+}
+
+/* ---- counting in the trampoline
+ * --------------------------------------------------------------- */
+
+static const struct stap_stmt *only_statement(const struct stap_stmt *stmt)
+{
+	while (stmt && stmt->kind == STAP_STMT_BLOCK) {
+		const struct stap_stmt *found = NULL;
+
+		for (uint32_t i = 0; i < stmt->block.count; i++) {
+			if (stmt->block.items[i]->kind == STAP_STMT_NULL)
+				continue;
+			if (found)
+				return NULL;
+			found = stmt->block.items[i];
+		}
+		stmt = found;
+	}
+	return stmt;
+}
+
+static bool constant_step(
+	const struct stap_expr *expr, const struct stap_expr **target, int64_t *by)
+{
+	if (expr->kind == STAP_EXPR_CRREMENT) {
+		*target = expr->crrement.target;
+		*by = expr->crrement.op == STAP_OP_INC ? 1 : -1;
+		return true;
+	}
+	if (expr->kind != STAP_EXPR_ASSIGN ||
+		expr->assign.value->kind != STAP_EXPR_NUMBER)
+		return false;
+	*target = expr->assign.target;
+	*by = expr->assign.value->number;
+	if (expr->assign.op == STAP_OP_ADD)
+		return true;
+	if (expr->assign.op != STAP_OP_SUB || *by == INT64_MIN)
+		return false;
+	*by = -*by;
+	return true;
+}
+
+static void find_inline_count(struct emit_body *b, struct codegen_handler *handler)
+{
+	const struct stap_stmt *stmt = only_statement(b->probe->body);
+	const struct stap_expr *target;
+	int64_t by;
+
+	if (!b->is_target || b->is_entry_part || b->probe->condition ||
+		b->probe->entry_values.count || !stmt || stmt->kind != STAP_STMT_EXPR ||
+		!constant_step(stmt->expr, &target, &by) ||
+		target->kind != STAP_EXPR_VAR || !target->var.resolved->is_global ||
+		by != (int32_t)by)
+		return;
+	const struct codegen_global *g = emit_global(b->e, target->var.resolved);
+	if (g->storage != CODEGEN_COUNTER)
+		return;
+	handler->is_inline_count = true;
+	handler->inline_shard_offset = g->shard_offset;
+	handler->inline_increment = (int32_t)by;
+}
+
+static uint32_t handler_cost(struct emit *e, const struct stap_derived_probe *probe)
+{
+	uint32_t condition = emit_cost_expr(e, probe->condition);
+	uint32_t body = emit_cost_stmt(e, probe->body);
+
+	return condition >= EMIT_COST_UNBOUNDED ? condition
+	       : body >= EMIT_COST_UNBOUNDED    ? body
+						: condition + body;
+}
+
+static void emit_handler(
+	struct emit *e, const struct stap_derived_probe *probe, bool is_entry_part)
+{
+	const struct emit_use *use = &e->handlers[probe->index * 2 + is_entry_part];
+	struct emit_body b = {.e = e, .probe = probe, .is_entry_part = is_entry_part};
+	LLVMTypeRef types[] = {e->ptr, e->ptr, e->i64, e->i64, e->i32};
+	uint32_t budget;
+	char name[32];
+
+	b.is_target =
+		probe->kind == STAP_PROBE_UPROBE || probe->kind == STAP_PROBE_URETURN;
+	budget = b.is_target ? e->options->max_action
+			     : e->options->max_action_interruptible;
+	b.is_counting =
+		!e->options->suppress_time_limits && handler_cost(e, probe) > budget;
+	snprintf(name, sizeof(name), "handler_%zu", e->handlers_out.count);
+	b.fn = emit_function_new(
+		e, name, LLVMFunctionType(e->none, types, 5, false), true, b.is_target);
+	b.c = LLVMGetParam(b.fn, 0);
+	b.regs = LLVMGetParam(b.fn, 1);
+	b.sp = LLVMGetParam(b.fn, 2);
+	b.ip = LLVMGetParam(b.fn, 3);
+	b.site = LLVMGetParam(b.fn, 4);
+	b.entry = emit_block(&b, "entry");
+	b.exit = b.catch_block = b.next_block = emit_block(&b, "exit");
+	handler_body(&b, use, budget);
+
+	struct codegen_handler *handler = vec_push(&e->handlers_out);
+	handler->probe = probe;
+	handler->is_entry_part = is_entry_part;
+	handler->needs_callee_saved = use->needs_callee_saved;
+	find_inline_count(&b, handler);
+	e->result->reads_user_memory |= use->reads_user_memory;
+}
+
+void emit_handlers(struct emit *e)
+{
+	for (size_t i = 0; i < e->program->probes.count && !e->failed; i++) {
+		const struct stap_derived_probe *probe = e->program->probes.items[i];
+
+		if (probe->index != i)
+			emit_fail(e, -EINVAL, probe->token, "probes are misnumbered");
+		if (probe->kind == STAP_PROBE_NEVER || e->failed)
+			continue;
+		if (probe->kind == STAP_PROBE_URETURN && probe->entry_values.count)
+			emit_handler(e, probe, true);
+		emit_handler(e, probe, false);
+	}
+}
