@@ -122,7 +122,6 @@ int utrace_task_run(
 	}
 	int signal = task->signal;
 	task->signal = 0;
-	task->rewound.active = false;
 	int r = how == UTRACE_RUN_SYSCALL ? ptrace_syscall(task->tid, signal)
 					  : ptrace_cont(task->tid, signal);
 	if (r < 0)
@@ -135,13 +134,20 @@ int utrace_task_run(
 		return defer(task, ret);
 	task->state = TASK_STOPPED;
 	task->stop = *ret;
-	if (ret->stop == PTRACE_STOP_INTERRUPT || ret->stop == PTRACE_STOP_GROUP)
+	if (ret->stop == PTRACE_STOP_INTERRUPT || ret->stop == PTRACE_STOP_GROUP) {
 		task->interrupting = false;
+		task->group_stopped = ret->stop == PTRACE_STOP_GROUP;
+	}
 	if (ret->stop == PTRACE_STOP_SIGNAL)
 		task->signal = ret->value;
 	if (ret->stop == PTRACE_STOP_EXIT)
 		return defer(task, ret);
 	return 0;
+}
+
+void utrace_drop_signal(struct utrace_task *task)
+{
+	task->signal = 0;
 }
 
 enum ptrace_stop utrace_task_stop(const struct utrace_task *task)

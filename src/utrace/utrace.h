@@ -153,6 +153,8 @@ enum utrace_run {
 	UTRACE_RUN_INTERRUPT, /* to an event-stop before the next user instruction */
 };
 must_check int utrace_task_run(struct utrace_task *task, enum utrace_run how, struct ptrace_event *ret);
+/** the signal a task in signal-delivery-stop would be resumed with is forgotten */
+void utrace_drop_signal(struct utrace_task *task);
 /** the kind of stop of a stopped task */
 enum ptrace_stop utrace_task_stop(const struct utrace_task *task);
 /** let a task run now, even from inside one of its callbacks; the calling engine holds it no more */

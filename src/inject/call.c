@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: MIT */
+/* System calls in the target, and what every user of them needs: a `syscall` instruction
+ * to run and a page for their arguments. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+
+#include "base/cleanup.h"
+#include "inject/internal.h"
+
+enum {
+	SCAN_CHUNK = 64 * 1024
+};
+
+/* ---- the instruction
+ * ------------------------------------------------------------------------------ */
+
+/* The two bytes need not be an instruction of the program: they are when we jump there.
+ */
+static uint64_t scan_map(int fd, const struct proc_map *map)
+{
+	static const unsigned char syscall_insn[] = {0x0f, 0x05};
+	CLEANUP(cleanup_free) unsigned char *bytes = malloc(SCAN_CHUNK);
+	if (!bytes)
+		return 0;
+	for (uint64_t at = map->start; at < map->end; at += SCAN_CHUNK - 1) {
+		size_t size = map->end - at < SCAN_CHUNK ? map->end - at : SCAN_CHUNK;
+		if (remote_memory_read(fd, at, bytes, size) < 0)
+			return 0;
+		const unsigned char *found =
+			memmem(bytes, size, syscall_insn, sizeof(syscall_insn));
+		if (found)
+			return at + (uint64_t)(found - bytes);
+		if (size < SCAN_CHUNK)
+			break;
+	}
+	return 0;
+}
+
+int inject_find_gadget(struct inject *inject, struct error *err)
+{
+	struct proc_maps maps;
+	uint64_t found = 0;
+	int r = proc_read_maps(utrace_task_tid(inject->task), &maps, err);
+	if (r < 0)
+		return r;
+	/* The vdso first: nobody patches it, and it stays. */
+	for (size_t i = 0; i < maps.maps.count && !found; i++) {
+		if (!strcmp(maps.maps.items[i].path, "[vdso]"))
+			found = scan_map(inject->memory_fd, &maps.maps.items[i]);
+	}
+	for (size_t i = 0; i < maps.maps.count && !found; i++) {
+		const struct proc_map *map = &maps.maps.items[i];
+		if (map->execute && strcmp(map->path, "[vsyscall]") != 0)
+			found = scan_map(inject->memory_fd, map);
+	}
+	proc_maps_free(&maps);
+	if (!found)
+		return error_set(err, -ENOEXEC,
+			"process %d has no system call instruction", inject->pid);
+	inject->gadget = found;
+	return 0;
+}
+
+/* ---- one call
+ * ---------------------------------------------------------------------------------------
+ */
+
+/*
+ * To the next syscall-stop.  SIGSTOP cannot be blocked: it is delivered at once, and the
+ * group-stop that follows is left again; inject_finish_calls() ends in the group-stop.
+ * Others that arrive can only be our doing (a filter's SIGSYS).
+ */
+static int run_to_syscall_stop(struct inject *inject)
+{
+	for (int i = 0; i < 64; i++) {
+		struct ptrace_event event;
+		int r = utrace_task_run(inject->task, UTRACE_RUN_SYSCALL, &event);
+		if (r < 0)
+			return r;
+		switch (event.stop) {
+		case PTRACE_STOP_SYSCALL:
+			return 0;
+		case PTRACE_STOP_SIGNAL:
+			if (event.value == SIGSTOP)
+				break;
+			return event.value == SIGSYS ? -EPERM : -EFAULT;
+		case PTRACE_STOP_GROUP:
+		case PTRACE_STOP_INTERRUPT:
+			break;
+		case PTRACE_STOP_EXITED:
+		case PTRACE_STOP_KILLED:
+		case PTRACE_STOP_CLONE:
+		case PTRACE_STOP_FORK:
+		case PTRACE_STOP_VFORK:
+		case PTRACE_STOP_VFORK_DONE:
+		case PTRACE_STOP_EXEC:
+		case PTRACE_STOP_EXIT:
+		case PTRACE_STOP_SECCOMP:
+		case PTRACE_STOP_UNKNOWN:
+			return -EIO;
+		}
+	}
+	return -EIO;
+}
+
+static int explain_call(const struct inject *inject, int code, struct error *err)
+{
+	if (code == -EPERM)
+		return error_set(err, code,
+			"process %d: its seccomp filter refuses our system call",
+			inject->pid);
+	if (code == -ESRCH)
+		return error_set(err, code,
+			"process %d: the thread that makes our calls has exited",
+			inject->pid);
+	return error_set(err, code, "process %d: cannot make a system call in it: %s",
+		inject->pid, strerror(-code));
+}
+
+/* A signal that a failed call has raised must not reach the program. */
+static void drop_raised_signal(struct inject *inject)
+{
+	if (inject->task && utrace_task_stop(inject->task) == PTRACE_STOP_SIGNAL)
+		utrace_drop_signal(inject->task);
+}
+
+int inject_syscall(struct inject *inject, long number, const uint64_t args[6],
+	int64_t *ret, struct error *err)
+{
+	struct user_regs_struct saved, regs;
+	int r = inject_prepare_calls(inject, err);
+	if (r < 0)
+		return r;
+	r = utrace_get_regs(inject->task, &saved);
+	if (r < 0)
+		return explain_call(inject, r, err);
+	regs = saved;
+	regs.rip = inject->gadget;
+	regs.rax = (uint64_t)number;
+	regs.orig_rax = UINT64_MAX; /* nothing to restart */
+	regs.rdi = args[0];
+	regs.rsi = args[1];
+	regs.rdx = args[2];
+	regs.r10 = args[3];
+	regs.r8 = args[4];
+	regs.r9 = args[5];
+	r = utrace_set_regs(inject->task, &regs);
+	if (r == 0)
+		r = run_to_syscall_stop(inject);
+	if (r == 0)
+		r = run_to_syscall_stop(inject);
+	int got = r == 0 ? utrace_get_regs(inject->task, &regs) : 0;
+	if (r < 0)
+		drop_raised_signal(inject);
+	/* Whatever happened: the program's registers are its own again. */
+	int back = inject->task ? utrace_set_regs(inject->task, &saved) : -ESRCH;
+	if (r < 0 || got < 0 || back < 0)
+		return explain_call(inject, r < 0 ? r : (got < 0 ? got : back), err);
+	*ret = (int64_t)regs.rax;
+	return 0;
+}
+
+int inject_call(struct inject *inject, const char *name, long number,
+	const uint64_t args[6], uint64_t *ret, struct error *err)
+{
+	int64_t result;
+	int r = inject_syscall(inject, number, args, &result, err);
+	if (r < 0)
+		return r;
+	if (result < 0 && result > -4096)
+		return error_set(err, (int)result, "process %d: %s failed in it: %s",
+			inject->pid, name, strerror((int)-result));
+	if (ret)
+		*ret = (uint64_t)result;
+	return 0;
+}
+
+int inject_scratch(struct inject *inject, struct error *err)
+{
+	const uint64_t args[6] = {0, 4096, PROT_READ | PROT_WRITE,
+		MAP_PRIVATE | MAP_ANONYMOUS, UINT64_MAX, 0};
+	if (inject->scratch)
+		return 0;
+	return inject_call(inject, "mmap", SYS_mmap, args, &inject->scratch, err);
+}

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+/* What the files of inject/ share. */
+#pragma once
+
+#include "inject/inject.h"
+#include "ptrace/ptrace.h"
+
+struct inject {
+	struct utrace *utrace;
+	pid_t pid;
+	int memory_fd;
+	bool shadow_stack;
+	uint64_t gadget;  /* address of a `syscall` instruction */
+	uint64_t scratch; /* a writable page of ours, while a victim is held; 0: none yet
+			   */
+	bool sync_registered;
+
+	/* the victim */
+	struct utrace_task *task;     /* NULL: none, or it died */
+	struct utrace_engine *engine; /* with a reference; NULL: none */
+	bool holding;
+	bool calling; /* remote calls were prepared: mask is blocked, stop is clean */
+	uint64_t signal_mask; /* the program's own */
+	uint64_t entry;       /* run_to_entry(): where the breakpoint is; 0: none */
+};
+
+/* victim.c */
+must_check int inject_take_task(
+	struct inject *inject, struct utrace_task *task, struct error *err);
+/** block signals and move the victim to a stop from which calls can be made */
+must_check int inject_prepare_calls(struct inject *inject, struct error *err);
+/** undo it: the registers as they are, the program's mask, a stop the kernel restarts
+ * calls from */
+must_check int inject_finish_calls(struct inject *inject, struct error *err);
+must_check int inject_check_victim(const struct inject *inject, struct error *err);
+
+/* call.c */
+must_check int inject_find_gadget(struct inject *inject, struct error *err);
+must_check int inject_scratch(struct inject *inject, struct error *err);
+/** inject_syscall() whose failure in the target is an error too; *ret may be NULL */
+must_check int inject_call(struct inject *inject, const char *name, long number,
+	const uint64_t args[6], uint64_t *ret, struct error *err);
