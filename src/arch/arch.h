@@ -56,7 +56,7 @@ void arch_text_destroy(struct arch_text *text);
 /* ---- plans ---- */
 
 enum arch_patch_form {
-	ARCH_PATCH_JUMP_SINGLE, /* one instruction of >= 5 bytes: no interior */
+	ARCH_PATCH_JUMP_SINGLE, /* one instruction, then maybe padding: no interior */
 	ARCH_PATCH_JUMP_WINDOW, /* several, only the first may be a branch target */
 	ARCH_PATCH_JUMP_SHORT,  /* 2-byte jump to padding that holds the long jump */
 	ARCH_PATCH_BREAKPOINT,  /* int3 */
@@ -92,6 +92,8 @@ struct arch_plan {
 
 struct arch_plan_options {
 	bool no_jumps;        /* only breakpoints (testing) */
+	bool no_long_jumps;   /* a 2-byte jump to padding, else a breakpoint: for a site
+			       * whose   5-byte window would overlap another one's */
 	bool no_breakpoints;  /* refuse instead */
 	bool shadow_stack;    /* the process runs with SHSTK: no call in a window */
 	bool trust_abi_flags; /* function comes from a compiler (has a DWARF unit): status

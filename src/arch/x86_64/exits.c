@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Planning the exits of a function.  An exit is often a single byte: its window grows
+ * forward into padding or backward over the instructions before it, as long as those run
+ * straight into it.
+ */
+#include <errno.h>
+
+#include "arch/x86_64/liveness.h"
+#include "arch/x86_64/window.h"
+
+enum {
+	MAX_BACKWARD = 6
+};
+
+typedef bool window_fn(const struct flow *flow, uint64_t head, uint64_t probe,
+	const struct arch_plan_options *options, struct arch_plan *ret,
+	struct window_reason *reason);
+
+struct exit_planner {
+	struct arch_text *text;
+	const struct flow *flow;
+	const struct arch_plan_options *options;
+	struct arch_plan *plans;
+	size_t count;
+	uint64_t entry, entry_end; /* where an entry probe would go */
+};
+
+static bool is_taken(
+	const struct exit_planner *p, const struct arch_plan *plan, bool avoid_entry)
+{
+	if (avoid_entry && plan->address < p->entry_end &&
+		p->entry < plan->address + plan->window)
+		return true;
+	for (size_t i = p->count; i > 0; i--)
+		if (arch_plans_overlap(&p->plans[i - 1], plan))
+			return true;
+	return false;
+}
+
+/* Windows with their head at the exit, then at one instruction before it after the other.
+ */
+static bool try_windows(const struct exit_planner *p, window_fn *build, uint64_t address,
+	bool avoid_entry, struct arch_plan *ret, struct window_reason *reason)
+{
+	uint64_t head = address;
+	struct insn insn;
+	for (int i = 0; i <= MAX_BACKWARD; i++) {
+		if (build(p->flow, head, address, p->options, ret, reason) &&
+			!is_taken(p, ret, avoid_entry))
+			return true;
+		if (!flow_previous(p->flow, head, &insn) || insn_ends_flow(&insn) ||
+			insn.kind == INSN_CALL || insn.kind == INSN_CALL_INDIRECT)
+			break;
+		head = insn.address;
+		if (insn_is_endbr(insn.bytes, insn.length))
+			break;
+	}
+	return false;
+}
+
+static bool choose(const struct exit_planner *p, uint64_t address, struct arch_plan *ret,
+	struct window_reason *reason)
+{
+	const struct arch_plan_options *o = p->options;
+	struct window_reason other;
+	bool long_jumps = !o->no_jumps && !o->no_long_jumps;
+	if (long_jumps && try_windows(p, window_long, address, true, ret, reason))
+		return true;
+	if (!o->no_jumps && try_windows(p, window_short, address, true, ret, &other))
+		return true;
+	if (long_jumps && try_windows(p, window_long, address, false, ret, reason))
+		return true;
+	return !o->no_breakpoints && window_breakpoint(p->flow, address, o, ret, reason);
+}
+
+static void describe(const struct exit_planner *p, const struct flow_exit *exit,
+	struct arch_plan *plan)
+{
+	bool trust = p->options->trust_abi_flags;
+	plan->is_exit = true;
+	switch (exit->kind) {
+	case FLOW_EXIT_RET:
+		plan->flags_live = !trust;
+		break;
+	case FLOW_EXIT_INDIRECT:
+		plan->is_tail_call = true;
+		plan->flags_live = !trust;
+		break;
+	case FLOW_EXIT_CONDITIONAL:
+	case FLOW_EXIT_JUMP:
+		plan->is_tail_call = true;
+		plan->is_conditional = exit->kind == FLOW_EXIT_CONDITIONAL;
+		/* what looks like a tail call could be a part of the function nobody told
+		 * of */
+		plan->mid_function = true;
+		plan->flags_live = flags_are_live(p->text, exit->target, trust);
+		break;
+	}
+}
+
+static int plan_all(struct exit_planner *p, struct error *err)
+{
+	for (size_t i = 0; i < p->flow->exits.count; i++) {
+		const struct flow_exit *exit = &p->flow->exits.items[i];
+		struct window_reason reason = {
+			.rule = "no form is allowed", .at = exit->address};
+		struct arch_plan plan;
+		if (!choose(p, exit->address, &plan, &reason))
+			return error_set(err, -EOPNOTSUPP,
+				"exit at 0x%llx: %s (at 0x%llx)",
+				(unsigned long long)exit->address, reason.rule,
+				(unsigned long long)reason.at);
+		describe(p, exit, &plan);
+		p->plans[p->count++] = plan;
+	}
+	return 0;
+}
+
+int arch_plan_exits(struct arch_text *text, uint64_t start, uint64_t end,
+	const struct arch_plan_options *options, struct arch_plan **ret,
+	size_t *ret_count, struct error *err)
+{
+	struct exit_planner p = {.text = text, .options = options};
+	int r = flow_get(text, start, end, &p.flow, err);
+	if (r < 0)
+		return r;
+	if (p.flow->has_unknown_targets && p.flow->has_data)
+		return error_set(err, -EOPNOTSUPP,
+			"the indirect jump at 0x%llx is not understood, and the bytes at 0x%llx are "
+			"reached by nothing known: exits may hide there",
+			(unsigned long long)p.flow->unknown_at,
+			(unsigned long long)p.flow->data_at);
+	size_t size;
+	const uint8_t *bytes = text_bytes(text, start, false, &size);
+	p.entry = bytes && insn_is_endbr(bytes, size) ? start + 4 : start;
+	p.entry_end = p.entry + ARCH_JUMP_SIZE;
+	p.plans = calloc(p.flow->exits.count + 1, sizeof(*p.plans));
+	if (!p.plans)
+		return error_set(err, -ENOMEM, "out of memory");
+	r = plan_all(&p, err);
+	if (r < 0) {
+		free(p.plans);
+		return r;
+	}
+	*ret = p.plans;
+	*ret_count = p.count;
+	return 0;
+}

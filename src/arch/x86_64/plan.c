@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Planning one site: the cheapest form that is provably right.
+ *
+ *  1. a 5-byte jump over one instruction, or over a clean window of several
+ *  2. a 2-byte jump to padding nearby
+ *  3. int3
+ *  4. refusal, with the rule
+ */
+#include <errno.h>
+
+#include "arch/x86_64/liveness.h"
+#include "arch/x86_64/relocate.h"
+#include "arch/x86_64/window.h"
+
+static bool plan_choose(const struct flow *flow, uint64_t address,
+	const struct arch_plan_options *options, struct arch_plan *ret,
+	struct window_reason *reason)
+{
+	struct window_reason later;
+	if (!options->no_jumps) {
+		if (!options->no_long_jumps &&
+			window_long(flow, address, address, options, ret, reason))
+			return true;
+		if (window_short(flow, address, address, options, ret,
+			    options->no_long_jumps ? reason : &later))
+			return true;
+	}
+	return !options->no_breakpoints &&
+	       window_breakpoint(flow, address, options, ret, reason);
+}
+
+int arch_plan_site(struct arch_text *text, uint64_t address, uint64_t start, uint64_t end,
+	const struct arch_plan_options *options, struct arch_plan *ret, struct error *err)
+{
+	const struct flow *flow;
+	int r = flow_get(text, start, end, &flow, err);
+	if (r < 0)
+		return r;
+	size_t size;
+	const uint8_t *bytes = text_bytes(text, address, false, &size);
+	if (!bytes || !(flow_mark(flow, address) & FLOW_INSN))
+		return error_set(err, -EINVAL,
+			"no instruction of the function at 0x%llx begins at 0x%llx",
+			(unsigned long long)start, (unsigned long long)address);
+	/* an indirect call has to find the endbr64 */
+	uint64_t patch = insn_is_endbr(bytes, size) ? address + 4 : address;
+	struct arch_plan plan;
+	struct window_reason reason = {.rule = "no form is allowed", .at = patch};
+	if (!plan_choose(flow, patch, options, &plan, &reason))
+		return error_set(err, -EOPNOTSUPP,
+			"instruction at 0x%llx: %s (at 0x%llx)",
+			(unsigned long long)address, reason.rule,
+			(unsigned long long)reason.at);
+	bool entry = address == start;
+	plan.probe_address = address;
+	plan.mid_function = !entry || flow->loops_to_start;
+	plan.flags_live = !(entry && options->trust_abi_flags) &&
+			  flags_are_live(text, patch, options->trust_abi_flags);
+	*ret = plan;
+	return 0;
+}
+
+static bool ranges_overlap(uint64_t a, size_t a_size, uint64_t b, size_t b_size)
+{
+	return a < b + b_size && b < a + a_size;
+}
+
+bool arch_plans_overlap(const struct arch_plan *a, const struct arch_plan *b)
+{
+	/* all displaced instructions count: a patch on one that runs elsewhere would not
+	 * be hit */
+	if (ranges_overlap(a->address, a->window, b->address, b->window))
+		return true;
+	bool a_pad = a->form == ARCH_PATCH_JUMP_SHORT,
+	     b_pad = b->form == ARCH_PATCH_JUMP_SHORT;
+	return (a_pad && ranges_overlap(a->padding_address, ARCH_JUMP_SIZE, b->address,
+				 b->window)) ||
+	       (b_pad && ranges_overlap(b->padding_address, ARCH_JUMP_SIZE, a->address,
+				 a->window)) ||
+	       (a_pad && b_pad &&
+		       ranges_overlap(a->padding_address, ARCH_JUMP_SIZE,
+			       b->padding_address, ARCH_JUMP_SIZE));
+}

@@ -1,0 +1,534 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Branch targets, found without trusting a disassembly and refused only on proof:
+ *
+ *  1. Every byte of executable text that could begin a rel8 or rel32 branch is a
+ * candidate.  Data in text or a desynchronised decode cannot hide a branch from this
+ * (E9Patch, rr).
+ *  2. rel32 candidates are collected in one pass over the module, the first time somebody
+ * asks, and sorted by target; those that go to a known function start are dropped (nobody
+ * asks for heads).  rel8 candidates are at most 130 bytes away: they are looked up in
+ * place.
+ *  3. A candidate that hits a window is checked against the linear decode of the function
+ * it lies in.  When the decode is sound up to there and no instruction that covers the
+ * candidate branches into the window, it is two other instructions that happen to look
+ * like a branch.
+ */
+#include "arch/x86_64/text.h"
+
+#include <string.h>
+
+#include "arch/x86_64/flow.h"
+
+enum {
+	REL8_REACH = 130, /* farthest distance of a rel8 branch from its target */
+	MAX_BACK =
+		15, /* an instruction that covers a byte starts at most this far before */
+	RADIX_BITS = 11,
+	RADIX_SIZE = 1 << RADIX_BITS,
+};
+
+/* ---- creation ---- */
+
+static int segment_compare(const void *a, const void *b)
+{
+	const struct text_segment *left = a, *right = b;
+	return (left->address > right->address) - (left->address < right->address);
+}
+
+static uint64_t *copy_addresses(const uint64_t *addresses, size_t count)
+{
+	uint64_t *copy = calloc(count + 1, sizeof(*copy));
+	if (copy && count)
+		memcpy(copy, addresses, count * sizeof(*copy));
+	return copy;
+}
+
+static void find_span(struct arch_text *text)
+{
+	uint64_t low = UINT64_MAX, high = 0;
+	for (size_t i = 0; i < text->segment_count; i++) {
+		const struct text_segment *s = &text->segments[i];
+		if (s->is_data)
+			continue;
+		if (s->address < low)
+			low = s->address;
+		if (s->address + s->size > high)
+			high = s->address + s->size;
+	}
+	text->low = low;
+	text->span = high > low ? high - low : 0;
+}
+
+struct arch_text *arch_text_create(const struct arch_text_segment *segments,
+	size_t segment_count, const uint64_t *function_starts,
+	size_t function_start_count, const uint64_t *indirect_targets,
+	size_t indirect_target_count)
+{
+	struct arch_text *text = calloc(1, sizeof(*text));
+	if (!text)
+		abort();
+	text->segments = calloc(segment_count + 1, sizeof(*text->segments));
+	text->starts = copy_addresses(function_starts, function_start_count);
+	text->start_count = function_start_count;
+	text->indirect = copy_addresses(indirect_targets, indirect_target_count);
+	text->indirect_count = indirect_target_count;
+	text->ranges = calloc(function_start_count + 1, sizeof(*text->ranges));
+	if (!text->segments || !text->starts || !text->indirect || !text->ranges)
+		abort();
+	for (size_t i = 0; i < segment_count; i++) {
+		if (!segments[i].size || !segments[i].bytes ||
+			segments[i].address + segments[i].size < segments[i].address)
+			continue;
+		text->segments[text->segment_count++] =
+			(struct text_segment){.address = segments[i].address,
+				.bytes = segments[i].bytes,
+				.size = segments[i].size,
+				.is_data = segments[i].is_data};
+	}
+	qsort(text->segments, text->segment_count, sizeof(*text->segments),
+		segment_compare);
+	find_span(text);
+	return text;
+}
+
+void arch_text_destroy(struct arch_text *text)
+{
+	if (!text)
+		return;
+	for (size_t i = 0; i < text->segment_count; i++)
+		free(text->segments[i].boundary);
+	flow_destroy(text->flow);
+	free(text->segments);
+	free(text->starts);
+	free(text->indirect);
+	free(text->ranges);
+	free(text->refs);
+	vec_free(&text->slots);
+	free(text);
+}
+
+/* ---- lookups ---- */
+
+const struct text_segment *text_find(
+	const struct arch_text *text, uint64_t address, bool data)
+{
+	for (size_t i = 0; i < text->segment_count; i++) {
+		const struct text_segment *s = &text->segments[i];
+		if (address >= s->address && address - s->address < s->size)
+			return data || !s->is_data ? s : NULL;
+	}
+	return NULL;
+}
+
+const uint8_t *text_bytes(
+	const struct arch_text *text, uint64_t address, bool data, size_t *ret_size)
+{
+	const struct text_segment *s = text_find(text, address, data);
+	if (!s)
+		return NULL;
+	*ret_size = s->size - (address - s->address);
+	return s->bytes + (address - s->address);
+}
+
+bool text_decode(const struct arch_text *text, uint64_t address, struct insn *ret)
+{
+	size_t size;
+	const uint8_t *bytes = text_bytes(text, address, false, &size);
+	return bytes && insn_decode(bytes, size, address, ret);
+}
+
+/* index of the first item >= value */
+static size_t lower_bound(const uint64_t *items, size_t count, uint64_t value)
+{
+	size_t low = 0, high = count;
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		if (items[middle] < value)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+static bool has_in(const uint64_t *items, size_t count, uint64_t low, uint64_t high)
+{
+	size_t i = lower_bound(items, count, low);
+	return i < count && items[i] < high;
+}
+
+bool text_is_function_start(const struct arch_text *text, uint64_t address)
+{
+	return has_in(text->starts, text->start_count, address, address + 1);
+}
+
+bool text_has_function_start(const struct arch_text *text, uint64_t low, uint64_t high)
+{
+	return has_in(text->starts, text->start_count, low, high);
+}
+
+bool text_has_indirect_target(const struct arch_text *text, uint64_t low, uint64_t high)
+{
+	return has_in(text->indirect, text->indirect_count, low, high);
+}
+
+bool text_chunk(const struct arch_text *text, uint64_t address, uint64_t *ret_start,
+	uint64_t *ret_end)
+{
+	const struct text_segment *s = text_find(text, address, false);
+	size_t next = lower_bound(text->starts, text->start_count, address + 1);
+	if (!s || next == 0 || text->starts[next - 1] < s->address)
+		return false;
+	uint64_t end = s->address + s->size;
+	*ret_start = text->starts[next - 1];
+	*ret_end = next < text->start_count && text->starts[next] < end
+			   ? text->starts[next]
+			   : end;
+	return true;
+}
+
+/* ---- instruction boundaries ---- */
+
+static bool is_boundary(const struct text_segment *s, uint64_t address)
+{
+	uint64_t offset = address - s->address;
+	return s->boundary[offset / 8] >> (offset % 8) & 1;
+}
+
+static struct text_segment *decode_chunk(
+	struct arch_text *text, uint64_t start, uint64_t end, struct text_range *range)
+{
+	struct text_segment *s =
+		(struct text_segment *)(uintptr_t)text_find(text, start, false);
+	if (!s->boundary)
+		s->boundary = calloc(s->size / 8 + 1, 1);
+	if (!s->boundary)
+		abort();
+	if (range->decoded)
+		return s;
+	range->decoded = true;
+	struct insn insn;
+	uint64_t pc = start;
+	while (pc < end &&
+		insn_decode(s->bytes + (pc - s->address), end - pc, pc, &insn)) {
+		/* ring 0 only, or nothing a compiler emits: this is data */
+		if ((insn.zydis.attributes & ZYDIS_ATTRIB_IS_PRIVILEGED) &&
+			insn.zydis.mnemonic != ZYDIS_MNEMONIC_HLT)
+			break;
+		uint64_t offset = pc - s->address;
+		s->boundary[offset / 8] |= (uint8_t)(1u << (offset % 8));
+		pc += insn.length;
+	}
+	range->sound_end = pc;
+	return s;
+}
+
+/*
+ * The chunk around an address, decoded.  NULL: the decode is not sound up to (and
+ * including) it.
+ */
+static struct text_segment *sound_chunk(
+	struct arch_text *text, uint64_t address, uint64_t *ret_start, uint64_t *ret_end)
+{
+	uint64_t start, end;
+	if (!text_chunk(text, address, &start, &end))
+		return NULL;
+	size_t index = lower_bound(text->starts, text->start_count, start);
+	struct text_range *range = &text->ranges[index];
+	struct text_segment *s = decode_chunk(text, start, end, range);
+	if (address >= range->sound_end)
+		return NULL;
+	*ret_start = start;
+	*ret_end = range->sound_end;
+	return s;
+}
+
+/* Does the instruction covering `source` really branch into [low, high)? */
+static bool is_real_branch(
+	struct arch_text *text, uint64_t source, uint64_t low, uint64_t high)
+{
+	uint64_t start, end;
+	const struct text_segment *s = sound_chunk(text, source, &start, &end);
+	if (!s)
+		return true;
+	uint64_t pc = source;
+	while (!is_boundary(s, pc) && pc > start && source - pc < MAX_BACK)
+		pc--;
+	struct insn insn;
+	if (!is_boundary(s, pc) || !text_decode(text, pc, &insn))
+		return true;
+	return insn.has_target && insn.target >= low && insn.target < high;
+}
+
+/* ---- rel32 candidates ---- */
+
+/* Least significant digit first over the target half; the source half needs no order. */
+static void sort_refs(uint64_t *refs, size_t count)
+{
+	uint64_t *other = malloc((count + 1) * sizeof(*other));
+	size_t *position = malloc(RADIX_SIZE * sizeof(*position));
+	if (!other || !position)
+		abort();
+	uint64_t *from = refs, *to = other;
+	for (unsigned int shift = 32; shift < 64; shift += RADIX_BITS) {
+		memset(position, 0, RADIX_SIZE * sizeof(*position));
+		for (size_t i = 0; i < count; i++)
+			position[from[i] >> shift & (RADIX_SIZE - 1)]++;
+		size_t sum = 0;
+		for (size_t i = 0; i < RADIX_SIZE; i++) {
+			size_t here = position[i];
+			position[i] = sum;
+			sum += here;
+		}
+		for (size_t i = 0; i < count; i++)
+			to[position[from[i] >> shift & (RADIX_SIZE - 1)]++] = from[i];
+		uint64_t *swap = from;
+		from = to;
+		to = swap;
+	}
+	if (from != refs)
+		memcpy(refs, from, count * sizeof(*refs));
+	free(other);
+	free(position);
+}
+
+struct ref_scan {
+	struct arch_text *text;
+	uint8_t *is_start; /* bit per byte of the span */
+	VEC(uint64_t) refs;
+};
+
+static inline void scan_add(struct ref_scan *scan, uint64_t source,
+	unsigned int opcode_size, const uint8_t *bytes)
+{
+	int32_t displacement;
+	memcpy(&displacement, bytes + opcode_size, sizeof(displacement));
+	uint64_t target = source + opcode_size + 4 + (uint64_t)(int64_t)displacement;
+	uint64_t offset = target - scan->text->low;
+	if (offset >= scan->text->span ||
+		(scan->is_start[offset / 8] >> (offset % 8) & 1))
+		return;
+	vec_append(&scan->refs, offset << 32 | (source - scan->text->low));
+}
+
+static void scan_segment(struct ref_scan *scan, const struct text_segment *s)
+{
+	const uint8_t *b = s->bytes;
+	for (size_t i = 0; i + 5 <= s->size; i++) {
+		if ((b[i] & 0xfe) == 0xe8) {
+			scan_add(scan, s->address + i, 1, b + i);
+		} else if (i + 6 <= s->size &&
+			   ((b[i] == 0x0f && (b[i + 1] & 0xf0) == 0x80) ||
+				   (b[i] == 0xc7 && b[i + 1] == 0xf8))) {
+			scan_add(scan, s->address + i, 2, b + i);
+		}
+	}
+}
+
+static void scan_refs(struct arch_text *text)
+{
+	if (text->scanned)
+		return;
+	text->scanned = true;
+	struct ref_scan scan = {.text = text};
+	scan.is_start = calloc(text->span / 8 + 1, 1);
+	if (!scan.is_start)
+		abort();
+	for (size_t i = 0; i < text->start_count; i++) {
+		uint64_t offset = text->starts[i] - text->low;
+		if (offset < text->span)
+			scan.is_start[offset / 8] |= (uint8_t)(1u << (offset % 8));
+	}
+	for (size_t i = 0; i < text->segment_count; i++)
+		if (!text->segments[i].is_data)
+			scan_segment(&scan, &text->segments[i]);
+	free(scan.is_start);
+	sort_refs(scan.refs.items, scan.refs.count);
+	text->refs = scan.refs.items;
+	text->ref_count = scan.refs.count;
+}
+
+/* ---- questions ---- */
+
+static bool is_rel8_opcode(uint8_t byte)
+{
+	return byte == 0xeb || (byte & 0xf0) == 0x70 || (byte & 0xfc) == 0xe0;
+}
+
+static bool find_rel8(struct arch_text *text, uint64_t low, uint64_t high, uint64_t skip,
+	uint64_t skip_end, uint64_t *ret_source)
+{
+	const struct text_segment *s = text_find(text, low, false);
+	if (!s)
+		return false;
+	uint64_t from = low - s->address > REL8_REACH ? low - REL8_REACH : s->address;
+	uint64_t to = high + REL8_REACH;
+	for (uint64_t pc = from; pc < to && pc + 2 <= s->address + s->size; pc++) {
+		const uint8_t *b = s->bytes + (pc - s->address);
+		uint64_t target = pc + 2 + (uint64_t)(int64_t)(int8_t)b[1];
+		if (!is_rel8_opcode(b[0]) || target < low || target >= high)
+			continue;
+		if (pc >= skip && pc < skip_end)
+			continue;
+		if (!is_real_branch(text, pc, low, high))
+			continue;
+		*ret_source = pc;
+		return true;
+	}
+	return false;
+}
+
+static bool find_rel32(struct arch_text *text, uint64_t low, uint64_t high, uint64_t skip,
+	uint64_t skip_end, uint64_t *ret_source)
+{
+	if (low < text->low || text->span >> 32)
+		return text->span >> 32 != 0;
+	scan_refs(text);
+	uint64_t low_key = (low - text->low) << 32;
+	for (size_t i = lower_bound(text->refs, text->ref_count, low_key);
+		i < text->ref_count; i++) {
+		if (text->low + (text->refs[i] >> 32) >= high)
+			break;
+		uint64_t source = text->low + (uint32_t)text->refs[i];
+		if (source >= skip && source < skip_end)
+			continue;
+		if (!is_real_branch(text, source, low, high))
+			continue;
+		*ret_source = source;
+		return true;
+	}
+	return false;
+}
+
+bool text_find_branch(struct arch_text *text, uint64_t low, uint64_t high, uint64_t skip,
+	uint64_t skip_end, uint64_t *ret_source)
+{
+	if (low >= high)
+		return false;
+	return find_rel8(text, low, high, skip, skip_end, ret_source) ||
+	       find_rel32(text, low, high, skip, skip_end, ret_source);
+}
+
+bool text_has_branch_from(struct arch_text *text, uint64_t low, uint64_t high,
+	uint64_t from, uint64_t from_end)
+{
+	if (low < text->low || text->span >> 32)
+		return false;
+	scan_refs(text);
+	uint64_t low_key = (low - text->low) << 32;
+	for (size_t i = lower_bound(text->refs, text->ref_count, low_key);
+		i < text->ref_count; i++) {
+		uint64_t target = text->low + (text->refs[i] >> 32);
+		if (target >= high)
+			break;
+		uint64_t source = text->low + (uint32_t)text->refs[i];
+		if (source >= from && source < from_end &&
+			is_real_branch(text, source, target, target + 1))
+			return true;
+	}
+	return false;
+}
+
+/* ---- padding ---- */
+
+static bool slot_is_free(const struct arch_text *text, uint64_t address, uint64_t owner)
+{
+	for (size_t i = 0; i < text->slots.count; i++) {
+		uint64_t taken = text->slots.items[i].address;
+		if (text->slots.items[i].owner != owner &&
+			address < taken + ARCH_JUMP_SIZE &&
+			taken < address + ARCH_JUMP_SIZE)
+			return false;
+	}
+	return true;
+}
+
+static bool slot_of(const struct arch_text *text, uint64_t owner, uint64_t low,
+	uint64_t high, uint64_t *ret_address)
+{
+	for (size_t i = 0; i < text->slots.count; i++) {
+		const struct text_slot *slot = &text->slots.items[i];
+		if (slot->owner != owner || slot->address < low || slot->address > high)
+			continue;
+		*ret_address = slot->address;
+		return true;
+	}
+	return false;
+}
+
+/* A slot in the filler [run, run_end), which nothing falls into. */
+static bool slot_in_run(struct arch_text *text, uint64_t run, uint64_t run_end,
+	uint64_t low, uint64_t high, uint64_t owner, uint64_t *ret_address)
+{
+	uint64_t source;
+	uint64_t first = run > low ? run : low;
+	for (uint64_t at = first; at <= high && at + ARCH_JUMP_SIZE <= run_end; at++) {
+		uint64_t end = at + ARCH_JUMP_SIZE;
+		/* who jumps to the filler before the slot would run into it */
+		if (!slot_is_free(text, at, owner) ||
+			text_has_function_start(text, run, end) ||
+			text_has_indirect_target(text, run, end) ||
+			text_find_branch(text, run, end, 0, 0, &source))
+			continue;
+		*vec_push(&text->slots) =
+			(struct text_slot){.address = at, .owner = owner};
+		*ret_address = at;
+		return true;
+	}
+	return false;
+}
+
+static bool find_padding_in_chunk(struct arch_text *text, const struct text_segment *s,
+	uint64_t start, uint64_t end, uint64_t low, uint64_t high, uint64_t owner,
+	uint64_t *ret_address)
+{
+	bool ended = false, in_run = false;
+	uint64_t run = 0, pc = start;
+	/* begin near: any boundary serves, what precedes a run is seen anyway */
+	if (low > start + 64) {
+		pc = low - 64;
+		while (pc > start && !is_boundary(s, pc))
+			pc--;
+	}
+	struct insn insn;
+	for (; pc < end && pc < high + 64; pc += insn.length) {
+		if (!text_decode(text, pc, &insn))
+			return false;
+		bool filler = insn_is_padding(&insn);
+		if (filler && !in_run && ended) {
+			in_run = true;
+			run = pc;
+		}
+		if (!filler && in_run) {
+			if (slot_in_run(text, run, pc, low, high, owner, ret_address))
+				return true;
+			in_run = false;
+		}
+		if (!filler)
+			ended = insn_ends_flow(&insn);
+	}
+	return in_run && slot_in_run(text, run, pc, low, high, owner, ret_address);
+}
+
+bool text_find_padding(struct arch_text *text, uint64_t low, uint64_t high,
+	uint64_t owner, uint64_t *ret_address)
+{
+	if (slot_of(text, owner, low, high, ret_address))
+		return true;
+	uint64_t start, end;
+	for (uint64_t at = low; at <= high;) {
+		if (!text_chunk(text, at, &start, &end)) {
+			at++;
+			continue;
+		}
+		uint64_t sound_start, sound_end;
+		const struct text_segment *s =
+			sound_chunk(text, at, &sound_start, &sound_end);
+		if (s && find_padding_in_chunk(text, s, sound_start, sound_end, low, high,
+				 owner, ret_address))
+			return true;
+		at = end;
+	}
+	return false;
+}
