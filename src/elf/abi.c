@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * System V ABI, AMD64 supplement, 3.2.3 "Parameter Passing": which register or stack slot
+ * holds a parameter before the first instruction has run.  Needed where debug information
+ * describes only the slot that the prologue is about to fill.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "elf/location.h"
+#include "elf/type.h"
+
+enum abi_class {
+	ABI_NONE,
+	ABI_INTEGER,
+	ABI_SSE,
+	ABI_MEMORY
+};
+enum {
+	EIGHTBYTES_MAX = 2,
+	CLASSIFY_DEPTH_MAX = 16,
+	ELEMENTS_MAX = 16
+};
+enum {
+	REGISTER_RAX = 0,
+	REGISTER_RSP = 7
+};
+
+static const uint8_t integer_registers[] = {5, 4, 1, 2, 8, 9}; /* rdi rsi rdx rcx r8 r9 */
+enum {
+	INTEGER_REGISTERS = sizeof(integer_registers),
+	SSE_REGISTERS = 8
+};
+
+static void merge(enum abi_class *class, enum abi_class other)
+{
+	if (*class == other || other == ABI_NONE)
+		return;
+	if (*class == ABI_NONE)
+		*class = other;
+	else if (*class == ABI_MEMORY || other == ABI_MEMORY)
+		*class = ABI_MEMORY;
+	else
+		*class = ABI_INTEGER; /* INTEGER wins over SSE */
+}
+
+static void classify(struct elf_module *module, Dwarf_Die *type, uint64_t offset,
+	enum abi_class classes[EIGHTBYTES_MAX], int depth);
+
+static void classify_all_memory(enum abi_class classes[EIGHTBYTES_MAX])
+{
+	classes[0] = classes[1] = ABI_MEMORY;
+}
+
+static void classify_members(struct elf_module *module, Dwarf_Die *type, uint64_t offset,
+	enum abi_class classes[EIGHTBYTES_MAX], int depth)
+{
+	Dwarf_Die die, member_type;
+	if (dwarf_child(type, &die) != 0)
+		return;
+	do {
+		Dwarf_Attribute attr;
+		Dwarf_Word where = 0;
+		int tag = dwarf_tag(&die);
+		if (tag != DW_TAG_member && tag != DW_TAG_inheritance)
+			continue;
+		if (dwarf_hasattr(&die, DW_AT_external) ||
+			!elf_die_type(&die, &member_type))
+			continue; /* static members take no room */
+		if (dwarf_attr_integrate(&die, DW_AT_data_member_location, &attr)) {
+			if (dwarf_formudata(&attr, &where) != 0) {
+				classify_all_memory(classes);
+				return;
+			}
+		} else if (dwarf_attr_integrate(&die, DW_AT_data_bit_offset, &attr) &&
+			   dwarf_formudata(&attr, &where) == 0) {
+			/* the ABI passes bit-fields as integers of the eightbyte they are
+			 * in */
+			if (offset + where / 8 < 16)
+				merge(&classes[(offset + where / 8) / 8], ABI_INTEGER);
+			continue;
+		}
+		classify(module, &member_type, offset + where, classes, depth + 1);
+	} while (dwarf_siblingof(&die, &die) == 0);
+}
+
+static void classify_array(struct elf_module *module, Dwarf_Die *type, uint64_t offset,
+	enum abi_class classes[EIGHTBYTES_MAX], int depth)
+{
+	Dwarf_Die element;
+	uint64_t size = elf_type_size(module, type);
+	if (!elf_die_type(type, &element))
+		return;
+	uint64_t step = elf_type_size(module, &element);
+	for (uint64_t at = 0; step && at < size && at < ELEMENTS_MAX; at += step)
+		classify(module, &element, offset + at, classes, depth + 1);
+}
+
+static void classify(struct elf_module *module, Dwarf_Die *type, uint64_t offset,
+	enum abi_class classes[EIGHTBYTES_MAX], int depth)
+{
+	Dwarf_Die die;
+	int tag = elf_type_peel(module, type, &die);
+	uint64_t size = tag == DW_TAG_invalid ? 0 : elf_type_size(module, &die);
+	if (size == 0)
+		return;
+	if (depth > CLASSIFY_DEPTH_MAX || size > 16 || offset > 16 - size) {
+		classify_all_memory(classes);
+		return;
+	}
+	enum elf_value_class class = elf_type_class(module, &die);
+	if (class == ELF_VALUE_AGGREGATE) {
+		classify_members(module, &die, offset, classes, depth);
+	} else if (class == ELF_VALUE_ARRAY || class == ELF_VALUE_CHAR_ARRAY) {
+		classify_array(module, &die, offset, classes, depth);
+	} else if (class == ELF_VALUE_FLOAT && size == 16) {
+		classify_all_memory(
+			classes); /* long double; __float128 and complex are rarer */
+	} else if (class == ELF_VALUE_FLOAT) {
+		merge(&classes[offset / 8], ABI_SSE);
+	} else {
+		merge(&classes[offset / 8], ABI_INTEGER);
+		if (size == 16)
+			merge(&classes[1], ABI_INTEGER);
+	}
+}
+
+struct abi_value {
+	enum abi_class classes[EIGHTBYTES_MAX];
+	uint64_t size;
+	unsigned integers, floats; /* registers it needs */
+	bool in_memory, by_reference;
+};
+
+static void classify_value(
+	struct elf_module *module, Dwarf_Die *type, struct abi_value *ret)
+{
+	Dwarf_Die die;
+	Dwarf_Attribute attr;
+	Dwarf_Word convention;
+	*ret = (struct abi_value){.size = elf_type_size(module, type)};
+	/* C++ classes with copy constructors travel as a pointer to a copy. */
+	int tag = elf_type_peel(module, type, &die);
+	if (tag != DW_TAG_invalid && dwarf_attr(&die, DW_AT_calling_convention, &attr) &&
+		dwarf_formudata(&attr, &convention) == 0 &&
+		convention == DW_CC_pass_by_reference) {
+		ret->by_reference = true;
+		ret->integers = 1;
+		return;
+	}
+	classify(module, type, 0, ret->classes, 0);
+	ret->in_memory = ret->classes[0] == ABI_MEMORY || ret->classes[1] == ABI_MEMORY;
+	for (int i = 0; i < EIGHTBYTES_MAX && !ret->in_memory; i++) {
+		ret->integers += ret->classes[i] == ABI_INTEGER;
+		ret->floats += ret->classes[i] == ABI_SSE;
+	}
+}
+
+struct abi_cursor {
+	unsigned integers, floats; /* used so far */
+	uint64_t stack;            /* bytes above the return address */
+};
+
+/* Gives one value its place.  True: on the stack, at *ret_stack above the return address.
+ */
+static bool assign(
+	struct abi_cursor *cursor, const struct abi_value *value, uint64_t *ret_stack)
+{
+	bool fits = cursor->integers + value->integers <= INTEGER_REGISTERS &&
+		    cursor->floats + value->floats <= SSE_REGISTERS;
+	if (!value->in_memory && fits) {
+		cursor->integers += value->integers;
+		cursor->floats += value->floats;
+		return false;
+	}
+	uint64_t size = value->by_reference ? 8 : value->size;
+	*ret_stack = cursor->stack;
+	cursor->stack += (size + 7) & ~(uint64_t)7;
+	return true;
+}
+
+static bool same_die(Dwarf_Die *a, Dwarf_Die *b)
+{
+	return a->addr == b->addr;
+}
+
+int elf_abi_parameter(const struct elf_frame *frame, Dwarf_Die *parameter,
+	struct elf_op_list *ops, struct elf_place *ret, struct error *err)
+{
+	Dwarf_Die function = frame->function->die, die, type;
+	struct abi_cursor cursor = {0};
+	struct abi_value value;
+	if (elf_die_type(&function, &type)) {
+		classify_value(frame->module, &type, &value);
+		cursor.integers =
+			value.in_memory || value.by_reference; /* hidden result pointer */
+	}
+	if (dwarf_child(&function, &die) != 0)
+		return error_set(err, -ENOTSUP, "corrupt debug information");
+	do {
+		uint64_t stack = 0;
+		if (dwarf_tag(&die) != DW_TAG_formal_parameter ||
+			!elf_die_type(&die, &type))
+			continue;
+		classify_value(frame->module, &type, &value);
+		unsigned first = cursor.integers;
+		bool on_stack = assign(&cursor, &value, &stack);
+		if (!same_die(&die, parameter))
+			continue;
+		if (on_stack) {
+			elf_emit(ops, ELF_OP_REG, REGISTER_RSP);
+			elf_emit(ops, ELF_OP_CONST, (int64_t)(8 + stack));
+			elf_emit(ops, ELF_OP_ADD, 0);
+			if (value.by_reference)
+				elf_emit(ops, ELF_OP_DEREF, 8);
+			ret->is_value = false;
+			return 0;
+		}
+		if (value.floats || value.integers != 1)
+			return error_set(err, -ENOTSUP,
+				"not accessible at this address (pc: %#llx) [man error::dwarf]: it "
+				"is passed in %s",
+				(unsigned long long)frame->pc,
+				value.floats ? "a vector register" : "several registers");
+		elf_emit(ops, ELF_OP_REG, integer_registers[first]);
+		ret->is_value = !value.by_reference;
+		return 0;
+	} while (dwarf_siblingof(&die, &die) == 0);
+	return error_set(err, -ENOTSUP, "corrupt debug information");
+}
+
+int elf_abi_return(const struct elf_frame *frame, struct elf_op_list *ops,
+	struct elf_place *ret, Dwarf_Die *ret_type, struct error *err)
+{
+	Dwarf_Die function = frame->function->die;
+	const char *name = dwarf_diename(&function);
+	struct abi_value value;
+	if (!elf_die_type(&function, ret_type))
+		return error_set(err, -ENOENT, "function '%s' has no return value",
+			name ? name : "?");
+	classify_value(frame->module, ret_type, &value);
+	/* Structures in memory: the callee returns their address in rax. */
+	ret->is_value = !value.in_memory && !value.by_reference;
+	if (ret->is_value && (value.floats || value.integers != 1))
+		return error_set(err, -ENOTSUP, "the return value of '%s' is in %s",
+			name ? name : "?",
+			value.floats ? "a vector register, which scripts cannot read"
+				     : "several registers");
+	elf_emit(ops, ELF_OP_REG, REGISTER_RAX);
+	return 0;
+}

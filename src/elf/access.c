@@ -1,0 +1,411 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A walk along $x->a[i]: `place` says whether the program so far leaves an address or a
+ * value, `type` what is there.  Each step follows pointers as C would, adds an offset,
+ * and narrows the type; the end loads the value.
+ */
+#include "elf/access.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+#include "elf/type.h"
+#include "elf/variable.h"
+
+enum {
+	DIMENSIONS_MAX = 8,
+	REFERENCE_DEPTH_MAX = 4
+};
+
+struct walk {
+	struct elf_module *module; /* whose types these are */
+	const struct elf_access_request *request;
+	struct elf_op_list ops;
+	struct elf_place place;
+	bool is_void; /* no type */
+	Dwarf_Die type;
+	bool is_bare_pointer;   /* @cast to a pointer type, no steps */
+	bool is_cast_pointer;   /* only the operand of @cast so far: it may be indexed */
+	size_t dimensions_used; /* of an array indexed fewer times than it has dimensions
+				 */
+	unsigned bit_offset, bit_size, storage_size;
+	struct arena *arena;
+	struct error *err;
+};
+
+static const char *walk_type_name(struct walk *w)
+{
+	return elf_type_name(w->is_void ? NULL : &w->type, w->arena);
+}
+
+static int walk_peel(struct walk *w, Dwarf_Die *ret)
+{
+	return w->is_void ? DW_TAG_invalid : elf_type_peel(w->module, &w->type, ret);
+}
+
+static void walk_set_type(struct walk *w, Dwarf_Die *holder)
+{
+	Dwarf_Die type;
+	w->is_void = !elf_die_type(holder, &type);
+	if (!w->is_void)
+		w->type = type;
+}
+
+static bool is_reference(int tag)
+{
+	return tag == DW_TAG_reference_type || tag == DW_TAG_rvalue_reference_type;
+}
+
+/* From a pointer to what it points at. */
+static void walk_follow(struct walk *w, Dwarf_Die *pointer)
+{
+	if (!w->place.is_value)
+		elf_emit(&w->ops, ELF_OP_DEREF, 8);
+	w->place.is_value = false;
+	walk_set_type(w, pointer);
+}
+
+static int walk_follow_references(struct walk *w, Dwarf_Die *peeled)
+{
+	int tag = walk_peel(w, peeled);
+	for (int i = 0; is_reference(tag) && i < REFERENCE_DEPTH_MAX; i++) {
+		walk_follow(w, peeled);
+		tag = walk_peel(w, peeled);
+	}
+	return tag;
+}
+
+static void walk_add(struct walk *w, uint64_t offset)
+{
+	if (offset == 0)
+		return;
+	elf_emit(&w->ops, ELF_OP_CONST,
+		(int64_t)(w->place.is_value ? offset * 8 : offset));
+	/* a small structure in a register: its members are bits of it */
+	elf_emit(&w->ops, w->place.is_value ? ELF_OP_SHR : ELF_OP_ADD, 0);
+}
+
+static int missing_member(struct walk *w, Dwarf_Die *type, const char *member)
+{
+	struct strbuf names;
+	strbuf_init(&names);
+	elf_type_member_names(w->module, type, &names);
+	error_set(w->err, -ENOENT, "unable to find member '%s' for %s%s%s%s", member,
+		elf_type_name(type, w->arena), names.size ? " (alternatives: " : "",
+		names.data, names.size ? ")" : "");
+	strbuf_deinit(&names);
+	return -ENOENT;
+}
+
+static int walk_member(struct walk *w, const char *member)
+{
+	Dwarf_Die type;
+	const char *before = walk_type_name(w);
+	int tag = w->dimensions_used || w->bit_size ? DW_TAG_invalid
+						    : walk_follow_references(w, &type);
+	if (tag == DW_TAG_pointer_type) {
+		walk_follow(w, &type);
+		tag = walk_follow_references(w, &type);
+	}
+	if (tag != DW_TAG_structure_type && tag != DW_TAG_union_type &&
+		tag != DW_TAG_class_type)
+		return error_set(
+			w->err, -ENOENT, "invalid access '->%s' vs. %s", member, before);
+	struct elf_member found = {0};
+	int r = elf_type_find_member(w->module, &type, member, &found);
+	if (r == -ENOENT)
+		return missing_member(w, &type, member);
+	if (r < 0)
+		return error_set(w->err, r, "member '%s' of %s has no fixed place",
+			member, elf_type_name(&type, w->arena));
+	walk_add(w, found.offset);
+	w->type = found.type;
+	w->is_void = false;
+	w->bit_offset = found.bit_offset;
+	w->bit_size = found.bit_size;
+	w->storage_size = found.storage_size;
+	return 0;
+}
+
+static void walk_scale(struct walk *w, const struct elf_access_step *step, uint64_t size)
+{
+	if (step->is_constant) {
+		uint64_t offset =
+			(uint64_t)step->index * size; /* wraps as the address does */
+		if (offset) {
+			elf_emit(&w->ops, ELF_OP_CONST, (int64_t)offset);
+			elf_emit(&w->ops, ELF_OP_ADD, 0);
+		}
+		return;
+	}
+	elf_emit(&w->ops, ELF_OP_OPERAND, step->operand);
+	if (size != 1) {
+		elf_emit(&w->ops, ELF_OP_CONST, (int64_t)size);
+		elf_emit(&w->ops, ELF_OP_MUL, 0);
+	}
+	elf_emit(&w->ops, ELF_OP_ADD, 0);
+}
+
+static int walk_index_array(
+	struct walk *w, Dwarf_Die *array, const struct elf_access_step *step)
+{
+	uint64_t counts[DIMENSIONS_MAX];
+	size_t count = elf_type_dimensions(array, counts, DIMENSIONS_MAX);
+	Dwarf_Die element;
+	uint64_t size =
+		elf_die_type(array, &element) ? elf_type_size(w->module, &element) : 0;
+	for (size_t i = w->dimensions_used + 1; i < count; i++)
+		size *= counts[i];
+	if (size == 0 || w->place.is_value)
+		return error_set(w->err, -ENOTSUP, "invalid access '[...]' vs. %s",
+			walk_type_name(w));
+	walk_scale(w, step, size);
+	if (++w->dimensions_used >= count) {
+		w->dimensions_used = 0;
+		walk_set_type(w, array);
+	}
+	return 0;
+}
+
+static int walk_index(struct walk *w, const struct elf_access_step *step)
+{
+	Dwarf_Die type, target;
+	const char *before = walk_type_name(w);
+	if (w->is_cast_pointer) {
+		uint64_t pointee = elf_type_size(w->module, &w->type);
+		walk_scale(w, step, pointee ? pointee : 1);
+		return 0;
+	}
+	int tag = w->bit_size ? DW_TAG_invalid : walk_follow_references(w, &type);
+	if (tag == DW_TAG_array_type)
+		return walk_index_array(w, &type, step);
+	if (tag != DW_TAG_pointer_type)
+		return error_set(
+			w->err, -ENOENT, "invalid access '[...]' vs. %s", before);
+	uint64_t size =
+		elf_die_type(&type, &target) ? elf_type_size(w->module, &target) : 1;
+	if (size == 0)
+		return error_set(w->err, -ENOTSUP,
+			"invalid access '[...]' vs. %s: its size is unknown", before);
+	walk_follow(w, &type);
+	walk_scale(w, step, size);
+	return 0;
+}
+
+static void walk_extend(struct walk *w, bool is_signed, uint64_t bits)
+{
+	if (bits < 64)
+		elf_emit(&w->ops, is_signed ? ELF_OP_SIGN_EXTEND : ELF_OP_ZERO_EXTEND,
+			(int64_t)bits);
+}
+
+static void walk_load_bits(struct walk *w, bool is_signed)
+{
+	if (!w->place.is_value)
+		elf_emit(&w->ops, ELF_OP_DEREF, w->storage_size);
+	if (w->bit_offset) {
+		elf_emit(&w->ops, ELF_OP_CONST, w->bit_offset);
+		elf_emit(&w->ops, ELF_OP_SHR, 0);
+	}
+	walk_extend(w, is_signed, w->bit_size);
+}
+
+static int walk_finish_address(struct walk *w, struct elf_access *ret)
+{
+	if (w->place.is_value)
+		return error_set(
+			w->err, -ENOTSUP, "cannot take address of a value in a register");
+	if (w->bit_size)
+		return error_set(w->err, -ENOTSUP, "cannot take address of bit-field");
+	ret->value_class = ELF_VALUE_POINTER;
+	ret->size = 8;
+	ret->type_name = arena_printf(w->arena, "%s*", walk_type_name(w));
+	return 0;
+}
+
+static int walk_finish_scalar(struct walk *w, Dwarf_Die *type, struct elf_access *ret)
+{
+	bool is_signed = elf_type_is_signed(w->module, type);
+	uint64_t size = elf_type_size(w->module, type);
+	if (w->bit_size) {
+		walk_load_bits(w, is_signed);
+		ret->size = 8;
+		return 0;
+	}
+	if (size != 1 && size != 2 && size != 4 && size != 8)
+		return error_set(w->err, -ENOTSUP,
+			"unsupported type '%s' of %" PRIu64 " bytes", ret->type_name,
+			size);
+	if (!w->place.is_value)
+		elf_emit(&w->ops, ELF_OP_DEREF, (int64_t)size);
+	/* loads already extend with zeros */
+	if (w->place.is_value || is_signed)
+		walk_extend(w, is_signed, size * 8);
+	ret->size = (uint32_t)size;
+	return 0;
+}
+
+static int walk_finish(struct walk *w, struct elf_access *ret)
+{
+	Dwarf_Die type;
+	int tag = walk_peel(w, &type);
+	ret->type_name = walk_type_name(w);
+	/* @cast(p, "type *") by itself is the pointer */
+	if (w->request->is_address_of || w->is_bare_pointer)
+		return walk_finish_address(w, ret);
+	ret->value_class =
+		elf_type_class(w->module, tag == DW_TAG_invalid ? NULL : &type);
+	if (ret->value_class == ELF_VALUE_VOID)
+		return error_set(
+			w->err, -ENOTSUP, "unsupported type '%s'", ret->type_name);
+	if (ret->value_class != ELF_VALUE_AGGREGATE &&
+		ret->value_class != ELF_VALUE_ARRAY &&
+		ret->value_class != ELF_VALUE_CHAR_ARRAY)
+		return walk_finish_scalar(w, &type, ret);
+	if (ret->value_class == ELF_VALUE_AGGREGATE && !w->request->is_pretty)
+		return error_set(w->err, -ENOTSUP,
+			"'%s' is being accessed instead of a member", ret->type_name);
+	ret->size = (uint32_t)elf_type_size(w->module, &type);
+	if (w->place.is_value)
+		return error_set(
+			w->err, -ENOTSUP, "'%s' is in a register", ret->type_name);
+	return 0;
+}
+
+/* ---- where a walk begins
+ * --------------------------------------------------------------------------- */
+
+static int begin_variable(struct walk *w, const struct elf_frame *frame)
+{
+	struct elf_variable variable;
+	const char *name = w->request->name;
+	if (!elf_variable_find(frame, name, &variable)) {
+		struct strbuf names;
+		Dwarf_Die function = frame->function->die, unit;
+		const char *unit_name = dwarf_diecu(&function, &unit, NULL, NULL)
+						? dwarf_diename(&unit)
+						: NULL;
+		strbuf_init(&names);
+		elf_variable_names(frame, &names);
+		error_set(w->err, -ENOENT,
+			"unable to find local '%s', [man error::dwarf] dieoffset %#" PRIx64
+			" in %s, near pc %#" PRIx64 " in %s %s%s%s%s",
+			name, (uint64_t)dwarf_dieoffset(&function),
+			elf_module_path(w->module), frame->pc, dwarf_diename(&function),
+			unit_name ? unit_name : "?", names.size ? " (alternatives: " : "",
+			names.data, names.size ? ")" : "");
+		strbuf_deinit(&names);
+		return -ENOENT;
+	}
+	walk_set_type(w, &variable.die);
+	return elf_variable_place(frame, &variable, &w->ops, &w->place, w->err);
+}
+
+static int begin_global(struct walk *w, const struct elf_frame *frame)
+{
+	struct elf_variable variable;
+	const char *name = w->request->name;
+	bool found = frame->function && !strchr(name, '@') &&
+		     elf_variable_find(frame, name, &variable) && variable.is_global &&
+		     dwarf_hasattr(&variable.die, DW_AT_location);
+	if (!found && !elf_variable_find_global(w->module, name, &variable))
+		return error_set(w->err, -ENOENT, "unable to find global '%s' in %s",
+			name, elf_module_path(w->module));
+	walk_set_type(w, &variable.die);
+	return elf_variable_place(frame, &variable, &w->ops, &w->place, w->err);
+}
+
+/* The operand is a pointer to the named type, or a pointer to pointers with "type**". */
+static int begin_cast(struct walk *w, const struct elf_frame *frame)
+{
+	Dwarf_Die unit, type, peeled;
+	bool has_unit = false;
+	unsigned pointers = 0;
+	if (frame->function && w->module == frame->module) {
+		Dwarf_Die function = frame->function->die;
+		has_unit = dwarf_diecu(&function, &unit, NULL, NULL) != NULL;
+	}
+	if (!elf_type_find(w->module, has_unit ? &unit : NULL, w->request->name, &type,
+		    &pointers) ||
+		pointers > 1)
+		return error_set(w->err, -ENOENT,
+			"type definition '%s' not found in '%s'", w->request->name,
+			elf_module_path(w->module));
+	elf_emit(&w->ops, ELF_OP_OPERAND, 0);
+	w->type = type;
+	w->place.is_value = false;
+	w->is_bare_pointer = pointers == 1 && w->request->step_count == 0;
+	w->is_cast_pointer = pointers == 1 || elf_type_peel(w->module, &type, &peeled) !=
+						      DW_TAG_array_type;
+	return 0;
+}
+
+static int begin(struct walk *w, const struct elf_frame *frame)
+{
+	switch (w->request->base) {
+	case ELF_BASE_VARIABLE:
+	case ELF_BASE_RETURN:
+		if (!frame->function)
+			return elf_missing_debuginfo(
+				frame->module, "target-symbol", w->err);
+		if (w->request->base == ELF_BASE_VARIABLE)
+			return begin_variable(w, frame);
+		return elf_abi_return(frame, &w->ops, &w->place, &w->type, w->err);
+	case ELF_BASE_GLOBAL:
+		return begin_global(w, frame);
+	case ELF_BASE_CAST:
+		return begin_cast(w, frame);
+	default:
+		return error_set(w->err, -EINVAL, "unknown kind of access");
+	}
+}
+
+static bool is_callee_saved(int64_t number)
+{
+	return number == 3 || number == 6 || (number >= 12 && number <= 15);
+}
+
+static void take_ops(struct walk *w, struct elf_access *ret)
+{
+	ret->op_count = w->ops.count;
+	ret->ops = arena_array(w->arena, struct elf_op, w->ops.count + 1);
+	if (w->ops.count)
+		memcpy(ret->ops, w->ops.items, w->ops.count * sizeof(*ret->ops));
+	for (size_t i = 0; i < ret->op_count; i++) {
+		const struct elf_op *op = &ret->ops[i];
+		ret->needs_static = ret->needs_static || op->kind == ELF_OP_STATIC;
+		ret->needs_callee_saved =
+			ret->needs_callee_saved ||
+			(op->kind == ELF_OP_REG && is_callee_saved(op->value));
+	}
+}
+
+int elf_access_compile(struct elf_module *module,
+	const struct elf_access_request *request, struct arena *arena,
+	struct elf_access *ret, struct error *err)
+{
+	struct elf_module *types = request->types ? request->types : module;
+	struct elf_access access = {0};
+	struct walk w = {.module = types, .request = request, .arena = arena, .err = err};
+	struct elf_frame frame = {.module = module, .pc = request->pc};
+	if (!elf_module_dwarf(types))
+		return elf_missing_debuginfo(types,
+			request->base == ELF_BASE_CAST ? "@cast" : "target-symbol", err);
+	if (request->function)
+		frame.function = elf_dwarf_subprogram(module, request->function);
+	int r = begin(&w, &frame);
+	for (size_t i = 0; r == 0 && i < request->step_count; i++) {
+		const struct elf_access_step *step = &request->steps[i];
+		r = step->member ? walk_member(&w, step->member) : walk_index(&w, step);
+		w.is_cast_pointer = false;
+	}
+	if (r == 0)
+		r = walk_finish(&w, &access);
+	if (r == 0) {
+		take_ops(&w, &access);
+		*ret = access;
+	}
+	vec_free(&w.ops);
+	return r;
+}

@@ -1,0 +1,337 @@
+/* SPDX-License-Identifier: MIT */
+#include "elf/location.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "elf/type.h"
+
+enum {
+	REGISTER_RSP = 7,
+	REGISTER_LAST = 16,
+	EXPRESSION_DEPTH_MAX =
+		4, /* entry_value and frame base nest once; corrupt files more */
+	LOCATIONS_MAX = 8,
+};
+
+struct compile {
+	const struct elf_frame *frame;
+	Dwarf_Attribute *attr;
+	struct elf_op_list *ops;
+	struct error *err;
+	int depth;
+	bool is_cfa; /* the expression is a CFA rule: no frame base inside */
+};
+
+static int compile_ops(
+	struct compile *c, const Dwarf_Op *ops, size_t count, struct elf_place *ret);
+
+static int refuse(const struct compile *c, const char *why)
+{
+	return error_set(c->err, -ENOTSUP,
+		"not accessible at this address (pc: %#" PRIx64
+		") [man error::dwarf]: %s",
+		c->frame->pc, why);
+}
+
+static int push_register(struct compile *c, uint64_t number, int64_t offset)
+{
+	if (number > REGISTER_LAST)
+		return refuse(c, "its value is in a vector or floating-point register");
+	elf_emit(c->ops, ELF_OP_REG, (int64_t)number);
+	if (offset) {
+		elf_emit(c->ops, ELF_OP_CONST, offset);
+		elf_emit(c->ops, ELF_OP_ADD, 0);
+	}
+	return 0;
+}
+
+/* At the first instruction the return address is on top of the stack; elsewhere the CFI
+ * knows. */
+static int push_cfa(struct compile *c)
+{
+	struct elf_module *module = c->frame->module;
+	if (c->frame->function && c->frame->pc == c->frame->function->entry)
+		return push_register(c, REGISTER_RSP, 8);
+	Dwarf_Addr bias = 0;
+	Dwarf_CFI *sources[2];
+	Dwarf_Addr biases[2];
+	sources[0] = dwfl_module_eh_cfi(module->dwarf->dwfl_module, &bias);
+	biases[0] = bias;
+	sources[1] = dwfl_module_dwarf_cfi(module->dwarf->dwfl_module, &bias);
+	biases[1] = bias;
+	for (int i = 0; i < 2; i++) {
+		Dwarf_Frame *cfi;
+		Dwarf_Op *ops;
+		size_t count;
+		if (!sources[i] || dwarf_cfi_addrframe(sources[i],
+					   c->frame->pc - biases[i], &cfi) != 0)
+			continue;
+		int r = -ENOTSUP;
+		if (dwarf_frame_cfa(cfi, &ops, &count) == 0 && count > 0) {
+			struct elf_place place;
+			struct compile inner = *c;
+			inner.is_cfa = true;
+			inner.depth++;
+			r = compile_ops(&inner, ops, count, &place);
+		}
+		free(cfi);
+		return r < 0 ? refuse(c, "its frame cannot be described") : 0;
+	}
+	return refuse(c, "no unwind information covers it");
+}
+
+static int push_frame_base(struct compile *c, int64_t offset)
+{
+	if (!c->frame->function)
+		return refuse(c, "it lives in the frame of a function");
+	Dwarf_Die die = c->frame->function->die;
+	Dwarf_Attribute attr;
+	Dwarf_Op *ops;
+	size_t count;
+	if (!dwarf_attr_integrate(&die, DW_AT_frame_base, &attr))
+		return refuse(c, "its function has no frame base");
+	if (dwarf_getlocation_addr(&attr, c->frame->pc - c->frame->module->dwarf->bias,
+		    &ops, &count, 1) != 1)
+		return refuse(c, "its function's frame base is unknown here");
+	struct compile inner = *c;
+	struct elf_place place;
+	inner.attr = &attr;
+	inner.depth++;
+	inner.is_cfa = true;
+	if (count == 1 && ops[0].atom == DW_OP_call_frame_cfa)
+		inner.is_cfa = false;
+	int r = compile_ops(&inner, ops, count, &place);
+	if (r == 0 && offset) {
+		elf_emit(c->ops, ELF_OP_CONST, offset);
+		elf_emit(c->ops, ELF_OP_ADD, 0);
+	}
+	return r;
+}
+
+/* The value a register had at the function's entry: at the entry that is the register
+ * itself. */
+static int push_entry_value(struct compile *c, const Dwarf_Op *op)
+{
+	Dwarf_Attribute attr;
+	Dwarf_Op *ops;
+	size_t count;
+	if (!c->frame->function || c->frame->pc != c->frame->function->entry)
+		return refuse(c, "only its value at the function's entry is known");
+	if (dwarf_getlocation_attr(c->attr, op, &attr) != 0 ||
+		dwarf_getlocation(&attr, &ops, &count) != 0 || count != 1)
+		return refuse(c, "its entry value is too complex");
+	struct compile inner = *c;
+	struct elf_place place;
+	inner.attr = &attr;
+	inner.depth++;
+	return compile_ops(&inner, ops, count, &place);
+}
+
+static int push_address(struct compile *c, const Dwarf_Op *op)
+{
+	Dwarf_Addr address = op->number;
+	Dwarf_Attribute attr;
+	if (op->atom != DW_OP_addr && (dwarf_getlocation_attr(c->attr, op, &attr) != 0 ||
+					      dwarf_formaddr(&attr, &address) != 0))
+		return refuse(c, "corrupt address");
+	elf_emit(c->ops, ELF_OP_STATIC,
+		(int64_t)(address + c->frame->module->dwarf->bias));
+	return 0;
+}
+
+/* Conversions between integer types; offset 0 is the generic 64-bit type. */
+static int convert(struct compile *c, const Dwarf_Op *op, Dwarf_Word type_offset)
+{
+	Dwarf_Die type;
+	if (type_offset == 0)
+		return 0;
+	if (dwarf_getlocation_die(c->attr, op, &type) != 0)
+		return refuse(c, "corrupt conversion");
+	enum elf_value_class class = elf_type_class(c->frame->module, &type);
+	uint64_t size = elf_type_size(c->frame->module, &type);
+	if (class == ELF_VALUE_FLOAT || size == 0 || size > 8)
+		return refuse(c, "it is computed in floating point or 128 bits");
+	if (size < 8)
+		elf_emit(c->ops,
+			elf_type_is_signed(c->frame->module, &type) ? ELF_OP_SIGN_EXTEND
+								    : ELF_OP_ZERO_EXTEND,
+			(int64_t)size * 8);
+	return 0;
+}
+
+static int dereference(struct compile *c, const Dwarf_Op *op)
+{
+	uint64_t size = op->atom == DW_OP_deref ? 8 : op->number;
+	if (size != 1 && size != 2 && size != 4 && size != 8)
+		return refuse(c, "it is computed in floating point or 128 bits");
+	elf_emit(c->ops, ELF_OP_DEREF, (int64_t)size);
+	if (op->atom == DW_OP_deref_type || op->atom == DW_OP_GNU_deref_type)
+		return convert(c, op, op->number2);
+	return 0;
+}
+
+static int compile_constant(struct compile *c, const Dwarf_Op *op)
+{
+	int64_t value = (int64_t)op->number;
+	if (op->atom >= DW_OP_lit0 && op->atom <= DW_OP_lit31)
+		value = op->atom - DW_OP_lit0;
+	elf_emit(c->ops, ELF_OP_CONST, value);
+	return 0;
+}
+
+/* Operations that are one operation of ours; ELF_OP_REG stands for "none". */
+static enum elf_op_kind simple_operation(uint8_t atom)
+{
+	static const struct {
+		uint8_t atom, kind;
+	} map[] = {
+		{DW_OP_dup, ELF_OP_DUP},
+		{DW_OP_drop, ELF_OP_DROP},
+		{DW_OP_over, ELF_OP_OVER},
+		{DW_OP_swap, ELF_OP_SWAP},
+		{DW_OP_rot, ELF_OP_ROT},
+		{DW_OP_and, ELF_OP_AND},
+		{DW_OP_div, ELF_OP_DIV},
+		{DW_OP_minus, ELF_OP_SUB},
+		{DW_OP_mod, ELF_OP_MOD},
+		{DW_OP_mul, ELF_OP_MUL},
+		{DW_OP_neg, ELF_OP_NEG},
+		{DW_OP_not, ELF_OP_NOT},
+		{DW_OP_or, ELF_OP_OR},
+		{DW_OP_plus, ELF_OP_ADD},
+		{DW_OP_shl, ELF_OP_SHL},
+		{DW_OP_shr, ELF_OP_SHR},
+		{DW_OP_shra, ELF_OP_SHRA},
+		{DW_OP_xor, ELF_OP_XOR},
+		{DW_OP_eq, ELF_OP_EQ},
+		{DW_OP_ge, ELF_OP_GE},
+		{DW_OP_gt, ELF_OP_GT},
+		{DW_OP_le, ELF_OP_LE},
+		{DW_OP_lt, ELF_OP_LT},
+		{DW_OP_ne, ELF_OP_NE},
+	};
+	for (size_t i = 0; i < sizeof(map) / sizeof(map[0]); i++) {
+		if (map[i].atom == atom)
+			return (enum elf_op_kind)map[i].kind;
+	}
+	return ELF_OP_REG;
+}
+
+static int compile_implicit_value(struct compile *c, const Dwarf_Op *op)
+{
+	Dwarf_Block block;
+	if (!c->attr || dwarf_getlocation_implicit_value(c->attr, op, &block) != 0 ||
+		block.length > 8)
+		return refuse(c, "it is a large constant without a place");
+	struct elf_cursor cursor = {block.data, block.data + block.length, false};
+	elf_emit(c->ops, ELF_OP_CONST,
+		(int64_t)elf_cursor_fixed(&cursor, (unsigned)block.length));
+	return 0;
+}
+
+static int compile_op(struct compile *c, const Dwarf_Op *op)
+{
+	enum elf_op_kind simple = simple_operation(op->atom);
+	if (simple != ELF_OP_REG) {
+		elf_emit(c->ops, simple, 0);
+		return 0;
+	}
+	if ((op->atom >= DW_OP_lit0 && op->atom <= DW_OP_lit31) ||
+		(op->atom >= DW_OP_const1u && op->atom <= DW_OP_consts))
+		return compile_constant(c, op);
+	if (op->atom >= DW_OP_breg0 && op->atom <= DW_OP_breg31)
+		return push_register(c, op->atom - DW_OP_breg0, (int64_t)op->number);
+	if (op->atom >= DW_OP_reg0 && op->atom <= DW_OP_reg31)
+		return push_register(c, op->atom - DW_OP_reg0, 0);
+	switch (op->atom) {
+	case DW_OP_addr:
+	case DW_OP_addrx:
+	case DW_OP_GNU_addr_index:
+		return push_address(c, op);
+	case DW_OP_bregx:
+		return push_register(c, op->number, (int64_t)op->number2);
+	case DW_OP_regx:
+		return push_register(c, op->number, 0);
+	case DW_OP_regval_type:
+	case DW_OP_GNU_regval_type: {
+		int r = push_register(c, op->number, 0);
+		return r < 0 ? r : convert(c, op, op->number2);
+	}
+	case DW_OP_fbreg:
+		return c->is_cfa ? refuse(c, "corrupt frame base")
+				 : push_frame_base(c, (int64_t)op->number);
+	case DW_OP_call_frame_cfa:
+		return c->is_cfa ? refuse(c, "corrupt frame base") : push_cfa(c);
+	case DW_OP_plus_uconst:
+		elf_emit(c->ops, ELF_OP_CONST, (int64_t)op->number);
+		elf_emit(c->ops, ELF_OP_ADD, 0);
+		return 0;
+	case DW_OP_pick:
+		elf_emit(c->ops, ELF_OP_PICK, (int64_t)op->number);
+		return 0;
+	case DW_OP_deref:
+	case DW_OP_deref_size:
+	case DW_OP_deref_type:
+	case DW_OP_GNU_deref_type:
+		return dereference(c, op);
+	case DW_OP_convert:
+	case DW_OP_GNU_convert:
+	case DW_OP_reinterpret:
+	case DW_OP_GNU_reinterpret:
+		return convert(c, op, op->number);
+	case DW_OP_entry_value:
+	case DW_OP_GNU_entry_value:
+		return push_entry_value(c, op);
+	case DW_OP_implicit_value:
+		return compile_implicit_value(c, op);
+	case DW_OP_nop:
+	case DW_OP_stack_value:
+		return 0;
+	case DW_OP_piece:
+	case DW_OP_bit_piece:
+		return refuse(c, "it is split between several places");
+	case DW_OP_implicit_pointer:
+	case DW_OP_GNU_implicit_pointer:
+		return refuse(c, "the pointer was optimised out");
+	case DW_OP_form_tls_address:
+	case DW_OP_GNU_push_tls_address:
+		return refuse(c, "it is thread-local");
+	default:
+		return refuse(c, "its location uses an operation that is not supported");
+	}
+}
+
+static int compile_ops(
+	struct compile *c, const Dwarf_Op *ops, size_t count, struct elf_place *ret)
+{
+	if (c->depth > EXPRESSION_DEPTH_MAX)
+		return refuse(c, "its location refers to itself");
+	if (count == 0)
+		return refuse(c, "optimised out");
+	const Dwarf_Op *last = &ops[count - 1];
+	ret->is_value =
+		last->atom == DW_OP_stack_value || last->atom == DW_OP_implicit_value ||
+		(count == 1 && ((last->atom >= DW_OP_reg0 && last->atom <= DW_OP_reg31) ||
+				       last->atom == DW_OP_regx));
+	for (size_t i = 0; i < count; i++) {
+		int r = compile_op(c, &ops[i]);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+int elf_location_compile(const struct elf_frame *frame, Dwarf_Attribute *attr,
+	struct elf_op_list *ops, struct elf_place *ret, struct error *err)
+{
+	struct compile c = {.frame = frame, .attr = attr, .ops = ops, .err = err};
+	Dwarf_Op *expressions[LOCATIONS_MAX];
+	size_t counts[LOCATIONS_MAX];
+	Dwarf_Addr pc = frame->pc - frame->module->dwarf->bias;
+	int count = dwarf_getlocation_addr(attr, pc, expressions, counts, LOCATIONS_MAX);
+	if (count <= 0)
+		return refuse(&c, "optimised out");
+	return compile_ops(&c, expressions[0], counts[0], ret);
+}

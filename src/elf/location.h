@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT */
+/* DWARF location expressions, and the calling convention where they cannot help. */
+#pragma once
+
+#include "elf/access.h"
+#include "elf/dwarf_internal.h"
+
+struct elf_op_list {
+	struct elf_op *items;
+	size_t count, capacity; /* the shape of VEC(struct elf_op) */
+};
+
+static inline void elf_emit(
+	struct elf_op_list *list, enum elf_op_kind kind, int64_t value)
+{
+	vec_append(list, ((struct elf_op){kind, value}));
+}
+
+/* Where a variable is: the program leaves its address, or the value itself. */
+struct elf_place {
+	bool is_value;
+};
+
+/* The place in the code where a variable is looked at. */
+struct elf_frame {
+	struct elf_module *module;
+	const struct elf_subprogram *function; /* NULL: none, only static things exist */
+	uint64_t pc;
+};
+
+/**
+ * elf_location_compile() - append the operations of a location attribute
+ * Return: 0, or -ENOTSUP with the reason in @err
+ */
+must_check int elf_location_compile(const struct elf_frame *frame, Dwarf_Attribute *attr,
+	struct elf_op_list *ops, struct elf_place *ret, struct error *err);
+
+/**
+ * elf_abi_parameter() - where the System V x86-64 convention passes a parameter, at the
+ * entry
+ * @parameter: DIE of the parameter, a child of the function
+ */
+must_check int elf_abi_parameter(const struct elf_frame *frame, Dwarf_Die *parameter,
+	struct elf_op_list *ops, struct elf_place *ret, struct error *err);
+
+/** elf_abi_return() - where the convention returns the function's value, right after it
+ * returns */
+must_check int elf_abi_return(const struct elf_frame *frame, struct elf_op_list *ops,
+	struct elf_place *ret, Dwarf_Die *ret_type, struct error *err);

@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: MIT */
+#include "elf/variable.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "elf/type.h"
+
+enum {
+	SCOPE_DEPTH_MAX = 16
+};
+
+static bool is_variable_tag(int tag)
+{
+	return tag == DW_TAG_formal_parameter || tag == DW_TAG_variable;
+}
+
+static bool find_in_function(
+	Dwarf_Die *function, const char *name, struct elf_variable *ret)
+{
+	Dwarf_Die die;
+	if (dwarf_child(function, &die) != 0)
+		return false;
+	do {
+		const char *die_name;
+		int tag = dwarf_tag(&die);
+		if (is_variable_tag(tag) && (die_name = dwarf_diename(&die)) &&
+			strcmp(die_name, name) == 0) {
+			*ret = (struct elf_variable){.die = die,
+				.is_parameter = tag == DW_TAG_formal_parameter};
+			return true;
+		}
+	} while (dwarf_siblingof(&die, &die) == 0);
+	return false;
+}
+
+/* Optimised-out locals may be left only in the abstract instance. */
+static bool abstract_function(Dwarf_Die *function, Dwarf_Die *ret)
+{
+	Dwarf_Attribute attr;
+	return dwarf_attr(function, DW_AT_abstract_origin, &attr) &&
+	       dwarf_formref_die(&attr, ret);
+}
+
+static bool find_in_scope(
+	Dwarf_Die *scope, const char *name, int depth, struct elf_variable *ret)
+{
+	Dwarf_Die die;
+	bool found = false;
+	if (depth > SCOPE_DEPTH_MAX || dwarf_child(scope, &die) != 0)
+		return false;
+	do {
+		int tag = dwarf_tag(&die);
+		if (tag == DW_TAG_namespace && find_in_scope(&die, name, depth + 1, ret))
+			return true;
+		const char *die_name;
+		if (tag != DW_TAG_variable || !(die_name = dwarf_diename(&die)) ||
+			strcmp(die_name, name) != 0)
+			continue;
+		ret->die = die;
+		ret->is_global = true;
+		ret->is_parameter = false;
+		found = true;
+		if (dwarf_hasattr(&die, DW_AT_location))
+			return true; /* else a declaration: the definition may follow */
+	} while (dwarf_siblingof(&die, &die) == 0);
+	return found;
+}
+
+bool elf_variable_find(
+	const struct elf_frame *frame, const char *name, struct elf_variable *ret)
+{
+	Dwarf_Die function = frame->function->die, origin, unit;
+	if (find_in_function(&function, name, ret) ||
+		(abstract_function(&function, &origin) &&
+			find_in_function(&origin, name, ret)))
+		return true;
+	return dwarf_diecu(&function, &unit, NULL, NULL) &&
+	       find_in_scope(&unit, name, 0, ret);
+}
+
+/* FILE matches on whole trailing path components. */
+static bool is_path_tail(const char *path, const char *tail)
+{
+	size_t length = strlen(path), tail_length = strlen(tail);
+	if (tail_length > length || strcmp(path + length - tail_length, tail) != 0)
+		return false;
+	return tail_length == length || path[length - tail_length - 1] == '/' ||
+	       tail[0] == '/';
+}
+
+bool elf_variable_find_global(
+	struct elf_module *module, const char *name, struct elf_variable *ret)
+{
+	struct elf_dwarf *dwarf = elf_module_dwarf(module);
+	char plain[256];
+	const char *at = strchr(name, '@');
+	size_t length = at ? (size_t)(at - name) : strlen(name);
+	if (!dwarf || length >= sizeof(plain))
+		return false;
+	memcpy(plain, name, length);
+	plain[length] = '\0';
+	bool found = false;
+	for (size_t i = 0; i < dwarf->units.count; i++) {
+		Dwarf_Die die = dwarf->units.items[i].die;
+		const char *unit_name = dwarf_diename(&die);
+		if (at && (!unit_name || !is_path_tail(unit_name, at + 1)))
+			continue;
+		struct elf_variable variable;
+		if (!find_in_scope(&die, plain, 0, &variable))
+			continue;
+		*ret = variable;
+		found = true;
+		if (dwarf_hasattr(&variable.die, DW_AT_location))
+			return true;
+	}
+	return found;
+}
+
+void elf_variable_names(const struct elf_frame *frame, struct strbuf *out)
+{
+	Dwarf_Die function = frame->function->die, die;
+	if (dwarf_child(&function, &die) != 0)
+		return;
+	do {
+		const char *name = dwarf_diename(&die);
+		if (name && is_variable_tag(dwarf_tag(&die)))
+			strbuf_printf(out, "%s$%s", out->size ? ", " : "", name);
+	} while (dwarf_siblingof(&die, &die) == 0);
+}
+
+/* A global that this unit only declares: the symbol table may know the address. */
+static bool data_symbol(const struct elf_module *module, const char *name, uint64_t *ret)
+{
+	const struct elf_image *images[] = {&module->image, &module->debug_image};
+	for (size_t which = 0; which < 2; which++) {
+		const struct elf_image *image = images[which];
+		for (size_t i = 0; i < image->section_count; i++) {
+			const struct elf_section *table = &image->sections[i];
+			if ((table->type != SHT_SYMTAB && table->type != SHT_DYNSYM) ||
+				!table->bytes || table->link >= image->section_count)
+				continue;
+			const struct elf_section *strings = &image->sections[table->link];
+			for (uint64_t at = 0; table->size - at >= sizeof(Elf64_Sym);
+				at += sizeof(Elf64_Sym)) {
+				Elf64_Sym symbol;
+				memcpy(&symbol, table->bytes + at, sizeof(symbol));
+				const char *found = NULL;
+				if (ELF64_ST_TYPE(symbol.st_info) == STT_OBJECT &&
+					symbol.st_shndx != SHN_UNDEF)
+					found = elf_section_string(
+						strings, symbol.st_name);
+				if (found && strcmp(found, name) == 0) {
+					*ret = symbol.st_value;
+					return true;
+				}
+			}
+		}
+	}
+	return false;
+}
+
+static int constant_place(Dwarf_Attribute *attr, Dwarf_Die *variable,
+	struct elf_module *module, struct elf_op_list *ops, struct error *err)
+{
+	Dwarf_Sword value;
+	Dwarf_Word unsigned_value;
+	Dwarf_Block block;
+	Dwarf_Die type;
+	bool is_signed =
+		elf_die_type(variable, &type) && elf_type_is_signed(module, &type);
+	if (is_signed && dwarf_formsdata(attr, &value) == 0) {
+		elf_emit(ops, ELF_OP_CONST, value);
+		return 0;
+	}
+	if (dwarf_formudata(attr, &unsigned_value) == 0) {
+		elf_emit(ops, ELF_OP_CONST, (int64_t)unsigned_value);
+		return 0;
+	}
+	if (dwarf_formblock(attr, &block) == 0 && block.length <= 8) {
+		struct elf_cursor cursor = {block.data, block.data + block.length, false};
+		elf_emit(ops, ELF_OP_CONST,
+			(int64_t)elf_cursor_fixed(&cursor, (unsigned)block.length));
+		return 0;
+	}
+	return error_set(err, -ENOTSUP, "it is a constant without a place");
+}
+
+int elf_variable_place(const struct elf_frame *frame, struct elf_variable *variable,
+	struct elf_op_list *ops, struct elf_place *ret, struct error *err)
+{
+	Dwarf_Attribute attr;
+	uint64_t address;
+	bool at_entry = frame->function && frame->pc == frame->function->entry;
+	if (variable->is_parameter && at_entry && elf_is_prologue_slot(&variable->die))
+		return elf_abi_parameter(frame, &variable->die, ops, ret, err);
+	if (dwarf_attr_integrate(&variable->die, DW_AT_location, &attr))
+		return elf_location_compile(frame, &attr, ops, ret, err);
+	if (dwarf_attr_integrate(&variable->die, DW_AT_const_value, &attr)) {
+		ret->is_value = true;
+		return constant_place(&attr, &variable->die, frame->module, ops, err);
+	}
+	struct elf_declaration declaration;
+	elf_die_declaration(&variable->die, &declaration);
+	const char *symbol =
+		declaration.linkage_name ? declaration.linkage_name : declaration.name;
+	if (variable->is_global && symbol &&
+		data_symbol(frame->module, symbol, &address)) {
+		elf_emit(ops, ELF_OP_STATIC, (int64_t)address);
+		ret->is_value = false;
+		return 0;
+	}
+	return error_set(err, -ENOTSUP,
+		"not accessible at this address (pc: %#llx) [man error::dwarf]: optimised out",
+		(unsigned long long)frame->pc);
+}
+
+int elf_function_variables(struct elf_module *module, uint64_t function,
+	struct arena *arena, struct elf_variable_info **ret, size_t *ret_count,
+	struct error *err)
+{
+	const struct elf_subprogram *subprogram = elf_dwarf_subprogram(module, function);
+	if (!subprogram)
+		return elf_missing_debuginfo(module, "listing variables", err);
+	VEC(struct elf_variable_info) list = {0};
+	Dwarf_Die parent = subprogram->die, die, type;
+	if (dwarf_child(&parent, &die) == 0) {
+		do {
+			const char *name = dwarf_diename(&die);
+			if (!name || !is_variable_tag(dwarf_tag(&die)))
+				continue;
+			Dwarf_Die *known = elf_die_type(&die, &type) ? &type : NULL;
+			vec_append(
+				&list, ((struct elf_variable_info){
+					       .name = arena_strdup(arena, name),
+					       .type_name = elf_type_name(known, arena),
+					       .is_parameter = dwarf_tag(&die) ==
+							       DW_TAG_formal_parameter,
+				       }));
+		} while (dwarf_siblingof(&die, &die) == 0);
+	}
+	*ret = arena_array(arena, struct elf_variable_info, list.count + 1);
+	if (list.count)
+		memcpy(*ret, list.items, list.count * sizeof(*list.items));
+	*ret_count = list.count;
+	vec_free(&list);
+	return 0;
+}
