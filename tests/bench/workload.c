@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The bench's victim: one hot function, called in bursts with pauses between, so that a tracer that
- * writes records can empty its buffers.  Prints the nanoseconds per call of the best burst and of the
- * median burst; the loop around the call is in both, so differences between runs are the probe's cost.
+ * The bench's victim: one hot function, called in bursts with pauses between, so that a
+ * tracer that writes records can empty its buffers.  Prints the nanoseconds per call of
+ * the best burst and of the median burst; the loop around the call is in both, so
+ * differences between runs are the probe's cost.
  *
  * usage: workload BURSTS CALLS PAUSE_US
  */
