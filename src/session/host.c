@@ -36,7 +36,6 @@ static void host_fill_context(struct session *s)
 	c->gid = getgid();
 	c->egid = getegid();
 	snprintf(c->comm, sizeof(c->comm), "utrace");
-	c->drain = (uint64_t)(uintptr_t)host_drain;
 	c->self = (uint64_t)(uintptr_t)c;
 	s->host.context = c;
 }
@@ -56,6 +55,7 @@ int session_host_create(struct session *s, struct error *err)
 	arena->session = (uint64_t)(uintptr_t)s->memory.base;
 	arena->image = (uint64_t)(uintptr_t)host->block + AGENT_ARENA_IMAGE;
 	arena->image_size = s->code.image_size;
+	arena->tracer_drain = (uint64_t)(uintptr_t)host_drain;
 	memcpy(host->block + AGENT_ARENA_IMAGE, s->code.image, s->code.image_size);
 	if (mprotect(host->block, host->size, PROT_READ | PROT_EXEC) < 0)
 		return error_set(err, -errno,

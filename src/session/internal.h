@@ -144,6 +144,8 @@ must_check int session_memory_create(struct session *s, struct error *err);
 void session_memory_destroy(struct session *s);
 uint32_t session_limit(
 	const struct session_options *options, const char *name, uint32_t standard);
+/** contexts from here on were never handed out */
+uint32_t session_context_limit(const struct session *s);
 struct abi_context *session_context(const struct session *s, uint32_t slot);
 
 must_check int session_host_create(struct session *s, struct error *err);

@@ -151,12 +151,8 @@ static size_t rings_open(struct session *s, bool *ret_filling)
 		slot++) {
 		struct abi_context *c = session_context(s, slot);
 		uint64_t head = __atomic_load_n(&c->ring_head, __ATOMIC_ACQUIRE);
-		if (head == c->ring_tail) {
-			/* slots are claimed in order: an untouched one ends the walk */
-			if (head == 0 && !c->claimed && slot > 64)
-				break;
+		if (head == c->ring_tail)
 			continue;
-		}
 		struct session_ring *r = &s->output.rings[count];
 		r->context = c;
 		r->data = (const unsigned char *)s->memory.base +
@@ -352,7 +348,10 @@ static bool print_other(
 		return print_error(s, p);
 	if (!payload_string(p, s->output.text, TEXT_MAX, &used, &text))
 		return false;
-	if (record->kind == ABI_RECORD_WARN) {
+	if (record->kind == ABI_RECORD_LOG) {
+		output_write(s, text, strlen(text));
+		output_write(s, "\n", 1);
+	} else if (record->kind == ABI_RECORD_WARN) {
 		session_warn(s, "%s", text);
 	} else if (record->kind == ABI_RECORD_SYSTEM) {
 		output_flush(s);

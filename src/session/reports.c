@@ -18,11 +18,8 @@ static const struct abi_site *report_sites(const struct session *s)
 static uint64_t report_lost(const struct session *s)
 {
 	uint64_t lost = s->output.lost;
-	for (uint32_t slot = 0; slot < s->memory.header->context_count; slot++) {
+	for (uint32_t slot = 0; slot < session_context_limit(s); slot++) {
 		const struct abi_context *c = session_context(s, slot);
-		if (slot > 64 && !c->claimed && !c->ring_head && !c->tid)
-			break; /* contexts are handed out in order: the rest was never
-				  touched */
 		lost += c->ring_lost;
 	}
 	return lost;

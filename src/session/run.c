@@ -93,7 +93,7 @@ static int session_translate(struct session *s)
 		fprintf(stderr, "Pass 3: translation failed.\n");
 		return -1;
 	}
-	pass_end(
+	session_pass_end(
 		s, &clock, "Pass 3: translated to %zu bytes of code", s->code.image_size);
 	if (o->last_pass >= 4) {
 		session_pass_start(&clock);

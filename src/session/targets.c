@@ -368,10 +368,8 @@ static void work_free_contexts(struct session *s)
 	struct session_target_state *state = s->target_state;
 	if (!state->dead_threads.count)
 		return;
-	for (uint32_t slot = 1; slot < s->memory.header->context_count; slot++) {
+	for (uint32_t slot = 1; slot < session_context_limit(s); slot++) {
 		struct abi_context *c = session_context(s, slot);
-		if (!c->claimed && !c->self && !c->ring_head && slot > 64)
-			break;
 		for (size_t i = 0; i < state->dead_threads.count && c->claimed; i++) {
 			if ((pid_t)c->tid != state->dead_threads.items[i])
 				continue;
