@@ -411,8 +411,8 @@ static void take_leader_tid(struct utrace_task *leader, pid_t former_tid)
 	struct ptrace_event stop = leader->stop;
 	pid_t tid = leader->tid;
 	struct ptrace_event gone = {.tid = tid, .stop = PTRACE_STOP_EXITED};
-	HASH_DEL(utrace->tasks, caller);
 	utrace_handle_exit(leader, &gone);
+	HASH_DEL(utrace->tasks, caller);
 	caller->tid = tid;
 	caller->pid = tid;
 	caller->state = TASK_STOPPED;
