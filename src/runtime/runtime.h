@@ -1,18 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What compiled handlers call.  Freestanding C: no libc, no heap, no static writable data, general
- * registers only; the same code runs inside traced processes (as part of the agent image) and in
- * the tracer (context 0).  `c` is the running thread's context, an address in this process.
+ * What compiled handlers call.  Freestanding C: no libc, no heap, no static writable
+ * data, general registers only; the same code runs inside traced processes (as part of
+ * the agent image) and in the tracer (context 0).  `c` is the running thread's context,
+ * an address in this process.
  *
- * Strings are NUL-terminated, at most max_string-1 bytes; a `dst` has room for max_string bytes and
- * may equal a source only where said.  Longer results are cut silently, as in SystemTap.
+ * Strings are NUL-terminated, at most max_string-1 bytes; a `dst` has room for max_string
+ * bytes and may equal a source only where said.  Longer results are cut silently, as in
+ * SystemTap.
  *
- * Errors: a function that fails calls rt_error*(), which sets c->error and the text; the generated
- * code tests c->error after every call marked FALLIBLE and goes to the innermost catch.  Results are
- * 0 / "" then.
+ * Errors: a function that fails calls rt_error*(), which sets c->error and the text; the
+ * generated code tests c->error after every call marked FALLIBLE and goes to the
+ * innermost catch.  Results are 0 / "" then.
  *
- * Stack: every function keeps its frame small (<= 96 bytes; the whole chain from a handler <= 256).
- * Big buffers live in c->scratch (rt_scratch) or are the caller's dst.
+ * Stack: every function keeps its frame small (<= 96 bytes; the whole chain from a
+ * handler <= 256). Big buffers live in c->scratch (rt_scratch) or are the caller's dst.
  */
 #pragma once
 
@@ -28,112 +30,172 @@
 /* Exported from the agent image; everything else is hidden. */
 #define RT_EXPORT __attribute__((visibility("default")))
 
+/* In the image the session comes from the arena, which the traced program cannot write.
+ */
+#ifdef UTRACE_AGENT_IMAGE
+extern const struct agent_arena agent_arena_block __attribute__((visibility("hidden")));
+
+static inline struct abi_session *rt_session(const struct abi_context *c)
+{
+	const uint64_t *session = (const uint64_t *)(const void *)&agent_arena_block;
+	return (struct abi_session *)(uintptr_t)*session;
+}
+#else
 static inline struct abi_session *rt_session(const struct abi_context *c)
 {
 	return (struct abi_session *)(uintptr_t)c->session;
 }
+#endif
 
-/* ---- handler frame ---------------------------------------------------------------------------
- * Generated handler:  void HANDLER(struct abi_context *c, struct abi_regs *regs, uint64_t sp,
- *                                  uint64_t ip, uint32_t site)
+/* ---- handler frame ------------------------------------------------------- */
+/*
+ * Generated handler:
+ *   void HANDLER(struct abi_context *c, struct abi_regs *regs, uint64_t sp, uint64_t ip,
+ *                uint32_t site)
  *   if (rt_enter(c, regs, sp, ip, site)) { [rt_lock...] body; rt_leave(c); }
- * rt_enter refuses (false) when the session is not RUNNING (slot 0 excepted) or the thread is inside
- * a handler already; it counts the latter.  rt_leave releases locks, reports an uncaught error as an
- * ERROR record, clears depth and stamp.
+ * rt_enter refuses (false) when the session is not RUNNING (the tracer excepted) or the thread
+ * is inside a handler already; it counts the latter.  rt_leave releases locks, reports an
+ * uncaught error as an ERROR record, clears depth and stamp.
  */
-RT_EXPORT bool rt_enter(struct abi_context *c, struct abi_regs *regs, uint64_t sp, uint64_t ip,
-	uint32_t site);
+RT_EXPORT bool rt_enter(struct abi_context *c, struct abi_regs *regs, uint64_t sp,
+	uint64_t ip, uint32_t site);
 RT_EXPORT void rt_leave(struct abi_context *c);
 
-/* Take a global's lock; false: not free within max_trylock rounds, hit counted as skipped, the
- * handler goes to its end.  Handlers take locks in ascending index order before their body. */
+/* Take a global's lock; false: not free within max_trylock rounds, hit counted as
+ * skipped, the handler goes to its end.  Handlers take locks in ascending index order
+ * before their body. */
 RT_EXPORT bool rt_lock(struct abi_context *c, uint32_t index, bool for_writing);
 RT_EXPORT void rt_unlock_all(struct abi_context *c);
 
-/* ---- errors -------------------------------------------------------------------------------- */
-RT_EXPORT void rt_error(struct abi_context *c, const char *text);             /* text copied */
-RT_EXPORT void rt_error_value(struct abi_context *c, const char *text, uint64_t value); /* text%#x */
+/* ---- errors -------------------------------------------------------------- */
+RT_EXPORT void rt_error(struct abi_context *c, const char *text); /* text copied */
+RT_EXPORT void rt_error_value(
+	struct abi_context *c, const char *text, uint64_t value); /* text%#x */
 /* for catch (v): copy the text to dst (max_string bytes) when dst, and clear the error */
 RT_EXPORT void rt_catch(struct abi_context *c, char *dst);
-/* MAXACTION used up or abort(): not catchable; c->error is 2 then (an ordinary error is 1) */
+/* MAXACTION used up or abort(): not catchable; c->error is 2 then (an ordinary error is
+ * 1) */
 RT_EXPORT void rt_error_uncatchable(struct abi_context *c, const char *text);
 
-/* ---- ring -----------------------------------------------------------------------------------
- * reserve: `size` payload bytes after the header (made a multiple of 8); NULL: ring full, counted.
- * In the tracer (slot 0) a full ring calls c->drain instead and tries again.
+/* ---- ring ---------------------------------------------------------------- */
+/*
+ * reserve: `size` payload bytes after the header (made a multiple of 8); NULL: ring full,
+ * counted.  In the tracer a full ring is drained (agent_arena.tracer_drain) and tried again.
  */
-RT_EXPORT void *rt_record_reserve(struct abi_context *c, uint32_t kind, uint32_t id, uint32_t size);
+RT_EXPORT void *rt_record_reserve(
+	struct abi_context *c, uint32_t kind, uint32_t id, uint32_t size);
 RT_EXPORT void rt_record_commit(struct abi_context *c);
-RT_EXPORT uint32_t rt_record_string_size(const char *s);          /* bytes the string will take */
-RT_EXPORT void *rt_record_string(void *at, const char *s);        /* returns the place after it */
+RT_EXPORT uint32_t rt_record_string_size(const char *s); /* bytes the string will take */
+RT_EXPORT void *rt_record_string(
+	void *at, const char *s); /* returns the place after it */
 RT_EXPORT void *rt_record_bytes(void *at, const void *bytes, uint32_t size);
 
-/* ---- strings ------------------------------------------------------------------------------- */
-RT_EXPORT void rt_string_copy(struct abi_context *c, char *dst, const char *src); /* may be equal */
-RT_EXPORT void rt_string_concat(struct abi_context *c, char *dst, const char *a, const char *b);
-RT_EXPORT void rt_string_append(struct abi_context *c, char *dst, const char *src); /* dst .= src */
+/* ---- strings ------------------------------------------------------------- */
+RT_EXPORT void rt_string_copy(
+	struct abi_context *c, char *dst, const char *src); /* may be equal */
+RT_EXPORT void rt_string_concat(
+	struct abi_context *c, char *dst, const char *a, const char *b);
+RT_EXPORT void rt_string_append(
+	struct abi_context *c, char *dst, const char *src); /* dst .= src */
 RT_EXPORT int32_t rt_string_compare(const char *a, const char *b);
-/* sprintf: args as in the PRINT payload but strings as pointers; parts: runtime/format.h */
+/* sprintf: args as in the PRINT payload but strings as pointers; parts: runtime/format.h
+ */
 RT_EXPORT void rt_sprintf(struct abi_context *c, char *dst, const struct format *format,
 	const uint64_t *args);
 
-/* ---- maps: `key` holds one uint64 per key, a string key as its address ------------------------ */
-RT_EXPORT void *rt_map_find(struct abi_context *c, struct abi_map *m, const uint64_t *key);
-RT_EXPORT void *rt_map_insert(struct abi_context *c, struct abi_map *m, const uint64_t *key); /* FALLIBLE */
-RT_EXPORT void *rt_map_find1(struct abi_context *c, struct abi_map *m, uint64_t key);   /* one long */
-RT_EXPORT void *rt_map_insert1(struct abi_context *c, struct abi_map *m, uint64_t key); /* FALLIBLE */
-RT_EXPORT void rt_map_delete(struct abi_context *c, struct abi_map *m, const uint64_t *key);
+/* ---- maps: `key` holds one uint64 per key, a string key as its address --- */
+RT_EXPORT void *rt_map_find(
+	struct abi_context *c, struct abi_map *m, const uint64_t *key);
+RT_EXPORT void *rt_map_insert(
+	struct abi_context *c, struct abi_map *m, const uint64_t *key); /* FALLIBLE */
+RT_EXPORT void *rt_map_find1(
+	struct abi_context *c, struct abi_map *m, uint64_t key); /* one long */
+RT_EXPORT void *rt_map_insert1(
+	struct abi_context *c, struct abi_map *m, uint64_t key); /* FALLIBLE */
+RT_EXPORT void rt_map_delete(
+	struct abi_context *c, struct abi_map *m, const uint64_t *key);
 RT_EXPORT void rt_map_clear(struct abi_context *c, struct abi_map *m);
 /* slices: bit i of wild: key i matches anything */
 RT_EXPORT bool rt_map_match(struct abi_context *c, struct abi_map *m, uint32_t entry,
 	const uint64_t *key, uint32_t wild);
-RT_EXPORT void rt_map_delete_slice(struct abi_context *c, struct abi_map *m, const uint64_t *key,
-	uint32_t wild);
-RT_EXPORT bool rt_map_contains_slice(struct abi_context *c, struct abi_map *m, const uint64_t *key,
-	uint32_t wild);
+RT_EXPORT void rt_map_delete_slice(
+	struct abi_context *c, struct abi_map *m, const uint64_t *key, uint32_t wild);
+RT_EXPORT bool rt_map_contains_slice(
+	struct abi_context *c, struct abi_map *m, const uint64_t *key, uint32_t wild);
 /* entry: index of an entry, ABI_MAP_NONE at the end */
 RT_EXPORT uint32_t rt_map_first(struct abi_map *m);
 RT_EXPORT uint32_t rt_map_next(struct abi_map *m, uint32_t entry);
-RT_EXPORT uint64_t rt_map_key(struct abi_map *m, uint32_t entry, uint32_t key); /* long or address */
+RT_EXPORT uint64_t rt_map_key(
+	struct abi_map *m, uint32_t entry, uint32_t key); /* long or address */
 RT_EXPORT void *rt_map_value(struct abi_map *m, uint32_t entry);
 
-enum rt_sort_by { RT_SORT_KEY0 = 0, /* + key number */ RT_SORT_VALUE = 16, RT_SORT_STAT = 32 /* + enum rt_stat_op */ };
+enum rt_sort_by {
+	RT_SORT_KEY0 = 0, /* + key number */
+	RT_SORT_VALUE = 16,
+	RT_SORT_STAT = 32 /* + enum rt_stat_op */
+};
 /* stable, in place: later unsorted walks see the sorted order */
-RT_EXPORT void rt_map_sort(struct abi_context *c, struct abi_map *m, uint32_t by, bool descending);
+RT_EXPORT void rt_map_sort(
+	struct abi_context *c, struct abi_map *m, uint32_t by, bool descending);
 
 /* Lay out an empty map over zeroed memory. */
-void rt_map_init(struct abi_map *m, uint32_t key_count, uint32_t key_strings, uint32_t value_type,
-	uint32_t value_size, uint32_t max_entries, uint32_t max_string, bool wrap, bool sized);
+void rt_map_init(struct abi_map *m, uint32_t key_count, uint32_t key_strings,
+	uint32_t value_type, uint32_t value_size, uint32_t max_entries,
+	uint32_t max_string, bool wrap, bool sized);
 uint64_t rt_map_size(uint32_t key_count, uint32_t key_strings, uint32_t value_type,
 	uint32_t value_size, uint32_t max_entries, uint32_t max_string);
 
-/* ---- statistics ------------------------------------------------------------------------------ */
-enum rt_stat_op { RT_STAT_COUNT, RT_STAT_SUM, RT_STAT_MIN, RT_STAT_MAX, RT_STAT_AVG, RT_STAT_VARIANCE };
+/* ---- statistics ---------------------------------------------------------- */
+enum rt_stat_op {
+	RT_STAT_COUNT,
+	RT_STAT_SUM,
+	RT_STAT_MIN,
+	RT_STAT_MAX,
+	RT_STAT_AVG,
+	RT_STAT_VARIANCE
+};
 
-RT_EXPORT void rt_stat_add(struct abi_stat *s, const struct abi_stat_desc *d, int64_t value);
+RT_EXPORT void rt_stat_add(
+	struct abi_stat *s, const struct abi_stat_desc *d, int64_t value);
 /* shard at c + shard_offset; cleared first when its epoch is not the variable's */
 RT_EXPORT void rt_stat_add_shard(struct abi_context *c, struct abi_shared_stat *v,
 	uint32_t shard_offset, const struct abi_stat_desc *d, int64_t value);
 /* sum of all shards into dst (d->size bytes) */
-RT_EXPORT void rt_stat_merge(struct abi_context *c, struct abi_shared_stat *v, uint32_t shard_offset,
-	const struct abi_stat_desc *d, struct abi_stat *dst);
+RT_EXPORT void rt_stat_merge(struct abi_context *c, struct abi_shared_stat *v,
+	uint32_t shard_offset, const struct abi_stat_desc *d, struct abi_stat *dst);
 RT_EXPORT void rt_stat_clear_shards(struct abi_context *c, struct abi_shared_stat *v);
-RT_EXPORT int64_t rt_stat_read(struct abi_context *c, const struct abi_stat *s, uint32_t op); /* FALLIBLE: empty aggregate */
+RT_EXPORT int64_t rt_stat_read(struct abi_context *c, const struct abi_stat *s,
+	uint32_t op); /* FALLIBLE: empty aggregate */
 RT_EXPORT int64_t rt_hist_read(struct abi_context *c, const struct abi_stat *s,
 	const struct abi_stat_desc *d, int64_t index); /* FALLIBLE */
 
 /* sharded counters */
-RT_EXPORT int64_t rt_counter_read(struct abi_context *c, struct abi_shared_counter *v, uint32_t shard_offset);
-RT_EXPORT void rt_counter_write(struct abi_context *c, struct abi_shared_counter *v, uint32_t shard_offset,
-	int64_t value);
+RT_EXPORT int64_t rt_counter_read(
+	struct abi_context *c, struct abi_shared_counter *v, uint32_t shard_offset);
+RT_EXPORT void rt_counter_write(struct abi_context *c, struct abi_shared_counter *v,
+	uint32_t shard_offset, int64_t value);
 
-/* ---- entry values for return probes ----------------------------------------------------------- */
-/* returns room for `size` bytes kept until rt_pair_pop() of the same group and frame; never NULL:
- * the oldest frames go when room is short */
-RT_EXPORT void *rt_pair_push(struct abi_context *c, uint32_t group, uint64_t sp, uint32_t size);
-RT_EXPORT void *rt_pair_pop(struct abi_context *c, uint32_t group, uint64_t sp); /* NULL: no such entry */
+/* ---- entry values for return probes -------------------------------------- */
+/* returns room for `size` bytes kept until rt_pair_pop() of the same group and frame;
+ * never NULL: the oldest frames go when room is short */
+RT_EXPORT void *rt_pair_push(
+	struct abi_context *c, uint32_t group, uint64_t sp, uint32_t size);
+RT_EXPORT void *rt_pair_pop(
+	struct abi_context *c, uint32_t group, uint64_t sp); /* NULL: no such entry */
 
-/* ---- target memory ------------------------------------------------------------------------- */
-RT_EXPORT uint64_t rt_user_read(struct abi_context *c, uint64_t address, uint32_t size); /* FALLIBLE: read fault; zero-extended */
+/* ---- target memory ------------------------------------------------------- */
+RT_EXPORT uint64_t rt_user_read(struct abi_context *c, uint64_t address,
+	uint32_t size); /* FALLIBLE: read fault; zero-extended */
 
-/* ---- called by script functions: see stap/intrinsics.h for the list ---------------------------- */
+/* ---- for the tracer (not exported from the agent) ------------------------ */
+
+/* End the run: sets the state unless it is further already, and empties every `self`, so
+ * that no handler starts any more. */
+void rt_session_stop(struct abi_session *s, uint32_t state);
+/* Give back what the thread of a context held.  Only once that thread is gone for good.
+ */
+void rt_recover_locks(struct abi_session *s, uint32_t slot);
+/* The same, and let the next new thread have the context.  Its ring must be drained. */
+void rt_context_release(struct abi_session *s, uint32_t slot);
+
+/* Script functions: stap/intrinsics.h lists them, runtime/functions.h declares them. */

@@ -56,7 +56,7 @@
 	X("get_cycles", L, "", PURE, rt_fn_get_cycles)                                             \
 	X("jiffies", L, "", PURE, rt_fn_jiffies)                                                   \
 	X("HZ", L, "", PURE, rt_fn_hz)                                                             \
-	X("ctime", S, "L", PURE, rt_fn_ctime)                                                      \
+	X("ctime", S, "L", PURE | FALLIBLE, rt_fn_ctime)                                                      \
 	X("ctime", S, "", PURE, rt_fn_ctime_now)                                                   \
 	X("randint", L, "L", FALLIBLE, rt_fn_randint)                                              \
 	X("strlen", L, "S", PURE, rt_fn_strlen)                                                    \

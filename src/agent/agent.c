@@ -1,0 +1,318 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What only the image in the target has: finding its arena, registering threads, and the
+ * signal front.  No libc, no data of its own; x86-64 Linux.
+ */
+#include "agent/agent.h"
+
+#include <stddef.h>
+
+#include "runtime/internal.h"
+
+static inline const struct agent_arena *arena(void)
+{
+	return &agent_arena_block; /* image.ld */
+}
+
+/* ---- what the runtime asks ----------------------------------------------- */
+
+bool rt_is_tracer(const struct abi_context *c)
+{
+	return arena()->tracer_drain != 0;
+}
+
+bool rt_drain(const struct abi_context *c)
+{
+	uint64_t drain = arena()->tracer_drain;
+	if (!drain)
+		return false;
+	((void (*)(void))(uintptr_t)drain)();
+	return true;
+}
+
+struct rt_read agent_read_1(uint64_t address);
+struct rt_read agent_read_2(uint64_t address);
+struct rt_read agent_read_4(uint64_t address);
+struct rt_read agent_read_8(uint64_t address);
+
+struct rt_read rt_read(uint64_t address, uint32_t size)
+{
+	switch (size) {
+	case 1:
+		return agent_read_1(address);
+	case 2:
+		return agent_read_2(address);
+	case 4:
+		return agent_read_4(address);
+	default:
+		return agent_read_8(address);
+	}
+}
+
+/* ---- threads ------------------------------------------------------------- */
+
+enum {
+	SYSCALL_RT_SIGACTION = 13,
+	SYSCALL_GETPID = 39,
+	SYSCALL_GETUID = 102,
+	SYSCALL_GETGID = 104,
+	SYSCALL_GETEUID = 107,
+	SYSCALL_GETEGID = 108,
+	SYSCALL_GETPPID = 110,
+	SYSCALL_PRCTL = 157,
+	SYSCALL_ARCH_PRCTL = 158,
+	SYSCALL_GETTID = 186,
+	SYSCALL_RT_TGSIGQUEUEINFO = 297,
+	PRCTL_GET_NAME = 16,
+	ARCH_SET_GS = 0x1001,
+};
+
+static uint32_t ask(int64_t number)
+{
+	return (uint32_t)rt_syscall(number, 0, 0, 0, 0);
+}
+
+static bool try_claim(struct abi_session *s, uint32_t slot)
+{
+	if (!slot || slot >= s->context_count)
+		return false;
+	uint32_t *claimed = &rt_context(s, slot)->claimed, free = 0;
+	return __atomic_compare_exchange_n(
+		claimed, &free, 1, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
+}
+
+static void raise_high(struct abi_session *s, uint32_t high)
+{
+	uint32_t old = __atomic_load_n(&s->context_high, __ATOMIC_RELAXED);
+	while (old < high)
+		if (__atomic_compare_exchange_n(&s->context_high, &old, high, true,
+			    __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
+			break;
+}
+
+/* A released slot, a fresh one, or any: session memory that was never touched costs
+ * nothing. */
+static uint32_t claim_slot(struct abi_session *s)
+{
+	uint32_t hint = __atomic_exchange_n(&s->context_hint, 0, __ATOMIC_RELAXED);
+	if (try_claim(s, hint))
+		return hint;
+	uint32_t high = rt_context_high(s);
+	for (uint32_t slot = high; slot < s->context_count; slot++)
+		if (try_claim(s, slot))
+			return slot;
+	for (uint32_t slot = 1; slot < high; slot++)
+		if (try_claim(s, slot))
+			return slot;
+	return 0;
+}
+
+static void fill_identity(struct abi_context *c)
+{
+	c->pid = ask(SYSCALL_GETPID);
+	c->tid = ask(SYSCALL_GETTID);
+	c->ppid = ask(SYSCALL_GETPPID);
+	c->uid = ask(SYSCALL_GETUID);
+	c->euid = ask(SYSCALL_GETEUID);
+	c->gid = ask(SYSCALL_GETGID);
+	c->egid = ask(SYSCALL_GETEGID);
+	rt_syscall(SYSCALL_PRCTL, PRCTL_GET_NAME, (uint64_t)(uintptr_t)c->comm, 0, 0);
+}
+
+/* Everything of an earlier owner but its ring, its shards and its place in the file. */
+static void reset_context(struct abi_context *c, struct abi_session *s, uint32_t slot)
+{
+	c->session = (uint64_t)(uintptr_t)s;
+	c->slot = slot;
+	c->depth = c->error = c->locks_held = c->pair_top = c->scratch_top = 0;
+	c->stamp = c->regs = c->random_state = c->tokenize_offset = 0;
+	c->indent_depth = 0;
+	c->tokenize_text[0] = '\0';
+	c->pid = c->tid = c->ppid = c->uid = c->euid = c->gid = c->egid = 0;
+	rt_zero(c->comm, sizeof(c->comm));
+}
+
+static struct abi_context *current_context(void)
+{
+	uint64_t self;
+	__asm__ volatile("mov %%gs:(%1), %0" : "=r"(self) : "r"(arena()->null_context));
+	return (struct abi_context *)(uintptr_t)self;
+}
+
+static bool set_gs(const struct abi_session *s, uint64_t base)
+{
+	if (s->flags & ABI_FLAG_FSGSBASE) {
+		__asm__ volatile("wrgsbase %0" : : "r"(base));
+		return true;
+	}
+	if (s->flags & ABI_FLAG_NO_SYSCALLS)
+		return false;
+	return rt_syscall(SYSCALL_ARCH_PRCTL, ARCH_SET_GS, base, 0, 0) == 0;
+}
+
+static struct abi_context *give_up(struct abi_context *c)
+{
+	__atomic_store_n(&c->self, 0, __ATOMIC_RELAXED);
+	__atomic_store_n(&c->claimed, 0, __ATOMIC_RELEASE);
+	return NULL;
+}
+
+RT_EXPORT struct abi_context *agent_register_thread(void)
+{
+	struct abi_session *s = (struct abi_session *)(uintptr_t)arena()->session;
+	if (rt_state(s) != ABI_STATE_RUNNING)
+		return NULL;
+	uint32_t slot = claim_slot(s);
+	if (!slot) {
+		__atomic_fetch_add(&s->register_failures, 1, __ATOMIC_RELAXED);
+		return NULL;
+	}
+	struct abi_context *c = rt_context(s, slot);
+	raise_high(s, slot + 1);
+	reset_context(c, s, slot);
+	if (!(s->flags & ABI_FLAG_NO_SYSCALLS))
+		fill_identity(c);
+	/* A signal handler may have registered this very thread in the meantime. */
+	struct abi_context *other = current_context();
+	if (other) {
+		give_up(c);
+		return other;
+	}
+	__atomic_store_n(&c->self, (uint64_t)(uintptr_t)c, __ATOMIC_SEQ_CST);
+	if (!set_gs(s, (uint64_t)(uintptr_t)c - arena()->null_context)) {
+		__atomic_fetch_add(&s->register_failures, 1, __ATOMIC_RELAXED);
+		return give_up(c);
+	}
+	/* rt_session_stop() sets the state, then empties every `self`: one of us sees the
+	 * other. The slot stays ours: the GS base points to it. */
+	if (__atomic_load_n(&s->state, __ATOMIC_SEQ_CST) != ABI_STATE_RUNNING) {
+		__atomic_store_n(&c->self, 0, __ATOMIC_RELAXED);
+		return NULL;
+	}
+	return c;
+}
+
+/* ---- signals ------------------------------------------------------------- */
+
+/* Only what we look at, as the kernel lays it out
+ * (include/uapi/asm/{siginfo,ucontext,sigcontext}.h) */
+struct signal_info {
+	int32_t signal, error, code, pad;
+	uint64_t address;
+};
+
+struct signal_context {
+	uint64_t flags, link, stack[3];
+	uint64_t r8, r9, r10, r11, r12, r13, r14, r15, di, si, bp, bx, dx, ax, cx, sp, ip;
+};
+
+enum {
+	SIGNAL_TRAP = 5,
+	SIGNAL_BUS = 7,
+	SIGNAL_SEGV = 11,
+	ACTION_DEFAULT = 0,
+	ACTION_IGNORE = 1,
+	LOAD_SIZE = 3, /* KEEP IN SYNC: read signature (front.S) */
+	LOAD_ALIGNMENT = 16,
+	BREAKPOINT_SIZE = 1,
+	SIGSET_SIZE = 8,
+};
+#define ACTION_RESETHAND 0x80000000u
+
+extern const char agent_read_fixup[];
+
+/*
+ * Whether the fault is that of a load in agent_read_N(), of this or another copy of the
+ * image. The instruction itself can be read, unless fetching it is what failed; being at
+ * a multiple of 16 it cannot reach the end of its page.
+ */
+static bool is_safe_read(
+	const struct signal_info *info, const struct signal_context *context)
+{
+	static const unsigned char signature[] = {0x0f, 0x1f, 0x80, 'U', 'T', 'R', 'C'};
+	uint64_t ip = context->ip;
+	if (info->code <= 0 || ip % LOAD_ALIGNMENT || info->address == ip)
+		return false;
+	const unsigned char *after = (const unsigned char *)(uintptr_t)ip + LOAD_SIZE;
+	for (uint32_t i = 0; i < sizeof(signature); i++)
+		if (after[i] != signature[i])
+			return false;
+	return true;
+}
+
+/* The trampoline of the breakpoint at an address; 0: none of ours. */
+static uint64_t find_trampoline(uint64_t address)
+{
+	const struct agent_arena *a = arena();
+	const struct agent_site_entry *entries =
+		(const struct agent_site_entry *)(uintptr_t)a->breakpoints;
+	uint64_t low = 0, high = entries ? a->breakpoint_count : 0;
+	while (low < high) {
+		uint64_t middle = low + (high - low) / 2;
+		if (entries[middle].address == address)
+			return entries[middle].trampoline;
+		if (entries[middle].address < address)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return 0;
+}
+
+static bool resolve(
+	uint32_t signal, const struct signal_info *info, struct signal_context *context)
+{
+	if (signal == SIGNAL_SEGV || signal == SIGNAL_BUS) {
+		if (!is_safe_read(info, context))
+			return false;
+		context->ip = (uint64_t)(uintptr_t)agent_read_fixup;
+		return true;
+	}
+	if (signal != SIGNAL_TRAP || info->code <= 0)
+		return false;
+	uint64_t trampoline = find_trampoline(context->ip - BREAKPOINT_SIZE);
+	if (trampoline)
+		context->ip = trampoline;
+	return trampoline != 0;
+}
+
+static void reset_action(uint32_t signal)
+{
+	const struct agent_sigaction standard = {0};
+	if (rt_syscall(SYSCALL_RT_SIGACTION, signal, (uint64_t)(uintptr_t)&standard, 0,
+		    SIGSET_SIZE) < 0)
+		__asm__ volatile("hlt"); /* the signal would come again for ever */
+}
+
+/* The default action, now: of a fault by its instruction running again, else by the
+ * signal sent again (it is blocked until this handler returns). */
+static void take_default(uint32_t signal, const struct signal_info *info)
+{
+	reset_action(signal);
+	if (info->code > 0 && signal != SIGNAL_TRAP)
+		return;
+	rt_syscall(SYSCALL_RT_TGSIGQUEUEINFO, ask(SYSCALL_GETPID), ask(SYSCALL_GETTID),
+		signal, (uint64_t)(uintptr_t)info);
+}
+
+/* Called by agent_signal_front.  Return: the handler to go on with; 0: done. */
+uint64_t agent_signal_decide(
+	uint32_t signal, const struct signal_info *info, struct signal_context *context);
+
+uint64_t agent_signal_decide(
+	uint32_t signal, const struct signal_info *info, struct signal_context *context)
+{
+	if (resolve(signal, info, context) || signal >= AGENT_SIGNALS)
+		return 0;
+	const struct agent_sigaction *old = &arena()->old_actions[signal];
+	/* the kernel does not let a fault be ignored either */
+	if (old->handler == ACTION_IGNORE && info->code <= 0)
+		return 0;
+	if (old->handler == ACTION_DEFAULT || old->handler == ACTION_IGNORE) {
+		take_default(signal, info);
+		return 0;
+	}
+	if (old->flags & ACTION_RESETHAND)
+		reset_action(signal);
+	return old->handler;
+}

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The parts of the agent that C cannot say: loads that may fault, and the two ends of a signal
+ * handler.
+ */
+
+/*
+ * struct rt_read agent_read_N(uint64_t address): value in %rax, fault in %rdx.
+ *
+ * A faulting load is the first instruction of its stub, 3 bytes long, at a multiple of 16, and
+ * followed by a nop that carries SIGNATURE.  The signal front recognises the load by that, in
+ * any copy of the image: a process has one copy per arena and one signal front for them all.
+ * KEEP IN SYNC: read signature (agent.c)
+ */
+#define SIGNATURE .byte 0x0f, 0x1f, 0x80, 0x55, 0x54, 0x52, 0x43 /* nopl "UTRC"(%rax) */
+
+	.text
+	.balign 64
+	.globl agent_read_start, agent_read_end, agent_read_fixup
+	.hidden agent_read_1, agent_read_2, agent_read_4, agent_read_8
+	.globl agent_read_1, agent_read_2, agent_read_4, agent_read_8
+	.type agent_read_1, @function
+	.type agent_read_2, @function
+	.type agent_read_4, @function
+	.type agent_read_8, @function
+agent_read_start:
+agent_read_1:
+	movzbl (%rdi), %eax
+	SIGNATURE
+	xor %edx, %edx
+	ret
+	.balign 16
+agent_read_2:
+	movzwl (%rdi), %eax
+	SIGNATURE
+	xor %edx, %edx
+	ret
+	.balign 16
+agent_read_4:
+	.byte 0x3e, 0x8b, 0x07 /* ds mov (%rdi), %eax: the prefix makes it 3 bytes long */
+	SIGNATURE
+	xor %edx, %edx
+	ret
+	.balign 16
+agent_read_8:
+	mov (%rdi), %rax
+	SIGNATURE
+	xor %edx, %edx
+	ret
+agent_read_end:
+	.balign 16
+agent_read_fixup:
+	xor %eax, %eax
+	mov $1, %edx
+	ret
+
+/*
+ * The handler the kernel calls.  agent_signal_decide() returns 0 when the signal was ours; else
+ * the program's own handler, which is entered as the kernel would have: same arguments, same
+ * stack, and a return into the restorer.
+ */
+	.globl agent_signal_front
+	.type agent_signal_front, @function
+	.balign 16
+agent_signal_front:
+	push %rdi
+	push %rsi
+	push %rdx
+	call agent_signal_decide
+	pop %rdx
+	pop %rsi
+	pop %rdi
+	test %rax, %rax
+	jz 1f
+	mov %rax, %r11
+	xor %eax, %eax
+	jmp *%r11
+1:	ret
+
+/* Unwinders know a signal frame by these very bytes (gcc's MD_FALLBACK_FRAME_STATE_FOR). */
+	.globl agent_restorer
+	.type agent_restorer, @function
+	.balign 16
+agent_restorer:
+	mov $15, %rax /* rt_sigreturn */
+	syscall
+
+	.section .note.GNU-stack, "", @progbits

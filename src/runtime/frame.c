@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The frame around every handler run, and the way out of it: errors, exit(), the end of
+ * the run.
+ *
+ * A context belongs to one thread, but a signal may interrupt a handler and the program's
+ * own signal handler may hit a probe, or leave by siglongjmp().  `depth` tells: it is the
+ * first thing set and the last thing cleared, and with depth_sp it tells a frame that was
+ * left from one that is still there.
+ */
+#include <stddef.h>
+
+#include "runtime/internal.h"
+
+enum {
+	STACK_SPAN = 8 << 20,
+	SITE_TEXT_MAX = 4096
+};
+
+struct abi_site *rt_site(const struct abi_context *c)
+{
+	struct abi_session *s = rt_session(c);
+	if (c->site >= s->site_count)
+		return NULL;
+	return (struct abi_site *)(void *)((char *)s + s->site_offset) + c->site;
+}
+
+const char *rt_text(const struct abi_context *c, uint32_t offset)
+{
+	struct abi_session *s = rt_session(c);
+	uint64_t place = s->string_offset + offset;
+	return place < s->total_size ? (char *)s + place : "";
+}
+
+static void count_missed(struct abi_session *s, uint32_t site)
+{
+	if (site >= s->site_count)
+		return;
+	struct abi_site *at =
+		(struct abi_site *)(void *)((char *)s + s->site_offset) + site;
+	__atomic_fetch_add(&at->missed, 1, __ATOMIC_RELAXED);
+}
+
+static inline void begin(struct abi_context *c, const struct abi_session *s,
+	struct abi_regs *regs, uint64_t sp, uint64_t ip, uint32_t site)
+{
+	c->depth_sp = sp;
+	c->depth = 1;
+	rt_signal_fence();
+	c->site = site;
+	c->regs = (uint64_t)(uintptr_t)regs;
+	c->probe_sp = sp;
+	c->probe_ip = ip;
+	c->stamp = 0;
+	c->error = 0;
+	c->location = 0;
+	c->scratch_top = 0;
+	c->nesting = 0;
+	c->locks_held = 0;
+	c->action_budget = s->max_action;
+}
+
+/*
+ * The session is not running, or a handler of this thread seems to run already.  If the
+ * program's stack is now at or above where it was then, that handler's frame is gone: a
+ * signal handler left it by longjmp().  (A signal handler's own frames are below, or on
+ * another stack, out of the span.)
+ */
+static RT_NOINLINE bool enter_slowly(struct abi_context *c, struct abi_regs *regs,
+	uint64_t sp, uint64_t ip, uint32_t site)
+{
+	struct abi_session *s = rt_session(c);
+	bool tracer = rt_is_tracer(c);
+	if (rt_state(s) != ABI_STATE_RUNNING && !tracer)
+		return false;
+	if (c->depth && (tracer || sp - c->depth_sp >= STACK_SPAN)) {
+		count_missed(s, site);
+		return false;
+	}
+	if (c->depth)
+		rt_unlock_all(c);
+	begin(c, s, regs, sp, ip, site);
+	return true;
+}
+
+bool rt_enter(struct abi_context *c, struct abi_regs *regs, uint64_t sp, uint64_t ip,
+	uint32_t site)
+{
+	const struct abi_session *s = rt_session(c);
+	if (RT_UNLIKELY(rt_state(s) != ABI_STATE_RUNNING || c->depth))
+		return enter_slowly(c, regs, sp, ip, site);
+	begin(c, s, regs, sp, ip, site);
+	return true;
+}
+
+static RT_NOINLINE void report_error(struct abi_context *c)
+{
+	struct abi_session *s = rt_session(c);
+	bool silent = c->error == 2 && !c->error_text[0]; /* abort() */
+	c->error = 0;
+	if (silent)
+		return;
+	c->error_text[ABI_ERROR_SIZE - 1] = '\0';
+	uint32_t size = (uint32_t)sizeof(uint64_t) + rt_record_string_size(c->error_text);
+	uint64_t *payload = rt_record_reserve(c, ABI_RECORD_ERROR, c->site, size);
+	if (payload) {
+		*payload = c->location;
+		rt_record_string(payload + 1, c->error_text);
+		rt_record_commit(c);
+	}
+	uint32_t count = __atomic_add_fetch(&s->error_count, 1, __ATOMIC_RELAXED);
+	if (count > s->max_errors && !(s->flags & ABI_FLAG_SUPPRESS_ERRORS))
+		rt_request_stop(c, ABI_STATE_ERROR);
+}
+
+static inline void finish(struct abi_context *c)
+{
+	c->stamp = 0;
+	rt_signal_fence();
+	c->depth = 0;
+}
+
+static RT_NOINLINE void leave_slowly(struct abi_context *c)
+{
+	rt_unlock_all(c);
+	if (c->error)
+		report_error(c);
+	finish(c);
+}
+
+void rt_leave(struct abi_context *c)
+{
+	if (c->locks_held | c->error)
+		leave_slowly(c);
+	else
+		finish(c);
+}
+
+/* ---- errors -------------------------------------------------------------- */
+
+void rt_error(struct abi_context *c, const char *text)
+{
+	if (c->error)
+		return;
+	rt_put(c->error_text, ABI_ERROR_SIZE, text);
+	c->error = 1;
+}
+
+void rt_error_value(struct abi_context *c, const char *text, uint64_t value)
+{
+	if (c->error)
+		return;
+	struct rt_text t = rt_text_open(c->error_text, ABI_ERROR_SIZE);
+	rt_text_string(&t, text);
+	rt_text_hex(&t, value);
+	rt_text_close(&t);
+	c->error = 1;
+}
+
+void rt_error_uncatchable(struct abi_context *c, const char *text)
+{
+	rt_put(c->error_text, ABI_ERROR_SIZE, text);
+	c->error = 2;
+}
+
+void rt_catch(struct abi_context *c, char *dst)
+{
+	if (dst)
+		rt_put(dst, rt_session(c)->max_string, c->error_text);
+	c->error = 0;
+}
+
+/* ---- the end of the run -------------------------------------------------- */
+
+void rt_session_stop(struct abi_session *s, uint32_t state)
+{
+	uint32_t old = rt_state(s);
+	while (old < state)
+		if (__atomic_compare_exchange_n(&s->state, &old, state, false,
+			    __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
+			break;
+	/* Registration publishes `self` and then looks at the state again: one of us sees
+	 * the other. */
+	uint32_t high = rt_context_high(s);
+	for (uint32_t slot = 1; slot < high; slot++) {
+		struct abi_context *c = rt_context(s, slot);
+		__atomic_store_n(&c->self, 0, __ATOMIC_RELAXED);
+	}
+}
+
+void rt_request_stop(struct abi_context *c, uint32_t state)
+{
+	rt_session_stop(rt_session(c), state);
+}
+
+void rt_fn_exit(struct abi_context *c)
+{
+	rt_request_stop(c, ABI_STATE_STOPPING);
+}
+
+void rt_fn_abort(struct abi_context *c)
+{
+	rt_request_stop(c, ABI_STATE_STOPPING);
+	rt_error_uncatchable(c, "");
+}
+
+void rt_fn_error(struct abi_context *c, const char *text)
+{
+	rt_error(c, text);
+}
+
+void rt_fn_assert(struct abi_context *c, int64_t value)
+{
+	if (!value)
+		rt_error(c, "Assertion failed");
+}
+
+void rt_fn_assert_text(struct abi_context *c, int64_t value, const char *text)
+{
+	if (!value)
+		rt_error(c, text);
+}

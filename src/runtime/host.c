@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The runtime as a library of the tracer: what is different from the agent.  Only the
+ * functions that the tracer itself calls on session memory matter here (maps, statistics,
+ * formats); handlers of begin and end probes run from the tracer's own copy of the agent
+ * image.
+ */
+#include <stddef.h>
+
+#include "runtime/internal.h"
+
+bool rt_is_tracer(const struct abi_context *c)
+{
+	return c->slot == 0;
+}
+
+bool rt_drain(const struct abi_context *c)
+{
+	return false;
+}
+
+struct rt_read rt_read(uint64_t address, uint32_t size)
+{
+	return (struct rt_read){.fault = 1};
+}

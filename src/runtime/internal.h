@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: MIT */
+/* What the runtime's own files share.  Freestanding; see runtime.h for the rules. */
+#pragma once
+
+#include "runtime/functions.h"
+#include "runtime/runtime.h"
+
+#define RT_LIKELY(x)   __builtin_expect(!!(x), 1)
+#define RT_UNLIKELY(x) __builtin_expect(!!(x), 0)
+#define RT_NOINLINE    __attribute__((noinline))
+
+/* Handlers may be interrupted by a signal whose handler hits another probe on the same
+ * context; this orders our own stores as such a handler sees them. */
+#define rt_signal_fence() __atomic_signal_fence(__ATOMIC_SEQ_CST)
+
+/* Nothing of ours is a string of any length: bounds the walk over bytes that the traced
+ * program may have scribbled on. */
+enum {
+	RT_STRING_LIMIT = 1 << 16
+};
+
+/* ---- processor and kernel ------------------------------------------------ */
+
+static inline uint64_t rt_tsc(void)
+{
+	uint32_t low, high;
+	__asm__ volatile("rdtsc" : "=a"(low), "=d"(high));
+	return (uint64_t)high << 32 | low;
+}
+
+static inline void rt_pause(void)
+{
+	__asm__ volatile("pause");
+}
+
+static inline int64_t rt_syscall(
+	int64_t number, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
+{
+	int64_t ret;
+	register uint64_t r10 __asm__("r10") = d;
+	__asm__ volatile("syscall"
+			 : "=a"(ret)
+			 : "a"(number), "D"(a), "S"(b), "d"(c), "r"(r10)
+			 : "rcx", "r11", "memory");
+	return ret;
+}
+
+/* ---- session memory ------------------------------------------------------ */
+
+/* In the tracer: this process owns context 0 and may be attacked through the context. */
+bool rt_is_tracer(const struct abi_context *c);
+/* In the tracer: empty all rings.  false: cannot. */
+bool rt_drain(const struct abi_context *c);
+
+static inline uint32_t rt_state(const struct abi_session *s)
+{
+	return __atomic_load_n(&s->state, __ATOMIC_RELAXED);
+}
+
+static inline bool rt_may_call(const struct abi_context *c)
+{
+	return !(rt_session(c)->flags & ABI_FLAG_NO_SYSCALLS) || rt_is_tracer(c);
+}
+
+static inline struct abi_context *rt_context(struct abi_session *s, uint32_t slot)
+{
+	uint64_t offset = s->context_offset + (uint64_t)slot * s->context_size;
+	return (struct abi_context *)(void *)((char *)s + offset);
+}
+
+/* Contexts that may ever have been used. */
+static inline uint32_t rt_context_high(const struct abi_session *s)
+{
+	uint32_t high = __atomic_load_n(&s->context_high, __ATOMIC_ACQUIRE);
+	return high > s->context_count ? s->context_count : high < 1 ? 1 : high;
+}
+
+/* The running handler's site; NULL: none such. */
+struct abi_site *rt_site(const struct abi_context *c);
+/* A text that a site refers to. */
+const char *rt_text(const struct abi_context *c, uint32_t offset);
+
+/* Room above the script's frames for `size` bytes, until the runtime function returns.
+ * NULL: the script uses it all. */
+static inline char *rt_scratch(struct abi_context *c, uint32_t size)
+{
+	uint32_t top = (c->scratch_top + 15u) & ~15u;
+	if (top > ABI_CONTEXT_SCRATCH_SIZE || size > ABI_CONTEXT_SCRATCH_SIZE - top)
+		return NULL;
+	return (char *)c->scratch + top;
+}
+
+/* ---- bytes --------------------------------------------------------------- */
+
+void rt_copy(
+	void *dst, const void *src, uint64_t size); /* regions apart, or dst below src */
+void rt_zero(void *dst, uint64_t size);
+uint32_t rt_length(const char *s, uint32_t limit);
+/* Copy at most capacity-1 bytes and a NUL; returns the length copied. */
+uint32_t rt_put(char *dst, uint32_t capacity, const char *src);
+/* First occurrence; NULL: none. */
+const char *rt_find(const char *s, const char *what);
+
+/* A string being written: silently cut at the end. */
+struct rt_text {
+	char *at, *end; /* end: place of the NUL at the latest */
+};
+
+static inline struct rt_text rt_text_open(char *dst, uint64_t capacity)
+{
+	return (struct rt_text){.at = dst, .end = dst + (capacity ? capacity - 1 : 0)};
+}
+
+static inline void rt_text_char(struct rt_text *t, char c)
+{
+	if (t->at < t->end)
+		*t->at++ = c;
+}
+
+void rt_text_string(struct rt_text *t, const char *s);
+void rt_text_fill(struct rt_text *t, char c, int64_t count);
+void rt_text_decimal(struct rt_text *t, int64_t value, int width); /* zero-padded */
+void rt_text_hex(struct rt_text *t, uint64_t value);               /* 0x... */
+
+static inline void rt_text_close(struct rt_text *t)
+{
+	*t->at = '\0';
+}
+
+/* Escape and perhaps quote `size` bytes; 0 < limit < max_string: longest result.  Without
+ * @raw the text also ends at a NUL. */
+struct rt_quoting {
+	const char *text;
+	uint32_t size, limit;
+	bool quoted, raw;
+};
+void rt_quote(struct abi_context *c, char *dst, const struct rt_quoting *how);
+
+/* format_text() for handlers: %m and %M read memory of the process. */
+uint64_t rt_format(struct abi_context *c, const struct format *format,
+	const uint64_t *args, char *out, uint64_t capacity);
+
+int64_t rt_stat_average(const struct abi_stat *s);
+int64_t rt_stat_variance(const struct abi_stat *s);
+
+/* ---- reads that may fault ------------------------------------------------ */
+
+struct rt_read {
+	uint64_t value;
+	uint64_t fault; /* nonzero: the address cannot be read */
+};
+/* size 1, 2, 4 or 8; in the tracer's library every address faults */
+struct rt_read rt_read(uint64_t address, uint32_t size);
+/* rt_read() that faults in the tracer */
+struct rt_read rt_read_user(const struct abi_context *c, uint64_t address, uint32_t size);
+/* Up to size-1 bytes until a NUL, and a NUL.  false: fault */
+bool rt_read_string(
+	const struct abi_context *c, char *dst, uint64_t address, uint32_t size);
+
+/* ---- messages ------------------------------------------------------------ */
+
+void rt_message(struct abi_context *c, uint32_t kind, const char *text);
+/* The end of the run, or its failure: no handler starts after this, in any process. */
+void rt_request_stop(struct abi_context *c, uint32_t state);
+uint64_t rt_clock_mono(const struct abi_context *c);
+uint64_t rt_clock_wall(const struct abi_context *c);
+/* Time stamp of a record: TSC, or monotonic nanoseconds where that is of no use. */
+uint64_t rt_stamp(const struct abi_context *c);

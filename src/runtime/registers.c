@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Registers by name and arguments by number.  x86-64 only: the names and the order of
+ * struct abi_regs are the architecture's.
+ */
+#include <stddef.h>
+
+#include "runtime/internal.h"
+
+enum register_width {
+	WIDTH_64,
+	WIDTH_32,
+	WIDTH_16,
+	WIDTH_8,
+	WIDTH_8_HIGH
+};
+
+/* Where a value is: an index into struct abi_regs, or one of these. */
+enum register_place {
+	PLACE_SP = 32,
+	PLACE_IP,
+	PLACE_ORIG_AX, /* -1: not in a system call */
+	PLACE_CS,
+	PLACE_SS,
+	PLACE_NONE,
+};
+
+#define REGS_INDEX(field) (offsetof(struct abi_regs, field) / 8)
+
+/* No pointers: the agent image has no relocations. */
+struct register_name {
+	char name[10];
+	uint8_t width, place;
+};
+
+#define FULL(name, field)                         \
+	{                                         \
+		name, WIDTH_64, REGS_INDEX(field) \
+	}
+#define LEGACY(x, field)                                                            \
+	{"r" x, WIDTH_64, REGS_INDEX(field)}, {"e" x, WIDTH_32, REGS_INDEX(field)}, \
+	{                                                                           \
+		x, WIDTH_16, REGS_INDEX(field)                                      \
+	}
+#define BYTES(x, field)                                \
+	{x "l", WIDTH_8, REGS_INDEX(field)},           \
+	{                                              \
+		x "h", WIDTH_8_HIGH, REGS_INDEX(field) \
+	}
+
+static const struct register_name names[] = {
+	LEGACY("ax", rax),
+	LEGACY("bx", rbx),
+	LEGACY("cx", rcx),
+	LEGACY("dx", rdx),
+	LEGACY("si", rsi),
+	LEGACY("di", rdi),
+	LEGACY("bp", rbp),
+	BYTES("a", rax),
+	BYTES("b", rbx),
+	BYTES("c", rcx),
+	BYTES("d", rdx),
+	FULL("r8", r8),
+	FULL("r9", r9),
+	FULL("r10", r10),
+	FULL("r11", r11),
+	FULL("r12", r12),
+	FULL("r13", r13),
+	FULL("r14", r14),
+	FULL("r15", r15),
+	FULL("eflags", flags),
+	{"flags", WIDTH_16, REGS_INDEX(flags)},
+	{"rsp", WIDTH_64, PLACE_SP},
+	{"esp", WIDTH_32, PLACE_SP},
+	{"sp", WIDTH_16, PLACE_SP},
+	{"rip", WIDTH_64, PLACE_IP},
+	{"eip", WIDTH_32, PLACE_IP},
+	{"ip", WIDTH_16, PLACE_IP},
+	{"orig_rax", WIDTH_64, PLACE_ORIG_AX},
+	{"orig_eax", WIDTH_32, PLACE_ORIG_AX},
+	{"orig_ax", WIDTH_16, PLACE_ORIG_AX},
+	{"xcs", WIDTH_64, PLACE_CS},
+	{"cs", WIDTH_16, PLACE_CS},
+	{"xss", WIDTH_64, PLACE_SS},
+	{"ss", WIDTH_16, PLACE_SS},
+};
+
+enum {
+	NAME_COUNT = sizeof(names) / sizeof(names[0]),
+	USER_CS = 0x33,
+	USER_SS = 0x2b
+};
+
+static const struct abi_regs *regs_of(const struct abi_context *c)
+{
+	return rt_is_tracer(c) ? NULL : (const struct abi_regs *)(uintptr_t)c->regs;
+}
+
+static uint64_t value_at(
+	const struct abi_context *c, const struct abi_regs *regs, uint32_t place)
+{
+	switch (place) {
+	case PLACE_SP:
+		return c->probe_sp;
+	case PLACE_IP:
+		return c->probe_ip;
+	case PLACE_ORIG_AX:
+		return ~0ull;
+	case PLACE_CS:
+		return USER_CS;
+	case PLACE_SS:
+		return USER_SS;
+	default:
+		return ((const uint64_t *)(const void *)regs)[place];
+	}
+}
+
+static int64_t narrow(uint64_t value, uint32_t width, bool is_signed)
+{
+	switch (width) {
+	case WIDTH_32:
+		return is_signed ? (int64_t)(int32_t)value : (int64_t)(uint32_t)value;
+	case WIDTH_16:
+		return is_signed ? (int64_t)(int16_t)value : (int64_t)(uint16_t)value;
+	case WIDTH_8_HIGH:
+		value >>= 8;
+		return is_signed ? (int64_t)(int8_t)value : (int64_t)(uint8_t)value;
+	case WIDTH_8:
+		return is_signed ? (int64_t)(int8_t)value : (int64_t)(uint8_t)value;
+	default:
+		return (int64_t)value;
+	}
+}
+
+static int64_t register_by_name(struct abi_context *c, const char *name, bool is_signed)
+{
+	const struct abi_regs *regs = regs_of(c);
+	if (!regs) {
+		rt_error(c, "cannot access CPU registers in this context");
+		return 0;
+	}
+	for (uint32_t i = 0; i < NAME_COUNT; i++)
+		if (rt_string_compare(names[i].name, name) == 0)
+			return narrow(value_at(c, regs, names[i].place), names[i].width,
+				is_signed);
+	if (!c->error) {
+		struct rt_text t = rt_text_open(c->error_text, ABI_ERROR_SIZE);
+		rt_text_string(&t, "Unknown register: ");
+		rt_text_string(&t, name);
+		rt_text_close(&t);
+		c->error = 1;
+	}
+	return 0;
+}
+
+int64_t rt_fn_register(struct abi_context *c, const char *name)
+{
+	return register_by_name(c, name, true);
+}
+
+int64_t rt_fn_u_register(struct abi_context *c, const char *name)
+{
+	return register_by_name(c, name, false);
+}
+
+int64_t rt_fn_registers_valid(struct abi_context *c)
+{
+	return regs_of(c) != NULL;
+}
+
+int64_t rt_fn_uaddr(struct abi_context *c)
+{
+	return (int64_t)c->probe_ip;
+}
+
+/* ---- arguments ----------------------------------------------------------- */
+/* System V AMD64 psABI 3.2.3, at a function's first instruction */
+
+static bool has_site_flag(const struct abi_context *c, uint32_t flag)
+{
+	const struct abi_site *site = rt_site(c);
+	return site && (site->flags & flag);
+}
+
+static int64_t bad_argument(struct abi_context *c, int64_t n)
+{
+	if (c->error)
+		return 0;
+	struct rt_text t = rt_text_open(c->error_text, ABI_ERROR_SIZE);
+	rt_text_string(&t, "cannot access arg(");
+	rt_text_decimal(&t, n, 1);
+	rt_text_char(&t, ')');
+	rt_text_close(&t);
+	c->error = 1;
+	return 0;
+}
+
+int64_t rt_fn_long_arg(struct abi_context *c, int64_t n)
+{
+	enum {
+		IN_REGISTERS = 6,
+		ARGUMENTS_MAX = 1000
+	};
+	const struct abi_regs *regs = regs_of(c);
+	if (!regs || !has_site_flag(c, ABI_SITE_ENTRY)) {
+		rt_error(c, "cannot access function args in this context");
+		return 0;
+	}
+	switch (n) {
+	case 1:
+		return (int64_t)regs->rdi;
+	case 2:
+		return (int64_t)regs->rsi;
+	case 3:
+		return (int64_t)regs->rdx;
+	case 4:
+		return (int64_t)regs->rcx;
+	case 5:
+		return (int64_t)regs->r8;
+	case 6:
+		return (int64_t)regs->r9;
+	default:
+		break;
+	}
+	if (n < 1 || n > ARGUMENTS_MAX)
+		return bad_argument(c, n);
+	/* the return address is at the top of the stack, the seventh argument above it */
+	struct rt_read r =
+		rt_read_user(c, c->probe_sp + 8 * (uint64_t)(n - IN_REGISTERS), 8);
+	return r.fault ? bad_argument(c, n) : (int64_t)r.value;
+}
+
+int64_t rt_fn_int_arg(struct abi_context *c, int64_t n)
+{
+	return (int32_t)rt_fn_long_arg(c, n);
+}
+
+int64_t rt_fn_uint_arg(struct abi_context *c, int64_t n)
+{
+	return (uint32_t)rt_fn_long_arg(c, n);
+}
+
+int64_t rt_fn_returnval(struct abi_context *c)
+{
+	const struct abi_regs *regs = regs_of(c);
+	if (regs && has_site_flag(c, ABI_SITE_RETURN))
+		return (int64_t)regs->rax;
+	if (c->error)
+		return 0;
+	const struct abi_site *site = rt_site(c);
+	struct rt_text t = rt_text_open(c->error_text, ABI_ERROR_SIZE);
+	rt_text_string(&t, "returnval() not defined in this context ");
+	rt_text_string(&t, site ? rt_text(c, site->pp) : "");
+	rt_text_close(&t);
+	c->error = 1;
+	return 0;
+}
+
+int64_t rt_fn_is_return(struct abi_context *c)
+{
+	return has_site_flag(c, ABI_SITE_RETURN);
+}
+
+int64_t rt_fn_user_mode(struct abi_context *c)
+{
+	return regs_of(c) != NULL;
+}
