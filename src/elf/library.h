@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT */
+/* From what users call a program or library to the file: $PATH, scripts, the loader's search. */
+#pragma once
+
+#include "elf/module.h"
+
+/**
+ * elf_program_find() - the ELF file behind a program's name
+ * @name: without a slash searched in $PATH; a script stands for its interpreter
+ * @ret:  canonical path, in @arena
+ * Return: 0, or -ENOENT
+ */
+must_check int elf_program_find(const char *name, struct arena *arena, const char **ret);
+
+/**
+ * elf_library_closure() - files of all libraries a module needs, directly or not, as ld.so finds them
+ * (LD_LIBRARY_PATH excepted: it is the program's environment that counts, not ours)
+ * @root: "" or a prefix such as /proc/PID/root
+ * @ret:  canonical paths without the root, in @arena
+ */
+void elf_library_closure(const struct elf_module *module, const char *root,
+	struct arena *arena, const char ***ret, size_t *ret_count);
