@@ -9,20 +9,19 @@ enum {
 	PATCHES = 4
 };
 
-static struct {
-	struct abi_session session;
-	struct abi_journal journal;
-	struct abi_journal_patch patches[PATCHES];
-} memory;
+/* struct abi_session, struct abi_journal and PATCHES records */
+static _Alignas(8) unsigned char memory[sizeof(struct abi_session) + sizeof(struct abi_journal) +
+	PATCHES * sizeof(struct abi_journal_patch)];
+static struct abi_session *const session = (void *)memory;
+static struct abi_journal *const abi = (void *)(memory + sizeof(struct abi_session));
 
 static void fill(void)
 {
-	memset(&memory, 0, sizeof(memory));
-	memory.session.magic = ABI_MAGIC;
-	memory.session.version = ABI_VERSION;
-	memory.session.journal_offset =
-		(uint64_t)((char *)&memory.journal - (char *)&memory);
-	memory.journal.patch_capacity = PATCHES;
+	memset(memory, 0, sizeof(memory));
+	session->magic = ABI_MAGIC;
+	session->version = ABI_VERSION;
+	session->journal_offset = sizeof(struct abi_session);
+	abi->patch_capacity = PATCHES;
 }
 
 static void test_open(void)
@@ -48,11 +47,11 @@ static void test_open(void)
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
 		struct journal journal = {0};
 		fill();
-		memory.session.magic = cases[i].magic;
+		session->magic = cases[i].magic;
 		if (cases[i].offset)
-			memory.session.journal_offset = cases[i].offset;
-		memory.journal.patch_capacity = cases[i].capacity;
-		int r = journal_open(&journal, &memory, cases[i].size, NULL);
+			session->journal_offset = cases[i].offset;
+		abi->patch_capacity = cases[i].capacity;
+		int r = journal_open(&journal, memory, cases[i].size, NULL);
 		tap_ok(r == cases[i].want && (r < 0 || journal.patch_capacity ==
 							       cases[i].want_capacity),
 			"open: %s", cases[i].name);
@@ -67,16 +66,16 @@ static void test_patches(void)
 	int r = 0;
 
 	fill();
-	if (!tap_ok(journal_open(&journal, &memory, sizeof(memory), NULL) == 0, "open"))
+	if (!tap_ok(journal_open(&journal, memory, sizeof(memory), NULL) == 0, "open"))
 		return;
 	for (uint32_t i = 0; i < PATCHES; i++)
 		r |= journal_add_patch(&journal, 7, 0x1000 + i, text, 5, &index[i]);
 	tap_is_long(r, 0, "records up to the capacity");
-	tap_is_long(memory.journal.patch_count, PATCHES, "count is published");
-	tap_ok(memory.journal.patches[2].address == 0x1002 &&
-			memory.journal.patches[2].live == 1 &&
-			memory.journal.patches[2].pid == 7 &&
-			!memcmp(memory.journal.patches[2].original, text, 5),
+	tap_is_long(abi->patch_count, PATCHES, "count is published");
+	tap_ok(abi->patches[2].address == 0x1002 &&
+			abi->patches[2].live == 1 &&
+			abi->patches[2].pid == 7 &&
+			!memcmp(abi->patches[2].original, text, 5),
 		"a record holds what undoing needs");
 	tap_is_long(journal_add_patch(&journal, 7, 1, text, 5, &again), -ENOSPC, "full");
 	journal_drop_patch(&journal, index[1]);
@@ -86,9 +85,9 @@ static void test_patches(void)
 		journal_add_patch(&journal, 8, 0x2000, text, 5, &again), 0, "room again");
 	tap_is_long(again, index[1], "the free record is used");
 	journal_drop_process(&journal, 7);
-	tap_ok(!memory.journal.patches[0].live && memory.journal.patches[1].live,
+	tap_ok(!abi->patches[0].live && abi->patches[1].live,
 		"dropping one process keeps the other's");
-	memory.journal.patch_count = UINT32_MAX;
+	abi->patch_count = UINT32_MAX;
 	tap_is_long(journal_patch_count(&journal), PATCHES,
 		"a count scribbled over is clamped");
 }
@@ -100,7 +99,7 @@ static void test_areas(void)
 	int r = 0;
 
 	fill();
-	if (!tap_ok(journal_open(&journal, &memory, sizeof(memory), NULL) == 0, "open"))
+	if (!tap_ok(journal_open(&journal, memory, sizeof(memory), NULL) == 0, "open"))
 		return;
 	for (int i = 0; i < ABI_JOURNAL_AREAS; i++)
 		r |= journal_add_area(&journal, 7, 4096u * (unsigned)i, 4096, &index);
@@ -127,7 +126,7 @@ static void test_select(void)
 	uint32_t index;
 
 	fill();
-	if (journal_open(&journal, &memory, sizeof(memory), NULL) < 0 ||
+	if (journal_open(&journal, memory, sizeof(memory), NULL) < 0 ||
 		journal_add_area(&journal, 7, 4096, 4096, &index) < 0 ||
 		journal_add_area(&journal, 8, 8192, 4096, &index) < 0 ||
 		journal_add_patch(&journal, 7, 0x10, text, 5, &index) < 0 ||
@@ -135,7 +134,7 @@ static void test_select(void)
 		journal_add_patch(&journal, 8, 0x30, text, 5, &index) < 0 ||
 		journal_add_patch(&journal, 7, 0x40, text, 5, &index) < 0)
 		tap_ok(false, "records for selection");
-	memory.journal.patches[3].size = 200; /* scribbled over */
+	abi->patches[3].size = 200; /* scribbled over */
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
 		struct undo undo = {.pid = cases[i].pid};
 		undo_select(&undo, journal.abi, journal_patch_count(&journal),
