@@ -10,7 +10,8 @@
 #include "arch/x86_64/window.h"
 
 enum {
-	MAX_BACKWARD = 6
+	MAX_BACKWARD = 6,
+	NEAR = 512, /* more than two short jumps and a window */
 };
 
 typedef bool window_fn(const struct flow *flow, uint64_t head, uint64_t probe,
@@ -32,9 +33,13 @@ static bool is_taken(
 	if (avoid_entry && plan->address < p->entry_end &&
 		p->entry < plan->address + plan->window)
 		return true;
-	for (size_t i = p->count; i > 0; i--)
+	/* exits come in order of address: only near ones can be in the way */
+	for (size_t i = p->count; i > 0; i--) {
+		if (p->plans[i - 1].address + NEAR < plan->address)
+			break;
 		if (arch_plans_overlap(&p->plans[i - 1], plan))
 			return true;
+	}
 	return false;
 }
 

@@ -212,17 +212,24 @@ static void flow_add_exit(struct flow *flow, const struct insn *insn,
 				      insn->has_target ? insn->target : 0, kind, depth}));
 }
 
+/* Addresses the function forms: its jump tables are among them. */
 static void flow_note_constant(struct flow *flow, const struct insn *insn)
 {
 	const ZydisDecodedInstruction *z = &insn->zydis;
-	if (z->mnemonic == ZYDIS_MNEMONIC_LEA && insn->has_operand)
+	bool immediate = (z->opcode & 0xf8) == 0xb8 ||
+			 (z->opcode == 0xc7 && z->raw.modrm.mod == 3);
+	if (z->mnemonic == ZYDIS_MNEMONIC_LEA && insn->has_operand) {
 		vec_append(&flow->constants, insn->operand);
-	else if (z->mnemonic == ZYDIS_MNEMONIC_MOV && (z->opcode & 0xf8) == 0xb8 &&
-		 z->raw.imm[0].size >= 32)
+		return;
+	}
+	if (z->mnemonic != ZYDIS_MNEMONIC_MOV)
+		return;
+	if (immediate && z->raw.imm[0].size >= 32)
 		vec_append(&flow->constants, z->raw.imm[0].value.u);
-	else if (z->mnemonic == ZYDIS_MNEMONIC_MOV && z->opcode == 0xc7 &&
-		 z->raw.modrm.mod == 3)
-		vec_append(&flow->constants, z->raw.imm[0].value.u);
+	else if (z->opcode == 0x8b && z->raw.modrm.mod == 0 && z->raw.modrm.rm == 4 &&
+		 z->raw.sib.base == 5)
+		vec_append(
+			&flow->constants, (uint64_t)z->raw.disp.value); /* table(,%i,8) */
 }
 
 /* Follow a direct branch; false: it leaves the function. */
@@ -423,7 +430,7 @@ static bool looks_like_code(const struct flow *flow, uint64_t pc, uint64_t end)
 static void flow_sweep(struct flow *flow)
 {
 	const uint8_t *mark = flow->parts.items[0].mark;
-	uint64_t pc = flow->start;
+	uint64_t pc = flow->start, sound_end = 0;
 	struct insn insn;
 	while (pc < flow->end) {
 		if (mark[pc - flow->start] & FLOW_COVERED) {
@@ -437,7 +444,9 @@ static void flow_sweep(struct flow *flow)
 		uint64_t end = pc;
 		while (end < flow->end && !(mark[end - flow->start] & FLOW_COVERED))
 			end++;
-		if (looks_like_code(flow, pc, end)) {
+		if (pc < sound_end || looks_like_code(flow, pc, end)) {
+			if (end > sound_end)
+				sound_end = end;
 			flow_push(flow, pc, FLOW_DEPTH_UNKNOWN);
 			flow_settle(flow);
 			mark = flow->parts.items[0].mark;

@@ -140,7 +140,8 @@ bool window_build(const struct flow *flow, uint64_t head, uint64_t probe,
 		return refuse(reason, "the window leaves the text segment", head);
 	if (!starts_insn(&w, probe))
 		return refuse(reason, "no instruction begins there", probe);
-	if (!check_interior(&w, end, reason))
+	/* an int3 changes no byte behind its own */
+	if (size > 1 && !check_interior(&w, end, reason))
 		return false;
 	*ret = (struct arch_plan){.address = head,
 		.probe_address = probe,
