@@ -33,30 +33,33 @@ static int check_seccomp(const struct proc_status *status, bool force, struct er
 	return -EPERM;
 }
 
-static int open_process(struct utrace *utrace, pid_t pid, bool force, struct inject **ret,
-	struct error *err)
+static struct inject *allocate(struct utrace *utrace, pid_t pid, struct error *err)
 {
-	struct proc_status status;
-	int r = proc_read_status(pid, &status, err);
-	if (r < 0)
-		return r;
-	r = check_seccomp(&status, force, err);
-	if (r < 0)
-		return r;
 	struct inject *inject = calloc(1, sizeof(*inject));
-	if (!inject)
-		return error_set(err, -ENOMEM, "out of memory");
+	if (!inject) {
+		error_set(err, -ENOMEM, "out of memory");
+		return NULL;
+	}
 	inject->utrace = utrace;
 	inject->pid = pid;
-	inject->shadow_stack = status.shadow_stack;
-	inject->memory_fd = remote_memory_open(pid, err);
-	if (inject->memory_fd < 0) {
-		r = inject->memory_fd;
-		free(inject);
+	inject->memory_fd = -1;
+	return inject;
+}
+
+/* By way of the victim: a leader that has exited before its threads has no memory any more, and a
+ * filter may be on single threads. */
+static int open_process(struct inject *inject, bool force, struct error *err)
+{
+	struct proc_status status;
+	pid_t tid = utrace_task_tid(inject->task);
+	int r = proc_read_status(tid, &status, err);
+	if (r == 0)
+		r = check_seccomp(&status, force, err);
+	if (r < 0)
 		return r;
-	}
-	*ret = inject;
-	return 0;
+	inject->shadow_stack = status.shadow_stack;
+	inject->memory_fd = remote_memory_open(tid, err);
+	return inject->memory_fd < 0 ? inject->memory_fd : 0;
 }
 
 static int check_registers(struct inject *inject, struct error *err)
@@ -76,9 +79,12 @@ static int check_registers(struct inject *inject, struct error *err)
 	return 0;
 }
 
-static int finish_create(struct inject *inject, struct inject **ret, struct error *err)
+static int finish_create(
+	struct inject *inject, bool force, struct inject **ret, struct error *err)
 {
-	int r = check_registers(inject, err);
+	int r = open_process(inject, force, err);
+	if (r == 0)
+		r = check_registers(inject, err);
 	if (r == 0)
 		r = inject_find_gadget(inject, err);
 	if (r < 0) {
@@ -92,32 +98,28 @@ static int finish_create(struct inject *inject, struct inject **ret, struct erro
 int inject_create(struct utrace *utrace, pid_t pid, bool force, struct inject **ret,
 	struct error *err)
 {
-	struct inject *inject;
-	int r = open_process(utrace, pid, force, &inject, err);
-	if (r < 0)
-		return r;
-	r = inject_take_victim(inject, err);
-	if (r < 0) {
-		inject_destroy(inject);
-		return r;
-	}
-	return finish_create(inject, ret, err);
+	struct inject *inject = allocate(utrace, pid, err);
+	if (!inject)
+		return -ENOMEM;
+	int r = inject_take_victim(inject, err);
+	if (r == 0)
+		return finish_create(inject, force, ret, err);
+	inject_destroy(inject);
+	return r;
 }
 
 int inject_create_at(
 	struct utrace_task *stopped, bool force, struct inject **ret, struct error *err)
 {
-	struct inject *inject;
-	int r = open_process(utrace_task_tracer(stopped), utrace_task_pid(stopped), force,
-		&inject, err);
-	if (r < 0)
-		return r;
-	r = inject_take_task(inject, stopped, err);
-	if (r < 0) {
-		inject_destroy(inject);
-		return r;
-	}
-	return finish_create(inject, ret, err);
+	struct inject *inject =
+		allocate(utrace_task_tracer(stopped), utrace_task_pid(stopped), err);
+	if (!inject)
+		return -ENOMEM;
+	int r = inject_take_task(inject, stopped, err);
+	if (r == 0)
+		return finish_create(inject, force, ret, err);
+	inject_destroy(inject);
+	return r;
 }
 
 void inject_destroy(struct inject *inject)
@@ -126,7 +128,8 @@ void inject_destroy(struct inject *inject)
 		return;
 	if (inject->engine)
 		(void)!inject_release_victim(inject, NULL);
-	close(inject->memory_fd);
+	if (inject->memory_fd >= 0)
+		close(inject->memory_fd);
 	free(inject);
 }
 

@@ -18,7 +18,7 @@ enum {
 };
 
 #define LOWEST_ADDRESS 0x10000ull
-#define HEAP_MARGIN                                                        \
+#define HEAP_MARGIN \
 	(16ull << 20) /* kept clear above the heap, so that brk() can grow \
 		       */
 #define STACK_MARGIN \
@@ -272,7 +272,7 @@ int inject_map_arena(struct inject *inject, uint64_t low, uint64_t high, uint64_
 			r = proc_read_maps(utrace_task_tid(inject->task), &maps, err);
 		if (r < 0)
 			return r;
-		(void)!proc_read_stat(inject->pid, &stat);
+		(void)!proc_read_stat(utrace_task_tid(inject->task), &stat);
 		uint64_t at = find_gap(&maps, stat.start_brk, &search);
 		proc_maps_free(&maps);
 		if (!at)
@@ -309,7 +309,7 @@ int inject_map_null_context(struct inject *inject, uint64_t *address, struct err
 			r = proc_read_maps(utrace_task_tid(inject->task), &maps, err);
 		if (r < 0)
 			return r;
-		(void)!proc_read_stat(inject->pid, &stat);
+		(void)!proc_read_stat(utrace_task_tid(inject->task), &stat);
 		uint64_t at = find_gap(&maps, stat.start_brk, &search);
 		proc_maps_free(&maps);
 		if (!at)
