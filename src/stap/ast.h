@@ -78,7 +78,7 @@ enum stap_expr_kind {
 	STAP_EXPR_TERNARY,
 	STAP_EXPR_ASSIGN,    /* = += ... <<< .= */
 	STAP_EXPR_CRREMENT,  /* ++ --, pre and post */
-	STAP_EXPR_CALL,
+	STAP_EXPR_CALL,      /* @const @uregister @kregister @uderef @kderef @probewrite @enum @enumname, too */
 	STAP_EXPR_PRINT,     /* print family; type STRING for the sprint half, else no value */
 	STAP_EXPR_STAT,      /* @count(x) ... */
 	STAP_EXPR_HIST,      /* @hist_log(x), @hist_linear(x, l, h, w): print argument, or indexed */
@@ -110,7 +110,12 @@ struct stap_expr_list {
 	uint32_t count;
 };
 
-enum stap_target_base { STAP_TARGET_VAR /* $x */, STAP_TARGET_CAST, STAP_TARGET_ATVAR };
+enum stap_target_base {
+	STAP_TARGET_VAR, /* $x */
+	STAP_TARGET_CAST,
+	STAP_TARGET_ATVAR,
+	STAP_TARGET_AUTOCAST, /* operand->m, operand[i], &operand: the type comes from the operand */
+};
 
 struct stap_target_component {
 	const struct stap_token *token;
@@ -121,6 +126,7 @@ struct stap_target_component {
 struct stap_expr {
 	enum stap_expr_kind kind;
 	enum stap_type type;
+	uint16_t depth; /* of the tree; bounded by the parser so that passes may recurse */
 	const struct stap_token *token;
 	union {
 		int64_t number;
@@ -171,14 +177,14 @@ struct stap_expr {
 		} print;
 		struct {
 			enum stap_stat_op op;
-			struct stap_expr *target; /* VAR or INDEX */
+			struct stap_expr *target; /* VAR or INDEX; the parser lets anything pass */
 			int64_t params[3];
 			int param_count;
 		} stat; /* STAT, HIST */
 		struct {
 			enum stap_target_base base;
-			const char *name;      /* "$x" without $; "" for @cast */
-			struct stap_expr *operand; /* CAST: the pointer */
+			const char *name;      /* "$x" without $; ATVAR: its text; "" for casts */
+			struct stap_expr *operand; /* CAST, AUTOCAST: the pointer */
 			const char *type_name, *module; /* CAST: type; CAST, ATVAR: module or NULL */
 			struct stap_target_component *components;
 			uint32_t component_count;
@@ -297,11 +303,15 @@ struct stap_function {
 	struct stap_function *next_overload; /* tried when the body executes `next` */
 	bool is_recursive; /* semantic pass */
 	const struct stap_token *type_token; /* where the result type was first inferred */
-	uint32_t mark; /* semantic pass: last traversal that came here */
+	uint32_t mark, usage_mark; /* semantic pass: last traversals that came here */
 };
 
 struct stap_file {
 	const struct stap_source *source;
+	uint32_t error_count; /* parse errors */
+	bool is_empty;        /* no item at all, which is an error */
+	bool has_tokens;      /* before preprocessing */
+	VEC(const struct stap_token *) embedded; /* %{ %} at top level */
 	VEC(struct stap_probe *) probes, aliases;
 	VEC(struct stap_function *) functions;
 	VEC(struct stap_var *) globals;
@@ -318,7 +328,7 @@ enum stap_probe_kind {
 struct stap_derived_probe {
 	enum stap_probe_kind kind;
 	const struct stap_token *token;
-	struct stap_probe *origin;
+	const struct stap_probe *origin;
 	struct stap_stmt *body; /* own copy, resolved */
 	struct stap_expr *condition; /* or NULL */
 	VEC(struct stap_var *) locals;

@@ -87,6 +87,19 @@ void stap_format_add_histogram(struct format_builder *builder)
 	part_add(builder, FORMAT_HISTOGRAM);
 }
 
+void stap_format_add_parts(struct format_builder *builder, const struct format *format)
+{
+	for (uint32_t i = 0; i < format->part_count; i++) {
+		const struct format_part *part = &format->parts[i];
+
+		if (part->kind == FORMAT_LITERAL)
+			stap_format_add_literal(builder,
+				(const char *)format + part->text, part->text_size);
+		else
+			part_add(builder, FORMAT_LONG)->part = *part;
+	}
+}
+
 struct format *stap_format_end(struct format_builder *builder)
 {
 	size_t text_at =

@@ -19,4 +19,6 @@ void stap_format_add_literal(struct format_builder *builder, const char *text, s
 void stap_format_add_long(struct format_builder *builder, char conversion);
 void stap_format_add_string(struct format_builder *builder);
 void stap_format_add_histogram(struct format_builder *builder);
+/** stap_format_add_parts() - append all of another format, flags and widths included */
+void stap_format_add_parts(struct format_builder *builder, const struct format *format);
 struct format *stap_format_end(struct format_builder *builder);

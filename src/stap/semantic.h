@@ -9,6 +9,9 @@
 #include "stap/parser.h"
 #include "stap/target.h"
 
+/* Jiffies as the scripts of timer.jiffies(N) mean them: those of distribution kernels. */
+enum { STAP_JIFFIES_HZ = 250 };
+
 struct stap_semantic_options {
 	const struct stap_file *const *user_files; /* -E scripts and the script itself */
 	uint32_t user_file_count;
@@ -25,6 +28,9 @@ struct stap_semantic_options {
  */
 struct stap_program *stap_analyze(struct arena *arena, const struct stap_semantic_options *options,
 	const struct stap_target *target, struct stap_diagnostics *diag);
+
+/** stap_program_dump() - -p2: globals, functions and probes with their types and locals */
+void stap_program_dump(const struct stap_program *program, struct strbuf *out);
 
 /** stap_intrinsic_find() - by name and argument count; NULL: none */
 struct stap_intrinsic {

@@ -33,12 +33,15 @@ struct stap_token {
 	enum stap_token_kind kind;
 	const char *text;     /* NUL-terminated, in the arena */
 	size_t text_size;
+	const char *raw;      /* STRING: as written, for messages; NULL: the same as text */
+	uint32_t code;        /* OPERATOR: its characters, see stap/lexer.h; KEYWORD: which */
 	int64_t number;       /* NUMBER */
 	const struct stap_source *source;
+	const char *at;        /* where it starts in source->text */
 	uint32_t line, column; /* from 1 */
 	const char *macro;     /* not NULL: came from expanding this macro ... */
 	const struct stap_token *macro_at; /* ... invoked here */
-	const char *junk_message; /* JUNK: what the lexer found wrong */
+	const char *junk_message; /* JUNK, and NUMBER out of range: what is wrong */
 };
 
 enum stap_severity { STAP_PARSE_ERROR, STAP_SEMANTIC_ERROR, STAP_WARNING };
@@ -46,12 +49,11 @@ enum stap_severity { STAP_PARSE_ERROR, STAP_SEMANTIC_ERROR, STAP_WARNING };
 struct stap_diagnostic {
 	enum stap_severity severity;
 	const char *message;            /* without the "parse error: " in front */
+	const char *key;                /* diagnostics of one key are similar: shown once */
 	const struct stap_token *token; /* NULL: no place */
 	const char *saw;                /* parse errors: "saw" or "at"; else NULL */
-	const struct stap_token *token2; /* a second place, message2 may be NULL */
-	const char *message2;
-	struct stap_diagnostic *cause;  /* chained semantic error, printed after this one */
-	const char *text;               /* filled at creation with the exact rendering */
+	const struct stap_token *token2; /* a second place, shown without a message */
+	struct stap_diagnostic *cause;  /* chained error, printed after this one */
 };
 
 struct stap_diagnostics {
@@ -60,12 +62,32 @@ struct stap_diagnostics {
 	size_t error_count, warning_count;
 };
 
+void stap_diagnostics_init(struct stap_diagnostics *d, struct arena *arena);
+void stap_diagnostics_deinit(struct stap_diagnostics *d);
+
+/**
+ * stap_diagnose() - add a diagnostic
+ * Errors of one @fmt are similar (as those thrown at one place are in SystemTap), warnings those
+ * of one text; with a @fmt of just "%s" the text decides for both.
+ * Return: the diagnostic; the caller may set token2.
+ */
 struct stap_diagnostic *stap_diagnose(struct stap_diagnostics *d, enum stap_severity severity,
 	const struct stap_token *token, const char *fmt, ...) printf_like(4, 5);
 
 /**
+ * stap_diagnose_cause() - add the reason of an error at the end of its chain
+ * It is printed after @diagnostic as a block of its own and not counted.
+ */
+struct stap_diagnostic *stap_diagnose_cause(struct stap_diagnostics *d, struct stap_diagnostic *diagnostic,
+	const struct stap_token *token, const char *fmt, ...) printf_like(4, 5);
+
+/**
  * stap_diagnostics_render() - everything that goes to stderr, in SystemTap's format
- * @verbose: also print the repeated ones (else "Number of similar error messages suppressed: N.")
- * The lines "1 parse error." and "Pass 1: parse failed.  [man error::pass1]" are the caller's.
+ * @verbose: also print the similar ones
+ * The lines "1 parse error." (stap_parse_summary()) and "Pass 1: parse failed.  [man error::pass1]"
+ * follow it, then stap_diagnostics_render_suppressed().
  */
 void stap_diagnostics_render(const struct stap_diagnostics *d, bool verbose, struct strbuf *out);
+
+/** stap_diagnostics_render_suppressed() - "Number of similar error messages suppressed: N." or nothing */
+void stap_diagnostics_render_suppressed(const struct stap_diagnostics *d, struct strbuf *out);

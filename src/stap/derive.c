@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: MIT */
+/* From fully expanded probe points to derived probes with a body of their own. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <uthash.h>
+
+#include "stap/sema.h"
+
+static const struct {
+	const char *unit;
+	uint64_t ns;
+	int64_t low, high;
+} timer_units[] = {
+	{"s", 1000000000, 1, 86400},
+	{"sec", 1000000000, 1, 86400},
+	{"ms", 1000000, 1, 86400000},
+	{"msec", 1000000, 1, 86400000},
+	{"us", 1000, 100, 86400000000},
+	{"usec", 1000, 100, 86400000000},
+	{"ns", 1, 100000, 86400000000000},
+	{"nsec", 1, 100000, 86400000000000},
+};
+
+static bool fail(
+	struct sema_error *err, const struct stap_token *token, const char *message)
+{
+	*err = (struct sema_error){message, token};
+	return false;
+}
+
+static int64_t argument_number(const struct stap_component *component, int64_t otherwise)
+{
+	return component->has_argument ? component->argument->number : otherwise;
+}
+
+static struct stap_derived_probe *probe_new(struct sema *sema,
+	const struct sema_candidate *candidate, enum stap_probe_kind kind)
+{
+	struct stap_derived_probe *probe =
+		arena_new(sema->arena, struct stap_derived_probe);
+
+	probe->kind = kind;
+	probe->token = candidate->origin->token;
+	probe->origin = candidate->origin;
+	probe->body = stap_stmt_copy(sema->arena, candidate->body);
+	if (candidate->condition)
+		probe->condition = stap_expr_copy(sema->arena, candidate->condition);
+	probe->pn = candidate->pn;
+	return probe;
+}
+
+static void probe_add(struct sema *sema, struct stap_derived_probe *probe)
+{
+	probe->index = (uint32_t)sema->program->probes.count;
+	sema_push(sema, &sema->program->probes, probe);
+}
+
+static bool build_session_probe(struct sema *sema, const struct sema_candidate *candidate,
+	enum stap_probe_kind kind)
+{
+	struct stap_derived_probe *probe = probe_new(sema, candidate, kind);
+
+	probe->priority = argument_number(&candidate->point->components[0], 0);
+	sema_lower_targets(sema, (struct sema_owner){.probe = probe}, NULL, NULL);
+	probe_add(sema, probe);
+	return true;
+}
+
+static bool timer_interval(struct sema *sema, const struct stap_component *component,
+	struct stap_derived_probe *probe, uint64_t *ret_unit, struct sema_error *err)
+{
+	int64_t value = component->argument->number;
+
+	if (!strcmp(component->name, "hz")) {
+		if (value <= 0 || value > 1000000000)
+			return fail(err, component->token,
+				value <= 0 ? "frequency must be greater than 0"
+					   : "frequency out of range");
+		probe->interval_ns = 1000000000u / (uint64_t)value;
+		return true;
+	}
+	if (!strcmp(component->name, "jiffies")) {
+		if (value < 1 || value > 1000000)
+			return fail(err, component->token,
+				"invalid interval for jiffies timer");
+		*ret_unit = 1000000000u / STAP_JIFFIES_HZ;
+		probe->interval_ns = (uint64_t)value * *ret_unit;
+		return true;
+	}
+	for (size_t i = 0; i < sizeof(timer_units) / sizeof(timer_units[0]); i++) {
+		if (strcmp(timer_units[i].unit, component->name) != 0)
+			continue;
+		if (value < timer_units[i].low || value > timer_units[i].high) {
+			err->message = arena_printf(sema->arena,
+				"interval value out of range (%lld, %lld)",
+				(long long)timer_units[i].low,
+				(long long)timer_units[i].high);
+			err->token = component->token;
+			return false;
+		}
+		*ret_unit = timer_units[i].ns;
+		probe->interval_ns = (uint64_t)value * *ret_unit;
+		return true;
+	}
+	return fail(err, component->token, "unknown timer unit");
+}
+
+static bool build_timer(
+	struct sema *sema, const struct sema_candidate *candidate, struct sema_error *err)
+{
+	const struct stap_point *point = candidate->point;
+	const struct stap_component *unit = &point->components[1];
+	struct stap_derived_probe *probe = probe_new(sema, candidate, STAP_PROBE_TIMER);
+	uint64_t unit_ns = 1;
+
+	if (!timer_interval(sema, unit, probe, &unit_ns, err))
+		return false;
+	if (point->component_count > 2) {
+		const struct stap_component *randomize = &point->components[2];
+		int64_t value = randomize->argument->number;
+
+		if (value < 0 || value > unit->argument->number)
+			return fail(err, randomize->token,
+				"randomization value out of range");
+		probe->randomize_ns = (uint64_t)value * unit_ns;
+	}
+	sema_lower_targets(sema, (struct sema_owner){.probe = probe}, NULL, NULL);
+	probe_add(sema, probe);
+	return true;
+}
+
+static bool point_is_return(const struct stap_point *point)
+{
+	return !strcmp(point->components[point->component_count - 1].name, "return");
+}
+
+static struct stap_derived_probe *location_probe(struct sema *sema,
+	const struct sema_candidate *candidate, const struct stap_location *location,
+	struct strbuf *signature)
+{
+	struct stap_derived_probe *probe = probe_new(sema, candidate,
+		point_is_return(candidate->point) ? STAP_PROBE_URETURN
+						  : STAP_PROBE_UPROBE);
+
+	sema_lower_targets(
+		sema, (struct sema_owner){.probe = probe}, location, signature);
+	return probe;
+}
+
+/* Places whose target expressions compile to the same accesses share one body. */
+struct location_group {
+	char *signature;
+	struct stap_derived_probe *probe;
+	VEC(struct stap_location *) locations;
+	UT_hash_handle hh;
+};
+
+static struct location_group *group_new(
+	struct sema *sema, struct stap_derived_probe *probe, const char *signature)
+{
+	struct location_group *group = arena_new(sema->arena, struct location_group);
+
+	group->signature = arena_strdup(sema->arena, signature);
+	group->probe = probe;
+	probe_add(sema, probe);
+	return group;
+}
+
+static void locations_group(struct sema *sema, const struct sema_candidate *candidate,
+	struct stap_location **locations, uint32_t count)
+{
+	struct location_group *groups = NULL, *group, *next;
+	struct strbuf signature;
+
+	strbuf_init(&signature);
+	for (uint32_t i = 0; i < count; i++) {
+		struct stap_derived_probe *probe;
+
+		strbuf_clear(&signature);
+		probe = location_probe(sema, candidate, locations[i], &signature);
+		HASH_FIND_STR(groups, signature.data, group);
+		if (!group) {
+			group = group_new(sema, probe, signature.data);
+			HASH_ADD_KEYPTR(hh, groups, group->signature,
+				strlen(group->signature), group);
+		}
+		sema_push(sema, &group->locations, locations[i]);
+	}
+	HASH_ITER(hh, groups, group, next)
+	{
+		group->probe->locations = group->locations.items;
+		group->probe->location_count = (uint32_t)group->locations.count;
+		HASH_DEL(groups, group);
+	}
+	strbuf_deinit(&signature);
+}
+
+static bool build_process(
+	struct sema *sema, const struct sema_candidate *candidate, struct sema_error *err)
+{
+	const struct stap_component *process = &candidate->point->components[0];
+	const struct stap_target_ops *ops = sema->target ? sema->target->ops : NULL;
+	struct stap_location **locations = NULL;
+	struct error why = {0};
+	uint32_t count = 0;
+	int code;
+
+	if (!process->has_argument && !sema->options->has_target)
+		return fail(err, process->token,
+			"unspecified process probe is invalid without a -c COMMAND or -x "
+			"PID [man stapprobes]");
+	if (!ops)
+		return fail(err, process->token, "process probes are not available here");
+	code = ops->expand(sema->target->data, candidate->point, sema->arena, &locations,
+		&count, &why);
+	if (code < 0 || !count) {
+		free(locations);
+		return fail(err, NULL,
+			why.message[0] ? arena_strdup(sema->arena, why.message)
+				       : "no match");
+	}
+	if (sema_body_has_targets(candidate->body, candidate->condition)) {
+		locations_group(sema, candidate, locations, count);
+	} else {
+		struct stap_derived_probe *probe =
+			location_probe(sema, candidate, locations[0], NULL);
+
+		probe->locations =
+			arena_array(sema->arena, struct stap_location *, count);
+		memcpy(probe->locations, locations, count * sizeof(*locations));
+		probe->location_count = count;
+		probe_add(sema, probe);
+	}
+	free(locations);
+	return true;
+}
+
+static bool fail_unavailable(
+	struct sema *sema, const struct stap_point *point, struct sema_error *err)
+{
+	const struct stap_component *component = &point->components[0];
+	uint32_t last = point->component_count - 1;
+
+	if (!strcmp(component->name, "process") || !strcmp(component->name, "timer")) {
+		bool is_timer = component->name[0] == 't';
+		uint32_t at = is_timer && last > 1 ? 1 : last;
+
+		/* name what is missing, not the suffix after it */
+		while (at > 1 && (!strcmp(point->components[at].name, "return") ||
+					 !strcmp(point->components[at].name, "call")))
+			at--;
+		component = &point->components[at];
+		err->message =
+			arena_printf(sema->arena, "%s.%s probes are not available yet",
+				is_timer ? "timer" : "process(...)", component->name);
+	} else if (!strcmp(component->name, "kernel") ||
+		   !strcmp(component->name, "module") ||
+		   !strcmp(component->name, "kprobe") ||
+		   !strcmp(component->name, "netfilter") ||
+		   !strcmp(component->name, "lsm")) {
+		err->message = arena_printf(sema->arena,
+			"%s probes need the kernel; only processes can be probed",
+			component->name);
+	} else {
+		err->message = arena_printf(
+			sema->arena, "%s probes are not available yet", component->name);
+	}
+	err->token = component->token;
+	return false;
+}
+
+bool sema_build_candidate(struct sema *sema, const struct sema_candidate *candidate,
+	enum sema_point_kind kind, struct sema_error *err)
+{
+	switch (kind) {
+	case SEMA_POINT_BEGIN:
+		return build_session_probe(sema, candidate, STAP_PROBE_BEGIN);
+	case SEMA_POINT_END:
+		return build_session_probe(sema, candidate, STAP_PROBE_END);
+	case SEMA_POINT_ERROR:
+		return build_session_probe(sema, candidate, STAP_PROBE_ERROR);
+	case SEMA_POINT_NEVER:
+		return build_session_probe(sema, candidate, STAP_PROBE_NEVER);
+	case SEMA_POINT_TIMER:
+		return build_timer(sema, candidate, err);
+	case SEMA_POINT_PROCESS:
+		return build_process(sema, candidate, err);
+	case SEMA_POINT_UNAVAILABLE:
+		return fail_unavailable(sema, candidate->point, err);
+	}
+	return fail(err, candidate->point->token, "unknown probe point");
+}

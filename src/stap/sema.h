@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the files of the semantic pass share.  The steps, in the order stap_analyze() runs them:
+ *
+ *   points.c          probe points matched against the patterns, aliases expanded
+ *   derive.c          one derived probe per place or group of places, bodies copied
+ *   target_symbols.c  $x, @cast, @var, @defined, @entry in a copied body
+ *   symbols.c         names bound to variables and functions; pulls in library files
+ *   fold.c, elide.c   constants, dead branches, unused things, with their warnings
+ *   types.c           inference to a fixed point
+ *   check.c           what needs types: iteration, loops, statistics, formats
+ *   usage.c           how handlers use globals; lists and indexes of the result
+ *
+ * Nodes are rewritten in place (`*expr = ...`), so that pointers into a tree, such as the operands
+ * of an access, stay good.
+ */
+#pragma once
+
+#include "stap/semantic.h"
+
+struct sema_pattern;
+
+struct sema {
+	struct arena *arena;
+	const struct stap_semantic_options *options;
+	const struct stap_target *target;
+	struct stap_diagnostics *diag;
+	struct stap_program *program;
+	VEC(const struct stap_file *) files;     /* the user's, then library files as needed */
+	VEC(struct stap_function *) functions;   /* of those files */
+	VEC(struct stap_var *) globals;
+	struct sema_pattern *patterns;
+	/* of the latest traversal, see struct stap_function; usage_mark: those of usage.c */
+	uint32_t mark, usage_mark;
+};
+
+/* The function or probe whose body is being looked at. */
+struct sema_owner {
+	struct stap_function *function; /* one of the two */
+	struct stap_derived_probe *probe;
+};
+
+/* Arena-backed push: results outlive the pass and nothing frees them one by one. */
+void *sema_grow(struct arena *arena, void *items, size_t count, size_t *capacity, size_t item_size);
+#define sema_push(sema, vec, value)                                                                \
+	((vec)->items = sema_grow((sema)->arena, (vec)->items, (vec)->count, &(vec)->capacity,     \
+		 sizeof(*(vec)->items)),                                                           \
+		(void)((vec)->items[(vec)->count++] = (value)))
+
+/* ---- visit.c -------------------------------------------------------------------------------- */
+
+typedef bool (*sema_expr_fn)(struct stap_expr *expr, void *data);
+typedef bool (*sema_stmt_fn)(struct stap_stmt *stmt, void *data);
+
+/* The direct children only; a callback recurses by itself.  False from it stops and is returned. */
+bool sema_each_operand(struct stap_expr *expr, sema_expr_fn fn, void *data);
+bool sema_each_expr(struct stap_stmt *stmt, sema_expr_fn fn, void *data);
+bool sema_each_stmt(struct stap_stmt *stmt, sema_stmt_fn fn, void *data);
+/** sema_each_root() - condition and entry values of a probe */
+bool sema_each_root(struct stap_derived_probe *probe, sema_expr_fn fn, void *data);
+/** sema_stmt_any() - does fn hold for any statement below (and including) this one */
+bool sema_stmt_any(struct stap_stmt *stmt, sema_stmt_fn fn, void *data);
+
+struct stap_expr *sema_number(struct sema *sema, int64_t value, const struct stap_token *token);
+struct stap_expr *sema_string(struct sema *sema, const char *text, const struct stap_token *token);
+bool sema_is_lvalue_op(const struct stap_expr *expr);
+/** sema_lvalue_var() - the variable an assignment or crrement changes; NULL for targets */
+struct stap_var *sema_lvalue_var(const struct stap_expr *expr);
+void sema_point_text(const struct stap_point *point, struct strbuf *out);
+void sema_target_text(const struct stap_expr *expr, struct strbuf *out);
+
+/* ---- suggest.c ------------------------------------------------------------------------------- */
+
+struct sema_names {
+	struct arena *arena;
+	const char **items;
+	size_t count, capacity;
+};
+void sema_names_add(struct sema_names *names, const char *name);
+/** sema_similar() - " (similar: a, b)" of at most five, or "" */
+const char *sema_similar(struct sema_names *names, const char *name);
+
+/* ---- diagnostics, semantic.c ------------------------------------------------------------------- */
+
+/* An error that is not yet printed, because the point may be optional. */
+struct sema_error {
+	const char *message;
+	const struct stap_token *token;
+};
+/* A macro, so that messages are told apart by their formats (see stap_diagnose()). */
+#define sema_error(sema, token, ...)                                                               \
+	stap_diagnose((sema)->diag, STAP_SEMANTIC_ERROR, (token), __VA_ARGS__)
+#define sema_cause(sema, diagnostic, token, ...)                                                   \
+	stap_diagnose_cause((sema)->diag, (diagnostic), (token), __VA_ARGS__)
+/** sema_error_because() - "while ...", then the reason */
+void sema_error_because(struct sema *sema, const struct stap_token *token, const char *message,
+	const struct stap_token *cause_token, const char *cause);
+void sema_warn(struct sema *sema, const struct stap_token *token, const char *fmt, ...) printf_like(3, 4);
+bool sema_is_user_token(const struct stap_token *token);
+
+/* ---- the steps -------------------------------------------------------------------------------- */
+
+void sema_patterns_build(struct sema *sema);
+/** sema_derive_probe() - all derived probes of one written probe, appended to the program */
+void sema_derive_probe(struct sema *sema, const struct stap_probe *probe);
+
+/* A fully expanded point on its way to derived probes. */
+struct sema_candidate {
+	const struct stap_probe *origin;
+	struct stap_stmt *body; /* composed with alias bodies; shared, to be copied */
+	struct stap_expr *condition;
+	const struct stap_point *point; /* literal, all components */
+	const char *pn;
+};
+enum sema_point_kind {
+	SEMA_POINT_BEGIN, SEMA_POINT_END, SEMA_POINT_ERROR, SEMA_POINT_NEVER, SEMA_POINT_TIMER,
+	SEMA_POINT_PROCESS, SEMA_POINT_UNAVAILABLE,
+};
+bool sema_build_candidate(struct sema *sema, const struct sema_candidate *candidate,
+	enum sema_point_kind kind, struct sema_error *err);
+
+/**
+ * sema_lower_targets() - resolve target expressions of a copied body
+ * @location: NULL in functions and handlers that are not in a target
+ * @signature: text that is equal for places that can share the body; may be NULL
+ */
+void sema_lower_targets(struct sema *sema, struct sema_owner owner, const struct stap_location *location,
+	struct strbuf *signature);
+bool sema_body_has_targets(struct stap_stmt *body, struct stap_expr *condition);
+
+void sema_activate_file(struct sema *sema, const struct stap_file *file);
+void sema_resolve_function(struct sema *sema, struct stap_function *function);
+void sema_resolve_probe(struct sema *sema, struct stap_derived_probe *probe);
+
+bool sema_fold_expr(struct stap_expr *expr);
+/** sema_fold() - constants and dead branches; true when something changed */
+bool sema_fold(struct sema *sema, struct stap_stmt **body);
+
+/** sema_collect_uses() - is_read, is_written, is_value_used of all variables reached from probes */
+void sema_collect_uses(struct sema *sema);
+/** sema_has_effect() - would anybody notice that an expression is not evaluated */
+bool sema_has_effect(struct sema *sema, struct stap_expr *expr);
+void sema_elide(struct sema *sema);
+void sema_infer_types(struct sema *sema);
+void sema_check(struct sema *sema);
+void sema_usage(struct sema *sema);

@@ -1,0 +1,519 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Names bound to variables and functions.  Locals are never declared: the first use creates them,
+ * unless a global, anywhere in the program or the library, has the name.  Library files come in
+ * whole when one of their functions, globals or aliases is used.
+ */
+#include <string.h>
+
+#include "stap/sema.h"
+
+struct scope {
+	struct sema *sema;
+	struct sema_owner owner;
+	bool in_condition;
+};
+
+static bool resolve_expr(struct stap_expr *expr, void *data);
+
+/* ---- files ------------------------------------------------------------------------------- */
+
+static bool same_file(const struct stap_token *a, const struct stap_token *b)
+{
+	return a && b && a->source == b->source;
+}
+
+static bool is_visible(
+	bool is_private, const struct stap_token *declared, const struct stap_token *used)
+{
+	return !is_private || same_file(declared, used);
+}
+
+static void global_add(struct sema *sema, struct stap_var *var)
+{
+	for (size_t i = 0; i < sema->globals.count; i++) {
+		struct stap_var *other = sema->globals.items[i];
+
+		if (strcmp(other->name, var->name) != 0)
+			continue;
+		if (same_file(other->token, var->token)
+				? other->is_private == var->is_private
+				: !other->is_private && !var->is_private)
+			sema_error(sema, var->token, "conflicting global variables")
+				->token2 = other->token;
+	}
+	var->is_global = true;
+	if (var->init && !var->arity_token) {
+		var->arity = 0;
+		var->arity_token = var->token;
+	}
+	sema_push(sema, &sema->globals, var);
+}
+
+void sema_activate_file(struct sema *sema, const struct stap_file *file)
+{
+	for (size_t i = 0; i < sema->files.count; i++) {
+		if (sema->files.items[i] == file)
+			return;
+	}
+	sema_push(sema, &sema->files, file);
+	for (size_t i = 0; i < file->globals.count; i++)
+		global_add(sema, file->globals.items[i]);
+	for (size_t i = 0; i < file->functions.count; i++)
+		sema_push(sema, &sema->functions, file->functions.items[i]);
+}
+
+/* ---- variables --------------------------------------------------------------------------- */
+
+static bool arity_set(struct sema *sema, struct stap_var *var, int arity,
+	const struct stap_token *token)
+{
+	if (var->arity == arity && var->arity_token)
+		return true;
+	if (var->arity != -1 && var->arity_token) {
+		struct stap_diagnostic *diagnostic = sema_error(
+			sema, token, "inconsistent arity (%d vs %d)", var->arity, arity);
+
+		sema_cause(sema, diagnostic, var->arity_token,
+			"arity %d first inferred here", var->arity);
+		return false;
+	}
+	var->arity = arity;
+	var->arity_token = token;
+	return true;
+}
+
+static struct stap_var *local_find(const struct scope *scope, const char *name)
+{
+	const struct stap_function *function = scope->owner.function;
+
+	if (function) {
+		for (size_t i = 0; i < function->locals.count; i++) {
+			if (!strcmp(function->locals.items[i]->name, name))
+				return function->locals.items[i];
+		}
+		for (uint32_t i = 0; i < function->param_count; i++) {
+			if (!strcmp(function->params[i]->name, name))
+				return function->params[i];
+		}
+		return NULL;
+	}
+	for (size_t i = 0; i < scope->owner.probe->locals.count; i++) {
+		if (!strcmp(scope->owner.probe->locals.items[i]->name, name))
+			return scope->owner.probe->locals.items[i];
+	}
+	return NULL;
+}
+
+static struct stap_var *global_find(
+	struct sema *sema, const char *name, const struct stap_token *token)
+{
+	const struct stap_semantic_options *options = sema->options;
+
+	for (size_t i = 0; i < sema->globals.count; i++) {
+		struct stap_var *var = sema->globals.items[i];
+
+		if (!strcmp(var->name, name) &&
+			is_visible(var->is_private, var->token, token))
+			return var;
+	}
+	for (uint32_t i = 0; i < options->library_file_count; i++) {
+		const struct stap_file *file = options->library_files[i];
+
+		for (size_t j = 0; j < file->globals.count; j++) {
+			struct stap_var *var = file->globals.items[j];
+
+			if (strcmp(var->name, name) != 0 || var->is_private)
+				continue;
+			sema_activate_file(sema, file);
+			return var;
+		}
+	}
+	return NULL;
+}
+
+static const char *place_text(struct sema *sema, const struct stap_token *token)
+{
+	return arena_printf(sema->arena, "identifier '%s' at %s:%u:%u", token->text,
+		token->source->name, token->line, token->column);
+}
+
+static struct stap_var *variable_find(
+	struct scope *scope, const char *name, int arity, const struct stap_token *token)
+{
+	struct stap_var *var = local_find(scope, name);
+
+	if (!var) {
+		var = global_find(scope->sema, name, token);
+		if (var && sema_is_user_token(token) && sema_is_user_token(var->token) &&
+			!same_file(var->token, token))
+			sema_warn(scope->sema, token,
+				"cross-file global variable reference to %s from",
+				place_text(scope->sema, var->token));
+	}
+	if (var && !arity_set(scope->sema, var, arity, token))
+		return NULL;
+	return var;
+}
+
+static struct stap_var *local_add(
+	struct scope *scope, const char *name, const struct stap_token *token)
+{
+	struct stap_var *var = arena_new(scope->sema->arena, struct stap_var);
+
+	var->name = name;
+	var->token = token;
+	var->arity_token = token;
+	var->is_library = !sema_is_user_token(token);
+	if (scope->owner.function)
+		sema_push(scope->sema, &scope->owner.function->locals, var);
+	else
+		sema_push(scope->sema, &scope->owner.probe->locals, var);
+	return var;
+}
+
+static bool resolve_var(struct scope *scope, struct stap_expr *expr)
+{
+	size_t errors = scope->sema->diag->error_count;
+
+	if (expr->var.resolved)
+		return true;
+	expr->var.resolved = variable_find(scope, expr->var.name, 0, expr->token);
+	if (expr->var.resolved)
+		return true;
+	if (scope->sema->diag->error_count > errors)
+		return false;
+	if (scope->in_condition) {
+		sema_error(scope->sema, expr->token,
+			"probe condition must not reference undeclared global");
+		return false;
+	}
+	expr->var.resolved = local_add(scope, expr->var.name, expr->token);
+	return true;
+}
+
+static struct stap_var *array_find(struct scope *scope, const char *name, uint32_t keys,
+	const struct stap_token *token)
+{
+	size_t errors = scope->sema->diag->error_count;
+	struct stap_var *var = variable_find(scope, name, (int)keys, token);
+
+	if (!var && scope->sema->diag->error_count == errors)
+		sema_error(scope->sema, token,
+			"unresolved arity-%u global array %s, missing global declaration?",
+			keys, name);
+	return var;
+}
+
+static bool resolve_index(struct scope *scope, struct stap_expr *expr)
+{
+	if (!sema_each_operand(expr, resolve_expr, scope))
+		return false;
+	if (expr->index.hist || expr->index.resolved)
+		return true;
+	expr->index.resolved =
+		array_find(scope, expr->index.name, expr->index.keys.count, expr->token);
+	return expr->index.resolved != NULL;
+}
+
+/* ---- functions ---------------------------------------------------------------------------- */
+
+static bool is_candidate(const struct stap_function *function, const char *name,
+	const struct stap_token *token)
+{
+	return !strcmp(function->name, name) &&
+	       is_visible(function->is_private, function->token, token);
+}
+
+/* Library files that define such a function. */
+static void library_files_pull(
+	struct sema *sema, const char *name, const struct stap_token *token)
+{
+	const struct stap_semantic_options *options = sema->options;
+
+	for (uint32_t i = 0; i < options->library_file_count; i++) {
+		const struct stap_file *file = options->library_files[i];
+
+		for (size_t j = 0; j < file->functions.count; j++) {
+			if (is_candidate(file->functions.items[j], name, token))
+				sema_activate_file(sema, file);
+		}
+	}
+}
+
+static bool function_is_before(
+	const struct stap_function *function, const struct stap_function *other)
+{
+	return function->priority < other->priority;
+}
+
+static bool stmt_is_next(struct stap_stmt *stmt, void *data)
+{
+	return stmt->kind == STAP_STMT_NEXT;
+}
+
+/* Candidates with that many arguments, by priority, then in order of the sources, chained. */
+static struct stap_function *overloads_find(struct sema *sema,
+	const struct stap_expr *call, const struct stap_function **ret_other)
+{
+	VEC(struct stap_function *) found = {0};
+	struct stap_function *first;
+
+	for (size_t i = 0; i < sema->functions.count; i++) {
+		struct stap_function *function = sema->functions.items[i];
+		size_t at;
+
+		if (!is_candidate(function, call->call.name, call->token))
+			continue;
+		if (function->param_count != call->call.args.count) {
+			*ret_other = function;
+			continue;
+		}
+		vec_append(&found, function);
+		for (at = found.count - 1;
+			at > 0 && function_is_before(function, found.items[at - 1]); at--)
+			found.items[at] = found.items[at - 1];
+		found.items[at] = function;
+	}
+	if (!found.count)
+		return NULL;
+	for (size_t i = 0; i + 1 < found.count; i++) {
+		struct stap_function *function = found.items[i];
+
+		/* without `next` the following ones are never reached */
+		if (!function->body || !sema_stmt_any(function->body, stmt_is_next, NULL))
+			break;
+		function->next_overload = found.items[i + 1];
+	}
+	first = found.items[0];
+	vec_free(&found);
+	return first;
+}
+
+static const char *similar_functions(struct sema *sema, const char *name)
+{
+	const struct stap_semantic_options *options = sema->options;
+	struct sema_names names = {.arena = sema->arena};
+	const struct stap_intrinsic *intrinsic;
+
+	for (size_t i = 0; i < sema->functions.count; i++)
+		sema_names_add(&names, sema->functions.items[i]->name);
+	for (uint32_t i = 0; i < options->library_file_count; i++) {
+		for (size_t j = 0; j < options->library_files[i]->functions.count; j++)
+			sema_names_add(&names,
+				options->library_files[i]->functions.items[j]->name);
+	}
+	for (uint32_t i = 0; (intrinsic = stap_intrinsic_at(i)); i++)
+		sema_names_add(&names, intrinsic->name);
+	return sema_similar(&names, name);
+}
+
+static bool arity_mismatch(struct sema *sema, const struct stap_expr *expr,
+	const struct stap_function *function)
+{
+	const char *name = expr->call.name;
+	uint32_t count = function ? function->param_count : 0;
+
+	for (uint32_t i = 0; !function && stap_intrinsic_at(i); i++) {
+		if (!strcmp(stap_intrinsic_at(i)->name, name))
+			count = (uint32_t)strlen(stap_intrinsic_at(i)->arguments);
+	}
+	sema_error(sema, expr->token,
+		"arity mismatch found (function '%s' takes %u args)", name, count)
+		->token2 = function ? function->token : NULL;
+	return false;
+}
+
+static bool resolve_call(struct scope *scope, struct stap_expr *expr)
+{
+	struct sema *sema = scope->sema;
+	const struct stap_function *other = NULL;
+	const char *name = expr->call.name;
+
+	if (expr->call.function || expr->call.intrinsic)
+		return sema_each_operand(expr, resolve_expr, scope);
+	if (scope->in_condition) {
+		sema_error(
+			sema, expr->token, "probe condition must not reference function");
+		return false;
+	}
+	if (name[0] == '@') {
+		sema_error(sema, expr->token, "%s is not available yet", name);
+		return false;
+	}
+	if (!sema_each_operand(expr, resolve_expr, scope))
+		return false;
+	library_files_pull(sema, name, expr->token);
+	expr->call.function = overloads_find(sema, expr, &other);
+	if (expr->call.function)
+		return true;
+	expr->call.intrinsic = stap_intrinsic_find(name, expr->call.args.count);
+	if (expr->call.intrinsic)
+		return true;
+	if (other || stap_intrinsic_exists(name))
+		return arity_mismatch(sema, expr, other);
+	sema_error(sema, expr->token, "unresolved function %s%s", name,
+		similar_functions(sema, name));
+	return false;
+}
+
+/* ---- trees -------------------------------------------------------------------------------- */
+
+static bool is_lvalue(const struct stap_expr *expr)
+{
+	return expr->kind == STAP_EXPR_VAR || expr->kind == STAP_EXPR_INDEX ||
+	       expr->kind == STAP_EXPR_TARGET;
+}
+
+static bool resolve_change(struct scope *scope, struct stap_expr *expr)
+{
+	const struct stap_expr *target = expr->kind == STAP_EXPR_ASSIGN
+						 ? expr->assign.target
+						 : expr->crrement.target;
+
+	if (scope->in_condition) {
+		sema_error(scope->sema, expr->token,
+			"probe condition must not modify any variables");
+		return false;
+	}
+	if (target->kind == STAP_EXPR_INDEX && target->index.hist) {
+		sema_error(
+			scope->sema, expr->token, "cannot assign to histogram buckets");
+		return false;
+	}
+	if (!is_lvalue(target)) {
+		sema_error(scope->sema, expr->token,
+			expr->kind == STAP_EXPR_ASSIGN ? "Expecting lvalue for assignment"
+						       : "Expecting lvalue expression");
+		return false;
+	}
+	return sema_each_operand(expr, resolve_expr, scope);
+}
+
+static bool resolve_stat(struct scope *scope, struct stap_expr *expr)
+{
+	const struct stap_expr *target = expr->stat.target;
+
+	if (target->kind == STAP_EXPR_VAR ||
+		(target->kind == STAP_EXPR_INDEX && !target->index.hist))
+		return sema_each_operand(expr, resolve_expr, scope);
+	sema_error(
+		scope->sema, target->token, "Expecting symbol or array index expression");
+	return false;
+}
+
+static bool resolve_expr(struct stap_expr *expr, void *data)
+{
+	struct scope *scope = data;
+
+	switch ((int)expr->kind) {
+	case STAP_EXPR_VAR:
+		return resolve_var(scope, expr);
+	case STAP_EXPR_INDEX:
+	case STAP_EXPR_IN:
+		return resolve_index(scope, expr);
+	case STAP_EXPR_CALL:
+		return resolve_call(scope, expr);
+	case STAP_EXPR_ASSIGN:
+	case STAP_EXPR_CRREMENT:
+		return resolve_change(scope, expr);
+	case STAP_EXPR_STAT:
+	case STAP_EXPR_HIST:
+		return resolve_stat(scope, expr);
+	default:
+		return sema_each_operand(expr, resolve_expr, data);
+	}
+}
+
+/* `foreach (k in a)` and `delete a` name an array by a plain VAR. */
+static bool resolve_foreach(struct scope *scope, struct stap_stmt *stmt)
+{
+	struct stap_expr *array = stmt->foreach.array;
+	const struct stap_expr_list *slice = &stmt->foreach.slice;
+
+	if (array->kind == STAP_EXPR_VAR) {
+		array->var.resolved = array_find(
+			scope, array->var.name, stmt->foreach.key_count, array->token);
+		if (!array->var.resolved)
+			return false;
+	} else if (!resolve_expr(array, scope)) {
+		return false;
+	}
+	if (slice->count && slice->count != stmt->foreach.key_count) {
+		sema_error(scope->sema, array->token,
+			"unresolved arity-%u global array %s, missing global declaration?",
+			slice->count, array->var.name);
+		return false;
+	}
+	for (uint32_t i = 0; i < stmt->foreach.key_count; i++) {
+		if (!resolve_expr(stmt->foreach.keys[i], scope))
+			return false;
+	}
+	for (uint32_t i = 0; i < slice->count; i++) {
+		if (slice->items[i] && !resolve_expr(slice->items[i], scope))
+			return false;
+	}
+	return (!stmt->foreach.value || resolve_expr(stmt->foreach.value, scope)) &&
+	       (!stmt->foreach.limit || resolve_expr(stmt->foreach.limit, scope));
+}
+
+static bool resolve_delete(struct scope *scope, struct stap_stmt *stmt)
+{
+	struct stap_expr *expr = stmt->expr;
+	struct stap_var *var;
+
+	if (expr->kind == STAP_EXPR_TARGET) {
+		sema_error(scope->sema, expr->token,
+			"write to target variable not permitted; need stap -g");
+		return false;
+	}
+	if (expr->kind != STAP_EXPR_VAR)
+		return resolve_expr(expr, scope);
+	/* a whole array or a scalar: whatever the name is */
+	var = local_find(scope, expr->var.name);
+	if (!var)
+		var = global_find(scope->sema, expr->var.name, expr->token);
+	expr->var.resolved = var;
+	return var || resolve_var(scope, expr);
+}
+
+static bool resolve_stmt(struct stap_stmt *stmt, void *data)
+{
+	struct scope *scope = data;
+	bool ok;
+
+	if (stmt->kind == STAP_STMT_FOREACH)
+		ok = resolve_foreach(scope, stmt);
+	else if (stmt->kind == STAP_STMT_DELETE)
+		ok = resolve_delete(scope, stmt);
+	else
+		ok = sema_each_expr(stmt, resolve_expr, data);
+	return ok && sema_each_stmt(stmt, resolve_stmt, data);
+}
+
+void sema_resolve_function(struct sema *sema, struct stap_function *function)
+{
+	struct scope scope = {.sema = sema, .owner = {.function = function}};
+
+	for (uint32_t i = 0; i < function->param_count; i++)
+		function->params[i]->is_parameter = true;
+	if (!function->body)
+		return;
+	sema_lower_targets(sema, scope.owner, NULL, NULL);
+	resolve_stmt(function->body, &scope);
+}
+
+void sema_resolve_probe(struct sema *sema, struct stap_derived_probe *probe)
+{
+	struct scope scope = {.sema = sema, .owner = {.probe = probe}};
+
+	for (size_t i = 0; i < probe->entry_values.count; i++) {
+		if (!resolve_expr(probe->entry_values.items[i], &scope))
+			return;
+	}
+	if (!resolve_stmt(probe->body, &scope))
+		return;
+	scope.in_condition = true;
+	if (probe->condition)
+		resolve_expr(probe->condition, &scope);
+}

@@ -1,0 +1,730 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Target expressions of one body at one place: $x, @cast, @var, @defined, @entry, $$vars, `$x$`.
+ * What cannot be resolved keeps its reason in the node: later passes may find that it stands in a
+ * dead branch, and only the type pass reports it.
+ *
+ * A return probe sees parameters as they were at entry: such expressions become values that a
+ * hidden entry handler saves (probe->entry_values).
+ */
+#include <string.h>
+
+#include "stap/format_parse.h"
+#include "stap/sema.h"
+
+enum {
+	PRETTY_LIMIT = 30
+};
+
+struct lowering {
+	struct sema *sema;
+	struct sema_owner owner;
+	const struct stap_location *location;
+	struct strbuf *signature; /* may be NULL */
+	bool at_entry;            /* inside @entry or a value saved at entry */
+	bool trying;              /* inside @defined: no warnings, no entry values kept */
+};
+
+static bool lower_expr(struct stap_expr *expr, void *data);
+
+static bool is_return(struct lowering *lower)
+{
+	return lower->owner.probe && lower->owner.probe->kind == STAP_PROBE_URETURN;
+}
+
+static void sign(struct lowering *lower, const char *text)
+{
+	if (lower->signature)
+		strbuf_printf(lower->signature, "%s;", text);
+}
+
+static void sign_access(struct lowering *lower, const struct stap_access *access)
+{
+	struct strbuf *out = lower->signature;
+
+	if (!out)
+		return;
+	for (uint32_t i = 0; i < access->op_count; i++)
+		strbuf_printf(out, "%d:%lld,", (int)access->ops[i].kind,
+			(long long)access->ops[i].value);
+	strbuf_printf(out, "=%d/%u;", (int)access->value_class, access->size);
+}
+
+/* ---- accesses -------------------------------------------------------------------------- */
+
+static const char *access_shape_error(
+	struct sema *sema, const struct stap_expr *expr, const struct stap_access *access)
+{
+	if (expr->target.address_of)
+		return NULL;
+	switch (access->value_class) {
+	case STAP_VALUE_AGGREGATE:
+		return arena_printf(sema->arena,
+			"'%s' is being accessed instead of a member",
+			access->type_name ? access->type_name : "struct");
+	case STAP_VALUE_ARRAY:
+	case STAP_VALUE_CHAR_ARRAY:
+		return arena_printf(sema->arena, "invalid access to array '%s'",
+			access->type_name ? access->type_name : "array");
+	case STAP_VALUE_VOID:
+		return "function has no return value";
+	case STAP_VALUE_SIGNED:
+	case STAP_VALUE_UNSIGNED:
+	case STAP_VALUE_BOOL:
+	case STAP_VALUE_CHAR:
+	case STAP_VALUE_POINTER:
+	case STAP_VALUE_STRING_POINTER:
+	case STAP_VALUE_ENUM:
+	case STAP_VALUE_FLOAT:
+		return NULL;
+	}
+	return NULL;
+}
+
+/* The access itself, or NULL with the reason. */
+static struct stap_access *access_get(
+	struct lowering *lower, const struct stap_expr *expr, const char **ret_error)
+{
+	struct sema *sema = lower->sema;
+	const struct stap_target *target = sema->target;
+	struct stap_access *access = NULL;
+	struct error why = {0};
+	int code;
+
+	if (expr->target.base == STAP_TARGET_AUTOCAST) {
+		*ret_error = "unknown type in dereference";
+		return NULL;
+	}
+	if (!target || !target->ops->access ||
+		(!lower->location &&
+			(expr->target.base == STAP_TARGET_VAR || !expr->target.module))) {
+		*ret_error = expr->target.base == STAP_TARGET_ATVAR
+				     ? "unresolved @var() expression"
+				     : "unresolved target-symbol expression";
+		return NULL;
+	}
+	code = target->ops->access(target->data, lower->location, expr, lower->at_entry,
+		sema->arena, &access, &why);
+	if (code >= 0 && access)
+		return access;
+	*ret_error = why.message[0] ? arena_strdup(sema->arena, why.message)
+				    : "unresolved target-symbol expression";
+	return NULL;
+}
+
+static void access_set(struct lowering *lower, struct stap_expr *expr)
+{
+	const char *error = NULL;
+	struct stap_access *access = access_get(lower, expr, &error);
+
+	if (access && expr->target.base == STAP_TARGET_VAR && is_return(lower) &&
+		!strcmp(expr->target.name, "return"))
+		lower->owner.probe->uses_return_value |= !lower->trying;
+	if (access)
+		error = access_shape_error(lower->sema, expr, access);
+	if (!access || error) {
+		expr->target.error = error;
+		sign(lower, error);
+		return;
+	}
+	expr->target.access = access;
+	expr->target.error = NULL;
+	expr->type = STAP_TYPE_LONG;
+	sign_access(lower, access);
+}
+
+static struct stap_expr *target_named(
+	struct lowering *lower, const char *name, const struct stap_token *token)
+{
+	struct stap_expr *expr =
+		stap_expr_new(lower->sema->arena, STAP_EXPR_TARGET, token);
+
+	expr->target.base = STAP_TARGET_VAR;
+	expr->target.name = name;
+	return expr;
+}
+
+static struct stap_expr *target_plain(
+	struct lowering *lower, const struct stap_expr *expr)
+{
+	struct stap_expr *plain = stap_expr_copy(lower->sema->arena, expr);
+
+	plain->target.pretty = 0;
+	return plain;
+}
+
+/* ---- pretty printing ------------------------------------------------------------------- */
+
+struct pretty {
+	struct lowering *lower;
+	struct format_builder *format;
+	struct stap_expr *args[PRETTY_LIMIT];
+	uint32_t count;
+	const char *error;
+};
+
+static void pretty_text(struct pretty *pretty, const char *text)
+{
+	stap_format_add_literal(pretty->format, text, strlen(text));
+}
+
+static bool pretty_value(struct pretty *pretty, struct stap_expr *expr, int depth);
+
+static void pretty_long(struct pretty *pretty, struct stap_expr *expr, char conversion)
+{
+	stap_format_add_long(pretty->format, conversion);
+	pretty->args[pretty->count++] = expr;
+}
+
+/* A char pointer or array as a quoted string. */
+static void pretty_string(
+	struct pretty *pretty, struct stap_expr *expr, const struct stap_access *access)
+{
+	struct sema *sema = pretty->lower->sema;
+	bool is_array = access->value_class == STAP_VALUE_CHAR_ARRAY;
+	struct stap_expr *call = stap_expr_new(sema->arena, STAP_EXPR_CALL, expr->token);
+
+	call->call.name = is_array ? "user_string_n_quoted" : "user_string_quoted";
+	call->call.args.count = is_array ? 2 : 1;
+	call->call.args.items = arena_array(sema->arena, struct stap_expr *, 2);
+	call->call.args.items[0] = expr;
+	if (is_array) {
+		call->call.args.items[1] = sema_number(sema, access->size, expr->token);
+		expr->target.address_of = true;
+		access_set(pretty->lower, expr);
+	}
+	call->call.intrinsic =
+		stap_intrinsic_find(call->call.name, call->call.args.count);
+	call->type = STAP_TYPE_STRING;
+	stap_format_add_string(pretty->format);
+	pretty->args[pretty->count++] = call;
+}
+
+static struct stap_expr *member_expr(struct lowering *lower, const struct stap_expr *base,
+	const struct stap_member_info *member)
+{
+	struct arena *arena = lower->sema->arena;
+	struct stap_expr *expr = target_plain(lower, base);
+	uint32_t count = expr->target.component_count;
+	struct stap_target_component *components =
+		arena_array(arena, struct stap_target_component, count + 1);
+
+	if (count)
+		memcpy(components, expr->target.components, count * sizeof(*components));
+	components[count].token = base->token;
+	if (member->name)
+		components[count].member = member->name;
+	else
+		components[count].index =
+			sema_number(lower->sema, (int64_t)member->index, base->token);
+	expr->target.components = components;
+	expr->target.component_count = count + 1;
+	return expr;
+}
+
+static bool pretty_members(struct pretty *pretty, struct stap_expr *expr,
+	const struct stap_access *access, int depth)
+{
+	struct lowering *lower = pretty->lower;
+	const struct stap_target *target = lower->sema->target;
+	bool is_array = access->value_class == STAP_VALUE_ARRAY;
+	struct stap_member_info *members = NULL;
+	struct error why = {0};
+	uint32_t count = 0;
+
+	if (!target->ops->members) {
+		pretty->error = arena_printf(lower->sema->arena,
+			"pretty-printing of type '%s' is not available yet",
+			access->type_name ? access->type_name : "struct");
+		return false;
+	}
+	if (target->ops->members(target->data, lower->location, expr, lower->at_entry,
+		    lower->sema->arena, &members, &count, &why) < 0) {
+		pretty->error = arena_strdup(lower->sema->arena, why.message);
+		return false;
+	}
+	pretty_text(pretty, is_array ? "[" : "{");
+	for (uint32_t i = 0; i < count; i++) {
+		if (i)
+			pretty_text(pretty, ", ");
+		if (pretty->count + 2 > PRETTY_LIMIT) {
+			pretty_text(pretty, "...");
+			break;
+		}
+		if (members[i].name) {
+			pretty_text(pretty, ".");
+			pretty_text(pretty, members[i].name);
+			pretty_text(pretty, "=");
+		}
+		if (!pretty_value(
+			    pretty, member_expr(lower, expr, &members[i]), depth - 1))
+			pretty_text(pretty, "?");
+	}
+	pretty_text(pretty, is_array ? "]" : "}");
+	return true;
+}
+
+/* One value into the format; false with pretty->error when it has no access.  Expanding goes on
+ * while depth is positive. */
+static bool pretty_value(struct pretty *pretty, struct stap_expr *expr, int depth)
+{
+	const struct stap_access *access =
+		access_get(pretty->lower, expr, &pretty->error);
+
+	if (!access)
+		return false;
+	switch (access->value_class) {
+	case STAP_VALUE_AGGREGATE:
+	case STAP_VALUE_ARRAY:
+		if (depth > 0)
+			return pretty_members(pretty, expr, access, depth);
+		pretty_text(pretty,
+			access->value_class == STAP_VALUE_ARRAY ? "[...]" : "{...}");
+		return true;
+	case STAP_VALUE_CHAR_ARRAY:
+		pretty_string(pretty, expr, access);
+		return true;
+	case STAP_VALUE_VOID:
+	case STAP_VALUE_FLOAT:
+		pretty_text(pretty, "?");
+		return true;
+	case STAP_VALUE_STRING_POINTER:
+		access_set(pretty->lower, expr);
+		pretty_string(pretty, expr, access);
+		return true;
+	case STAP_VALUE_CHAR:
+		access_set(pretty->lower, expr);
+		pretty_text(pretty, "'");
+		pretty_long(pretty, expr, 'c');
+		pretty_text(pretty, "'");
+		return true;
+	case STAP_VALUE_POINTER:
+		access_set(pretty->lower, expr);
+		pretty_long(pretty, expr, 'p');
+		return true;
+	case STAP_VALUE_SIGNED:
+	case STAP_VALUE_UNSIGNED:
+	case STAP_VALUE_BOOL:
+	case STAP_VALUE_ENUM:
+		access_set(pretty->lower, expr);
+		pretty_long(pretty, expr,
+			access->value_class == STAP_VALUE_UNSIGNED ? 'u' : 'i');
+		return true;
+	}
+	return false;
+}
+
+/* Turns expr into the sprintf of what was collected. */
+static void pretty_finish(struct pretty *pretty, struct stap_expr *expr)
+{
+	struct arena *arena = pretty->lower->sema->arena;
+	struct stap_expr *print = stap_expr_new(arena, STAP_EXPR_PRINT, expr->token);
+
+	print->print.name = "sprintf";
+	print->print.to_string = true;
+	print->print.format = stap_format_end(pretty->format);
+	print->print.args.count = pretty->count;
+	print->print.args.items =
+		arena_array(arena, struct stap_expr *, pretty->count + 1);
+	memcpy(print->print.args.items, pretty->args,
+		pretty->count * sizeof(*pretty->args));
+	print->type = STAP_TYPE_STRING;
+	*expr = *print;
+}
+
+static void pretty_begin(struct pretty *pretty, struct lowering *lower)
+{
+	*pretty = (struct pretty){
+		.lower = lower, .format = stap_format_begin(lower->sema->arena)};
+}
+
+static void lower_pretty(struct lowering *lower, struct stap_expr *expr)
+{
+	struct pretty pretty;
+
+	pretty_begin(&pretty, lower);
+	if (pretty_value(&pretty, target_plain(lower, expr), expr->target.pretty)) {
+		sign(lower, "pretty");
+		pretty_finish(&pretty, expr);
+		return;
+	}
+	expr->target.error = pretty.error;
+	sign(lower, pretty.error);
+}
+
+/* ---- $$vars and its kin ------------------------------------------------------------------ */
+
+static bool is_context_list(const struct stap_expr *expr)
+{
+	static const char *const names[] = {"$vars", "$parms", "$locals", "$return"};
+
+	if (expr->target.base != STAP_TARGET_VAR)
+		return false;
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		if (!strcmp(expr->target.name, names[i]))
+			return true;
+	}
+	return false;
+}
+
+/* "name=VALUE" of $$vars without a suffix: hexadecimal, even for strings. */
+static void list_plain(struct pretty *pretty, struct stap_expr *expr)
+{
+	const char *unused;
+	const struct stap_access *access = access_get(pretty->lower, expr, &unused);
+	struct format *hex;
+
+	if (!access) {
+		pretty_text(pretty, "?");
+		return;
+	}
+	if (access->value_class == STAP_VALUE_AGGREGATE) {
+		pretty_text(pretty, "{...}");
+		return;
+	}
+	if (access->value_class == STAP_VALUE_ARRAY ||
+		access->value_class == STAP_VALUE_CHAR_ARRAY) {
+		pretty_text(pretty, "[...]");
+		return;
+	}
+	access_set(pretty->lower, expr);
+	if (expr->target.error) {
+		pretty_text(pretty, "?");
+		return;
+	}
+	hex = stap_format_parse(pretty->lower->sema->arena, "%#x", 3);
+	stap_format_add_parts(pretty->format, hex);
+	pretty->args[pretty->count++] = expr;
+}
+
+static void list_item(struct pretty *pretty, const char *name, int depth, bool first,
+	const struct stap_token *token)
+{
+	struct stap_expr *expr = target_named(pretty->lower, name, token);
+
+	if (!first)
+		pretty_text(pretty, " ");
+	if (pretty->count + 2 > PRETTY_LIMIT) {
+		pretty_text(pretty, "...");
+		return;
+	}
+	pretty_text(pretty, name);
+	pretty_text(pretty, "=");
+	sign(pretty->lower, name);
+	if (!depth)
+		list_plain(pretty, expr);
+	else if (!pretty_value(pretty, expr, depth))
+		pretty_text(pretty, "?");
+}
+
+static void lower_return_list(
+	struct pretty *pretty, struct lowering *lower, struct stap_expr *expr)
+{
+	struct stap_expr *value = target_named(lower, "return", expr->token);
+	const char *unused;
+	const struct stap_access *access = access_get(lower, value, &unused);
+
+	if (!access || access->value_class == STAP_VALUE_VOID) {
+		sign(lower, "void");
+		*expr = *sema_string(lower->sema, "", expr->token);
+		return;
+	}
+	list_item(pretty, "return", expr->target.pretty, true, expr->token);
+	pretty_finish(pretty, expr);
+}
+
+static void lower_context_list(struct lowering *lower, struct stap_expr *expr)
+{
+	const struct stap_target *target = lower->sema->target;
+	const char *name = expr->target.name;
+	struct stap_variable_info *variables = NULL;
+	struct error why = {0};
+	struct pretty pretty;
+	uint32_t count = 0;
+
+	if (expr->target.component_count) {
+		expr->target.error = arena_printf(
+			lower->sema->arena, "$%s cannot be dereferenced", name);
+		return;
+	}
+	pretty_begin(&pretty, lower);
+	if (!strcmp(name, "$return")) {
+		if (is_return(lower)) {
+			lower_return_list(&pretty, lower, expr);
+		} else {
+			expr->target.error = "unresolved target-symbol expression";
+			sign(lower, expr->target.error);
+		}
+		return;
+	}
+	if (!lower->location || !target || !target->ops->variables) {
+		expr->target.error = "unresolved target-symbol expression";
+		sign(lower, expr->target.error);
+		return;
+	}
+	if (target->ops->variables(target->data, lower->location,
+		    strcmp(name, "$locals") != 0, strcmp(name, "$parms") != 0,
+		    lower->sema->arena, &variables, &count, &why) < 0) {
+		expr->target.error = arena_strdup(lower->sema->arena, why.message);
+		sign(lower, expr->target.error);
+		return;
+	}
+	for (uint32_t i = 0; i < count; i++) {
+		list_item(&pretty, variables[i].name, expr->target.pretty, i == 0,
+			expr->token);
+		if (pretty.count + 2 > PRETTY_LIMIT && i + 1 < count) {
+			pretty_text(&pretty, " ...");
+			break;
+		}
+	}
+	pretty_finish(&pretty, expr);
+}
+
+/* ---- values saved at entry --------------------------------------------------------------- */
+
+static const char *unresolved_reason(struct stap_expr *expr);
+
+static bool reason_below(struct stap_expr *expr, void *data)
+{
+	const char **reason = data;
+
+	*reason = unresolved_reason(expr);
+	return !*reason;
+}
+
+/* Why the expression or a part of it has no access; NULL when all of it has. */
+static const char *unresolved_reason(struct stap_expr *expr)
+{
+	const char *reason = NULL;
+
+	if (expr->kind == STAP_EXPR_TARGET && expr->target.error)
+		return expr->target.error;
+	sema_each_operand(expr, reason_below, &reason);
+	return reason;
+}
+
+/* Replaces expr by a value that the hidden entry handler saves. */
+static void lower_at_entry(struct lowering *lower, struct stap_expr *expr)
+{
+	struct stap_derived_probe *probe = lower->owner.probe;
+	struct lowering inner = *lower;
+	struct stap_expr *value = arena_new(lower->sema->arena, struct stap_expr);
+
+	inner.at_entry = true;
+	sign(lower, "entry");
+	lower_expr(expr, &inner);
+	if (unresolved_reason(expr) || lower->trying)
+		return;
+	*value = *expr;
+	memset(expr, 0, sizeof(*expr));
+	expr->kind = STAP_EXPR_ENTRY_VALUE;
+	expr->token = value->token;
+	expr->type = value->type;
+	expr->entry_value.index = (uint32_t)probe->entry_values.count;
+	sema_push(lower->sema, &probe->entry_values, value);
+}
+
+static void lower_entry(struct lowering *lower, struct stap_expr *expr)
+{
+	struct stap_expr *operand = expr->wrap.operand;
+
+	if (lower->at_entry) { /* @entry in @entry is the same moment */
+		lower_expr(operand, lower);
+		*expr = *operand;
+		return;
+	}
+	if (!is_return(lower)) {
+		if (!lower->trying && lower->owner.probe)
+			sema_error_because(lower->sema, lower->owner.probe->token,
+				arena_printf(lower->sema->arena,
+					"while processing probe %s",
+					lower->owner.probe->pn),
+				expr->token,
+				"internal error: @entry is only valid in .return probes");
+		else if (!lower->trying)
+			sema_error(lower->sema, expr->token,
+				"internal error: @entry is only valid in .return probes");
+		*expr = *sema_number(lower->sema, 0, expr->token);
+		return;
+	}
+	*expr = *operand;
+	lower_at_entry(lower, expr);
+}
+
+static void lower_implicit_entry(struct lowering *lower, struct stap_expr *expr)
+{
+	struct strbuf text;
+
+	if (!lower->trying) {
+		strbuf_init(&text);
+		sema_target_text(expr, &text);
+		sema_warn(lower->sema, expr->token,
+			"confusing usage, value is captured as @entry(%s) in .return "
+			"probe [man stapprobes] RETURN PROBES",
+			text.data);
+		strbuf_deinit(&text);
+	}
+	lower_at_entry(lower, expr);
+}
+
+/* ---- one expression -------------------------------------------------------------------------- */
+
+static void lower_defined(struct lowering *lower, struct stap_expr *expr)
+{
+	struct lowering inner = *lower;
+	struct stap_expr *operand =
+		stap_expr_copy(lower->sema->arena, expr->wrap.operand);
+	bool is_defined;
+
+	inner.trying = true;
+	inner.signature = NULL;
+	lower_expr(operand, &inner);
+	is_defined = !unresolved_reason(operand);
+	sign(lower, is_defined ? "defined" : "undefined");
+	*expr = *sema_number(lower->sema, is_defined, expr->token);
+}
+
+static bool is_named(const struct stap_expr *expr, const char *name)
+{
+	return expr->target.base == STAP_TARGET_VAR && !strcmp(expr->target.name, name);
+}
+
+static void lower_target(struct lowering *lower, struct stap_expr *expr)
+{
+	if (expr->target.access)
+		return;
+	if (is_return(lower) && !lower->at_entry &&
+		expr->target.base == STAP_TARGET_VAR && !is_named(expr, "return") &&
+		!is_named(expr, "$return")) {
+		lower_implicit_entry(lower, expr);
+		return;
+	}
+	if (is_context_list(expr))
+		lower_context_list(lower, expr);
+	else if (expr->target.pretty)
+		lower_pretty(lower, expr);
+	else
+		access_set(lower, expr);
+	if (expr->kind == STAP_EXPR_TARGET && expr->target.error && !lower->trying &&
+		lower->sema->options->skip_badvars && lower->location) {
+		sema_warn(lower->sema, expr->token,
+			"Bad $context variable being substituted with literal 0");
+		*expr = *sema_number(lower->sema, 0, expr->token);
+	}
+}
+
+/* The access borrows its operands from the tree: they are lowered first, in place. */
+static bool lower_expr(struct stap_expr *expr, void *data)
+{
+	struct lowering *lower = data;
+
+	switch ((int)expr->kind) {
+	case STAP_EXPR_DEFINED:
+		lower_defined(lower, expr);
+		return true;
+	case STAP_EXPR_ENTRY:
+		lower_entry(lower, expr);
+		return true;
+	case STAP_EXPR_TERNARY:
+		/* only the live arm: `@defined($x) ? $x : 0` says nothing about $x */
+		lower_expr(expr->ternary.condition, lower);
+		sema_fold_expr(expr->ternary.condition);
+		if (expr->ternary.condition->kind == STAP_EXPR_NUMBER) {
+			*expr = expr->ternary.condition->number
+					? *expr->ternary.then
+					: *expr->ternary.otherwise;
+			return lower_expr(expr, lower);
+		}
+		return lower_expr(expr->ternary.then, lower) &&
+		       lower_expr(expr->ternary.otherwise, lower);
+	case STAP_EXPR_TARGET:
+		if (is_return(lower) && !lower->at_entry &&
+			expr->target.base == STAP_TARGET_VAR &&
+			!is_named(expr, "return") && !is_named(expr, "$return")) {
+			lower_target(lower, expr); /* operands are saved with it */
+			return true;
+		}
+		sema_each_operand(expr, lower_expr, lower);
+		lower_target(lower, expr);
+		return true;
+	default:
+		return sema_each_operand(expr, lower_expr, lower);
+	}
+}
+
+static void lower_write(struct lowering *lower, const struct stap_expr *target)
+{
+	if (target->kind != STAP_EXPR_TARGET)
+		return;
+	sema_error(lower->sema, target->token,
+		lower->sema->options->guru
+			? "writing to target variables is not available yet"
+			: "write to target variable not permitted; need stap -g");
+}
+
+static bool check_writes(struct stap_expr *expr, void *data)
+{
+	if (expr->kind == STAP_EXPR_ASSIGN)
+		lower_write(data, expr->assign.target);
+	else if (expr->kind == STAP_EXPR_CRREMENT)
+		lower_write(data, expr->crrement.target);
+	return sema_each_operand(expr, check_writes, data);
+}
+
+static bool lower_top(struct stap_expr *expr, void *data)
+{
+	check_writes(expr, data);
+	return lower_expr(expr, data);
+}
+
+static bool lower_stmt(struct stap_stmt *stmt, void *data)
+{
+	struct lowering *lower = data;
+	struct stap_stmt *live;
+
+	if (stmt->kind != STAP_STMT_IF)
+		return sema_each_expr(stmt, lower_top, data) &&
+		       sema_each_stmt(stmt, lower_stmt, data);
+	lower_top(stmt->branch.condition, data);
+	sema_fold_expr(stmt->branch.condition);
+	if (stmt->branch.condition->kind != STAP_EXPR_NUMBER)
+		return sema_each_stmt(stmt, lower_stmt, data);
+	live = stmt->branch.condition->number ? stmt->branch.then
+					      : stmt->branch.otherwise;
+	if (!live)
+		live = stap_stmt_new(lower->sema->arena, STAP_STMT_NULL, stmt->token);
+	*stmt = *live;
+	return lower_stmt(stmt, data);
+}
+
+void sema_lower_targets(struct sema *sema, struct sema_owner owner,
+	const struct stap_location *location, struct strbuf *signature)
+{
+	struct lowering lower = {
+		.sema = sema,
+		.owner = owner,
+		.location = location,
+		.signature = signature,
+	};
+
+	lower_stmt(owner.function ? owner.function->body : owner.probe->body, &lower);
+	if (owner.probe && owner.probe->condition)
+		lower_top(owner.probe->condition, &lower);
+}
+
+static bool no_targets(struct stap_expr *expr, void *data)
+{
+	return expr->kind != STAP_EXPR_TARGET && expr->kind != STAP_EXPR_DEFINED &&
+	       expr->kind != STAP_EXPR_ENTRY && sema_each_operand(expr, no_targets, data);
+}
+
+static bool stmt_has_targets(struct stap_stmt *stmt, void *data)
+{
+	return !sema_each_expr(stmt, no_targets, data);
+}
+
+bool sema_body_has_targets(struct stap_stmt *body, struct stap_expr *condition)
+{
+	return sema_stmt_any(body, stmt_has_targets, NULL) ||
+	       (condition && !no_targets(condition, NULL));
+}
