@@ -4,13 +4,35 @@
 
 #include "stap/ast.h"
 
+/* The language implemented; what `systemtap_v` compares with unless --compatible says otherwise. */
+#define STAP_LANGUAGE_VERSION "5.6"
+
+struct stap_macros; /* the macros of library files (.stpm) */
+
 struct stap_parse_options {
 	const char *const *arguments; /* $1.. @1.. */
 	uint32_t argument_count;
 	bool guru;
 	const char *compatible; /* --compatible version or NULL */
 	bool *argument_used;    /* argument_count flags, or NULL */
+	const struct stap_macros *macros; /* of the library, or NULL */
+	const char *kernel_release; /* for kernel_v and kernel_vr; NULL: uname() */
+	/* value of a kernel configuration name ("CONFIG_X") or NULL; may be NULL itself */
+	const char *(*kernel_config)(void *data, const char *name);
+	void *kernel_config_data;
 };
+
+/** stap_macros_create() - an empty set; tables in it need stap_macros_destroy() */
+struct stap_macros *stap_macros_create(struct arena *arena);
+void stap_macros_destroy(struct stap_macros *macros);
+
+/**
+ * stap_macros_add() - add the macros of one library file, which may hold nothing else
+ * Macros of the set are visible in it.  Errors go to @diag, and then nothing of the file is added
+ * (the caller warns: macro tapset "F" has errors, and will be skipped).
+ */
+must_check bool stap_macros_add(struct stap_macros *macros, const struct stap_source *source,
+	const struct stap_parse_options *options, struct stap_diagnostics *diag);
 
 /**
  * stap_parse() - parse one source
@@ -19,6 +41,15 @@ struct stap_parse_options {
  */
 struct stap_file *stap_parse(struct arena *arena, const struct stap_source *source,
 	const struct stap_parse_options *options, struct stap_diagnostics *diag);
+
+/**
+ * stap_parse_summary() - "1 parse error.\n", or that the file is empty
+ * Return: true, and nothing appended, when the file can be used.
+ */
+must_check bool stap_parse_summary(const struct stap_file *file, struct strbuf *out);
+
+/** stap_file_deinit() - release the arrays of a file; its nodes live in the arena */
+void stap_file_deinit(struct stap_file *file);
 
 /** stap_unparse() - -p1: text that parses again to the same tree */
 void stap_unparse(const struct stap_file *file, struct strbuf *out);

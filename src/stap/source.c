@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Diagnostics are only collected while passes run; the text is made in one go, because a place is
+ * abbreviated when the one shown before it is in the same file, and similar messages are shown once.
+ */
+#include "stap/source.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <uthash.h>
+
+void stap_diagnostics_init(struct stap_diagnostics *d, struct arena *arena)
+{
+	*d = (struct stap_diagnostics){.arena = arena};
+}
+
+void stap_diagnostics_deinit(struct stap_diagnostics *d)
+{
+	vec_free(&d->list);
+}
+
+static struct stap_diagnostic *make(struct arena *arena, enum stap_severity severity,
+	const struct stap_token *token, const char *fmt, va_list ap)
+{
+	struct stap_diagnostic *diagnostic = arena_new(arena, struct stap_diagnostic);
+	va_list again;
+	va_copy(again, ap);
+	int size = vsnprintf(NULL, 0, fmt, again);
+	va_end(again);
+	char *message = arena_alloc(arena, (size_t)size + 1);
+	vsnprintf(message, (size_t)size + 1, fmt, ap);
+	bool by_text = severity == STAP_WARNING || strcmp(fmt, "%s") == 0;
+	diagnostic->severity = severity;
+	diagnostic->message = message;
+	diagnostic->key = by_text ? message : fmt;
+	diagnostic->token = token;
+	if (severity == STAP_PARSE_ERROR)
+		diagnostic->saw = "at";
+	return diagnostic;
+}
+
+struct stap_diagnostic *stap_diagnose(struct stap_diagnostics *d,
+	enum stap_severity severity, const struct stap_token *token, const char *fmt, ...)
+{
+	va_list ap;
+	va_start(ap, fmt);
+	struct stap_diagnostic *diagnostic = make(d->arena, severity, token, fmt, ap);
+	va_end(ap);
+	vec_append(&d->list, diagnostic);
+	if (severity == STAP_WARNING)
+		d->warning_count++;
+	else
+		d->error_count++;
+	return diagnostic;
+}
+
+struct stap_diagnostic *stap_diagnose_cause(struct stap_diagnostics *d,
+	struct stap_diagnostic *diagnostic, const struct stap_token *token,
+	const char *fmt, ...)
+{
+	va_list ap;
+	va_start(ap, fmt);
+	struct stap_diagnostic *cause =
+		make(d->arena, diagnostic->severity, token, fmt, ap);
+	va_end(ap);
+	while (diagnostic->cause)
+		diagnostic = diagnostic->cause;
+	diagnostic->cause = cause;
+	return cause;
+}
+
+/* ---- rendering --------------------------------------------------------------------------------- */
+
+struct renderer {
+	struct strbuf *out;
+	const struct stap_source
+		*last; /* file of the last place shown by a semantic message */
+};
+
+static void render_kind(struct strbuf *out, const struct stap_token *token)
+{
+	static const char *const names[] = {
+		[STAP_TOKEN_EOF] = "end of file",
+		[STAP_TOKEN_JUNK] = "junk",
+		[STAP_TOKEN_IDENTIFIER] = "identifier",
+		[STAP_TOKEN_KEYWORD] = "keyword",
+		[STAP_TOKEN_OPERATOR] = "operator",
+		[STAP_TOKEN_STRING] = "string",
+		[STAP_TOKEN_NUMBER] = "number",
+		[STAP_TOKEN_EMBEDDED] = "embedded-code",
+	};
+	strbuf_puts(out, names[token->kind]);
+	if (token->kind == STAP_TOKEN_KEYWORD || token->kind == STAP_TOKEN_EMBEDDED)
+		return;
+	const char *text = token->raw ? token->raw : token->text;
+	strbuf_printf(out, " '%s'", token->kind == STAP_TOKEN_JUNK ? "" : text);
+}
+
+static void render_token(
+	struct strbuf *out, const struct stap_token *token, bool abbreviate)
+{
+	render_kind(out, token);
+	strbuf_printf(out, " at %s:%u:%u\n", abbreviate ? "" : token->source->name,
+		token->line, token->column);
+}
+
+/* The line of the token and a caret below it; tabs stay, so that the caret stands right. */
+static void render_line(struct strbuf *out, const struct stap_token *token, size_t indent)
+{
+	const char *start = token->at - (token->column - 1);
+	const char *end = token->source->text + token->source->size;
+	const char *newline = memchr(token->at, '\n', (size_t)(end - token->at));
+	strbuf_fill(out, ' ', indent);
+	strbuf_puts(out, "source: ");
+	strbuf_append(out, start, (size_t)((newline ? newline : end) - start));
+	strbuf_putc(out, '\n');
+	strbuf_fill(out, ' ', indent + strlen("source: "));
+	for (const char *c = start; c < token->at; c++)
+		strbuf_putc(out, *c == '\t' ? '\t' : ' ');
+	strbuf_puts(out, "^\n");
+}
+
+static void render_parse_error(
+	struct strbuf *out, const struct stap_diagnostic *diagnostic)
+{
+	const struct stap_token *token = diagnostic->token;
+	strbuf_printf(out, "parse error: %s\n", diagnostic->message);
+	if (!token) {
+		strbuf_putc(out, '\n');
+		return;
+	}
+	if (token->kind == STAP_TOKEN_EOF) {
+		strbuf_printf(out, "        saw: %s EOF\n\n", token->source->name);
+		return;
+	}
+	strbuf_printf(out, "%11s: ", diagnostic->saw);
+	render_token(out, token, false);
+	render_line(out, token, 5);
+	for (token = token->macro_at; token; token = token->macro_at) {
+		strbuf_puts(out, "\tin expansion of macro: ");
+		render_token(out, token, false);
+		render_line(out, token, 5);
+	}
+	strbuf_putc(out, '\n');
+}
+
+static void render_place(
+	struct renderer *r, const struct stap_token *token, size_t indent)
+{
+	render_token(r->out, token, r->last == token->source);
+	r->last = token->source;
+	if (token->kind != STAP_TOKEN_EOF)
+		render_line(r->out, token, indent);
+}
+
+static void render_message(struct renderer *r, const struct stap_diagnostic *diagnostic,
+	const char *title, size_t indent)
+{
+	strbuf_printf(r->out, "%s: %s", title, diagnostic->message);
+	if (diagnostic->token) {
+		strbuf_puts(r->out, ": ");
+		render_place(r, diagnostic->token, indent);
+	} else {
+		strbuf_putc(r->out, '\n');
+	}
+	if (diagnostic->token2) {
+		strbuf_fill(r->out, ' ', indent);
+		render_place(r, diagnostic->token2, indent);
+	}
+}
+
+static void render(struct renderer *r, const struct stap_diagnostic *diagnostic)
+{
+	for (; diagnostic; diagnostic = diagnostic->cause) {
+		switch (diagnostic->severity) {
+		case STAP_PARSE_ERROR:
+			render_parse_error(r->out, diagnostic);
+			break;
+		case STAP_SEMANTIC_ERROR:
+			render_message(r, diagnostic, "semantic error", 8);
+			strbuf_putc(r->out, '\n');
+			break;
+		case STAP_WARNING:
+			render_message(r, diagnostic, "WARNING", 1);
+			break;
+		}
+	}
+}
+
+/* ---- similar messages -------------------------------------------------------------------------- */
+
+struct seen {
+	const char *key;
+	UT_hash_handle hh;
+};
+
+/* True when an earlier diagnostic of this kind had the same key. */
+static bool is_similar(struct seen **errors, struct seen **warnings,
+	const struct stap_diagnostic *diagnostic)
+{
+	struct seen **table = diagnostic->severity == STAP_WARNING ? warnings : errors;
+	struct seen *seen;
+	HASH_FIND_STR(*table, diagnostic->key, seen);
+	if (seen)
+		return true;
+	seen = calloc(1, sizeof(*seen));
+	if (!seen)
+		abort();
+	seen->key = diagnostic->key;
+	HASH_ADD_KEYPTR(hh, *table, seen->key, strlen(seen->key), seen);
+	return false;
+}
+
+static void free_seen(struct seen **table)
+{
+	struct seen *seen, *next;
+	HASH_ITER(hh, *table, seen, next)
+	{
+		HASH_DEL(*table, seen);
+		free(seen);
+	}
+}
+
+void stap_diagnostics_render(
+	const struct stap_diagnostics *d, bool verbose, struct strbuf *out)
+{
+	struct renderer r = {.out = out};
+	struct seen *errors = NULL, *warnings = NULL;
+	for (size_t i = 0; i < d->list.count; i++) {
+		bool similar = is_similar(&errors, &warnings, d->list.items[i]);
+		if (verbose || !similar)
+			render(&r, d->list.items[i]);
+	}
+	free_seen(&errors);
+	free_seen(&warnings);
+}
+
+void stap_diagnostics_render_suppressed(
+	const struct stap_diagnostics *d, struct strbuf *out)
+{
+	struct seen *errors = NULL, *warnings = NULL;
+	size_t error_count = 0, warning_count = 0;
+	for (size_t i = 0; i < d->list.count; i++) {
+		if (!is_similar(&errors, &warnings, d->list.items[i]))
+			continue;
+		if (d->list.items[i]->severity == STAP_WARNING)
+			warning_count++;
+		else
+			error_count++;
+	}
+	if (error_count)
+		strbuf_printf(out, "Number of similar error messages suppressed: %zu.\n",
+			error_count);
+	if (warning_count)
+		strbuf_printf(out,
+			"Number of similar warning messages suppressed: %zu.\n",
+			warning_count);
+	if (error_count || warning_count)
+		strbuf_puts(out, "Rerun with -v to see them.\n");
+	free_seen(&errors);
+	free_seen(&warnings);
+}
