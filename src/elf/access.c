@@ -15,7 +15,8 @@
 
 enum {
 	DIMENSIONS_MAX = 8,
-	REFERENCE_DEPTH_MAX = 4
+	REFERENCE_DEPTH_MAX = 4,
+	ELEMENTS_SHOWN_MAX = 64
 };
 
 struct walk {
@@ -88,13 +89,16 @@ static void walk_add(struct walk *w, uint64_t offset)
 
 static int missing_member(struct walk *w, Dwarf_Die *type, const char *member)
 {
-	struct strbuf names;
-	strbuf_init(&names);
+	struct elf_name_list names = {0};
+	const char *list = "";
 	elf_type_member_names(w->module, type, &names);
+	for (size_t i = 0; i < names.count; i++)
+		list = arena_printf(
+			w->arena, "%s%s%s", list, i ? ", " : "", names.items[i]);
 	error_set(w->err, -ENOENT, "unable to find member '%s' for %s%s%s%s", member,
-		elf_type_name(type, w->arena), names.size ? " (alternatives: " : "",
-		names.data, names.size ? ")" : "");
-	strbuf_deinit(&names);
+		elf_type_name(type, w->arena), names.count ? " (alternatives: " : "",
+		list, names.count ? ")" : "");
+	vec_free(&names);
 	return -ENOENT;
 }
 
@@ -263,9 +267,6 @@ static int walk_finish(struct walk *w, struct elf_access *ret)
 		ret->value_class != ELF_VALUE_ARRAY &&
 		ret->value_class != ELF_VALUE_CHAR_ARRAY)
 		return walk_finish_scalar(w, &type, ret);
-	if (ret->value_class == ELF_VALUE_AGGREGATE && !w->request->is_pretty)
-		return error_set(w->err, -ENOTSUP,
-			"'%s' is being accessed instead of a member", ret->type_name);
 	ret->size = (uint32_t)elf_type_size(w->module, &type);
 	if (w->place.is_value)
 		return error_set(
@@ -381,31 +382,84 @@ static void take_ops(struct walk *w, struct elf_access *ret)
 	}
 }
 
+static int walk_to_end(struct walk *w, struct elf_module *module)
+{
+	const struct elf_access_request *request = w->request;
+	struct elf_frame frame = {.module = module, .pc = request->pc};
+	if (!elf_module_dwarf(w->module))
+		return elf_missing_debuginfo(w->module,
+			request->base == ELF_BASE_CAST ? "@cast" : "target-symbol",
+			w->err);
+	if (request->function)
+		frame.function = elf_dwarf_subprogram(module, request->function);
+	int r = begin(w, &frame);
+	for (size_t i = 0; r == 0 && i < request->step_count; i++) {
+		const struct elf_access_step *step = &request->steps[i];
+		r = step->member ? walk_member(w, step->member) : walk_index(w, step);
+		w->is_cast_pointer = false;
+	}
+	return r;
+}
+
 int elf_access_compile(struct elf_module *module,
 	const struct elf_access_request *request, struct arena *arena,
 	struct elf_access *ret, struct error *err)
 {
-	struct elf_module *types = request->types ? request->types : module;
 	struct elf_access access = {0};
-	struct walk w = {.module = types, .request = request, .arena = arena, .err = err};
-	struct elf_frame frame = {.module = module, .pc = request->pc};
-	if (!elf_module_dwarf(types))
-		return elf_missing_debuginfo(types,
-			request->base == ELF_BASE_CAST ? "@cast" : "target-symbol", err);
-	if (request->function)
-		frame.function = elf_dwarf_subprogram(module, request->function);
-	int r = begin(&w, &frame);
-	for (size_t i = 0; r == 0 && i < request->step_count; i++) {
-		const struct elf_access_step *step = &request->steps[i];
-		r = step->member ? walk_member(&w, step->member) : walk_index(&w, step);
-		w.is_cast_pointer = false;
-	}
+	struct walk w = {.module = request->types ? request->types : module,
+		.request = request,
+		.arena = arena,
+		.err = err};
+	int r = walk_to_end(&w, module);
 	if (r == 0)
 		r = walk_finish(&w, &access);
 	if (r == 0) {
 		take_ops(&w, &access);
 		*ret = access;
 	}
+	vec_free(&w.ops);
+	return r;
+}
+
+static size_t array_length(struct walk *w, Dwarf_Die *array)
+{
+	uint64_t counts[DIMENSIONS_MAX];
+	size_t count = elf_type_dimensions(array, counts, DIMENSIONS_MAX);
+	if (w->dimensions_used >= count)
+		return 0;
+	uint64_t length = counts[w->dimensions_used];
+	return length < ELEMENTS_SHOWN_MAX ? length : ELEMENTS_SHOWN_MAX;
+}
+
+int elf_access_members(struct elf_module *module,
+	const struct elf_access_request *request, struct arena *arena, const char ***ret,
+	size_t *ret_count, struct error *err)
+{
+	struct walk w = {.module = request->types ? request->types : module,
+		.request = request,
+		.arena = arena,
+		.err = err};
+	Dwarf_Die type;
+	struct elf_name_list names = {0};
+	size_t count = 0;
+	int r = walk_to_end(&w, module);
+	int tag = r == 0 ? walk_peel(&w, &type) : DW_TAG_invalid;
+	if (tag == DW_TAG_structure_type || tag == DW_TAG_union_type ||
+		tag == DW_TAG_class_type) {
+		elf_type_member_names(w.module, &type, &names);
+		count = names.count;
+	} else if (tag == DW_TAG_array_type) {
+		count = array_length(&w, &type);
+	} else if (r == 0) {
+		r = error_set(err, -ENOTSUP, "'%s' has no members", walk_type_name(&w));
+	}
+	if (r == 0) {
+		*ret = arena_array(arena, const char *, count + 1);
+		*ret_count = count;
+		for (size_t i = 0; i < names.count; i++)
+			(*ret)[i] = arena_strdup(arena, names.items[i]);
+	}
+	vec_free(&names);
 	vec_free(&w.ops);
 	return r;
 }

@@ -92,7 +92,6 @@ struct elf_access_request {
 	const struct elf_access_step *steps;
 	size_t step_count;
 	bool is_address_of;
-	bool is_pretty; /* aggregates are welcome: the program gives their address */
 };
 
 struct elf_access {
@@ -106,12 +105,21 @@ struct elf_access {
 
 /**
  * elf_access_compile() - how to read a variable, or where it lives
+ * The program leaves scalars extended to 64 bits, and the address of aggregates and arrays.
  * Return: 0; -ENOENT: no such variable, member, type or debug information; -ENOTSUP: its
  * place or type cannot be read here.  @err has SystemTap's words.
  */
 must_check int elf_access_compile(struct elf_module *module,
 	const struct elf_access_request *request, struct arena *arena,
 	struct elf_access *ret, struct error *err);
+
+/**
+ * elf_access_members() - the members of the struct, or the elements of the array, that a request
+ * leads to; names in @arena, NULL for elements
+ */
+must_check int elf_access_members(struct elf_module *module,
+	const struct elf_access_request *request, struct arena *arena, const char ***ret,
+	size_t *ret_count, struct error *err);
 
 struct elf_variable_info {
 	const char *name, *type_name;

@@ -141,14 +141,12 @@ bool elf_module_has_dwarf(struct elf_module *module)
 
 int elf_missing_debuginfo(struct elf_module *module, const char *what, struct error *err)
 {
-	error_set(err, -ENOENT, "%s requires debuginfo: %s has none%s%s", what,
-		module->path, module->build_id[0] ? ", build ID " : "", module->build_id);
 	const char *base = strrchr(module->path, '/');
-	error_hint(err,
-		"install its debug symbols (on Debian the package NAME-dbgsym of the package that "
-		"owns %s), or set DEBUGINFOD_URLS, or compile with -g",
-		base ? base + 1 : module->path);
-	return -ENOENT;
+	return error_set(err, -ENOENT,
+		"%s requires debuginfo: %s has none%s%s (install the NAME-dbgsym package of %s, or "
+		"set DEBUGINFOD_URLS, or compile with -g)",
+		what, module->path, module->build_id[0] ? ", build ID " : "",
+		module->build_id, base ? base + 1 : module->path);
 }
 
 /* ---- functions of a unit

@@ -488,7 +488,7 @@ int elf_type_find_member(struct elf_module *module, Dwarf_Die *type, const char 
 }
 
 static void member_names(
-	struct elf_module *module, Dwarf_Die *type, struct strbuf *out, int depth)
+	struct elf_module *module, Dwarf_Die *type, struct elf_name_list *ret, int depth)
 {
 	Dwarf_Die die, inner, member_type;
 	if (depth > MEMBER_DEPTH_MAX || dwarf_child(type, &die) != 0)
@@ -496,18 +496,21 @@ static void member_names(
 	do {
 		int tag = dwarf_tag(&die);
 		const char *name = dwarf_diename(&die);
+		if (tag == DW_TAG_member && dwarf_hasattr(&die, DW_AT_external))
+			continue; /* static */
 		if (tag == DW_TAG_member && name)
-			strbuf_printf(out, "%s%s", out->size ? ", " : "", name);
+			vec_append(ret, name);
 		else if ((tag == DW_TAG_member || tag == DW_TAG_inheritance) &&
 			 elf_die_type(&die, &member_type) &&
 			 is_compound(elf_type_peel(module, &member_type, &inner)))
-			member_names(module, &inner, out, depth + 1);
+			member_names(module, &inner, ret, depth + 1);
 	} while (dwarf_siblingof(&die, &die) == 0);
 }
 
-void elf_type_member_names(struct elf_module *module, Dwarf_Die *type, struct strbuf *out)
+void elf_type_member_names(
+	struct elf_module *module, Dwarf_Die *type, struct elf_name_list *ret)
 {
-	member_names(module, type, out, 0);
+	member_names(module, type, ret, 0);
 }
 
 bool elf_type_find(struct elf_module *module, Dwarf_Die *unit, const char *name,

@@ -3,7 +3,6 @@
  * classes. */
 #pragma once
 
-#include "base/strbuf.h"
 #include "elf/access.h"
 #include "elf/dwarf_internal.h"
 
@@ -36,9 +35,13 @@ struct elf_member {
  * classes Return: 0, -ENOENT, or -ENOTSUP for what has no fixed place (virtual bases) */
 int elf_type_find_member(struct elf_module *module, Dwarf_Die *type, const char *name,
 	struct elf_member *ret);
-/** "a, b, c": all that elf_type_find_member() would find */
+struct elf_name_list {
+	const char **items;     /* borrowed from the debug information */
+	size_t count, capacity; /* the shape of VEC(const char *) */
+};
+/** all that elf_type_find_member() would find */
 void elf_type_member_names(
-	struct elf_module *module, Dwarf_Die *type, struct strbuf *out);
+	struct elf_module *module, Dwarf_Die *type, struct elf_name_list *ret);
 /** elf_type_find() - a type by name ("foo", "struct foo", "foo*"), in @unit's unit first
  */
 bool elf_type_find(struct elf_module *module, Dwarf_Die *unit, const char *name,
