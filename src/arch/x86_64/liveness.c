@@ -42,7 +42,9 @@ static bool live_from(const struct arch_text *text, uint64_t address, unsigned i
 {
 	struct insn insn;
 	while ((*budget)-- > 0) {
-		if (!text_decode(text, address, &insn) || (flags_read(&insn) & live))
+		/* a system call keeps the flags and shows them in r11 */
+		if (!text_decode(text, address, &insn) || insn.kind == INSN_SYSCALL ||
+			(flags_read(&insn) & live))
 			return true;
 		live &= ~flags_written(&insn);
 		if (!live)

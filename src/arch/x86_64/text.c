@@ -344,7 +344,8 @@ static void scan_refs(struct arch_text *text)
 		if (!text->segments[i].is_data)
 			scan_segment(&scan, &text->segments[i]);
 	free(scan.is_start);
-	sort_refs(scan.refs.items, scan.refs.count);
+	if (scan.refs.count)
+		sort_refs(scan.refs.items, scan.refs.count);
 	text->refs = scan.refs.items;
 	text->ref_count = scan.refs.count;
 }
