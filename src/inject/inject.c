@@ -152,3 +152,8 @@ bool inject_has_victim(const struct inject *inject)
 {
 	return inject->task != NULL;
 }
+
+pid_t inject_victim_tid(const struct inject *inject)
+{
+	return inject->task ? utrace_task_tid(inject->task) : 0;
+}

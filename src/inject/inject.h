@@ -29,6 +29,7 @@ must_check int inject_release_victim(struct inject *inject, struct error *err);
 /** stop a victim again (detach, later probes) */
 must_check int inject_take_victim(struct inject *inject, struct error *err);
 bool inject_has_victim(const struct inject *inject);
+pid_t inject_victim_tid(const struct inject *inject); /* 0: none */
 void inject_destroy(struct inject *inject); /* releases the victim when held; unmaps nothing */
 
 /**

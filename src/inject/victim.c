@@ -20,12 +20,14 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <time.h>
 
 #include "inject/internal.h"
 
 enum {
 	STOP_TIMEOUT_MS = 1000,
-	MAX_CANDIDATES = 256
+	MAX_CANDIDATES = 256,
+	RANK_DEAD = 6
 };
 
 #define BIT(signal) (1ull << ((signal)-1))
@@ -146,6 +148,9 @@ int inject_take_task(struct inject *inject, struct utrace_task *task, struct err
 		r = utrace_wait_stopped(task, STOP_TIMEOUT_MS, err);
 	if (r == 0 && !inject->task)
 		r = error_set(err, -ESRCH, "process %d has exited", inject->pid);
+	if (r == 0 && utrace_task_stop(task) == PTRACE_STOP_VFORK)
+		r = error_set(err, -EBUSY, "thread %d waits for its vfork child",
+			utrace_task_tid(task));
 	if (r < 0)
 		drop_engine(inject);
 	return r;
@@ -197,9 +202,9 @@ static int rank_task(pid_t pid, pid_t tid)
 	struct proc_syscall call;
 	struct proc_stat stat;
 	if (proc_read_syscall(pid, tid, &call) < 0 || proc_read_stat(tid, &stat) < 0)
-		return 6;
+		return RANK_DEAD;
 	if (stat.state == 'Z' || stat.state == 'X')
-		return 6;
+		return RANK_DEAD;
 	if (call.running)
 		return 0;
 	if (stat.state == 'D')
@@ -220,15 +225,12 @@ static int compare_candidates(const void *a, const void *b)
 	return (x->tid > y->tid) - (x->tid < y->tid);
 }
 
-int inject_take_victim(struct inject *inject, struct error *err)
+/* -EBUSY: all threads are where they cannot be stopped. */
+static int take_best(struct inject *inject, struct error *err)
 {
 	struct candidate candidates[MAX_CANDIDATES];
 	size_t count = 0;
 	struct utrace_task *task = utrace_first_task(inject->utrace, inject->pid);
-	if (inject->task)
-		return 0;
-	if (inject->engine)
-		drop_engine(inject); /* its victim died */
 	for (; task && count < MAX_CANDIDATES;
 		task = utrace_next_task(task, inject->pid)) {
 		pid_t tid = utrace_task_tid(task);
@@ -236,19 +238,44 @@ int inject_take_victim(struct inject *inject, struct error *err)
 			(struct candidate){tid, rank_task(inject->pid, tid)};
 	}
 	qsort(candidates, count, sizeof(candidates[0]), compare_candidates);
-	int r = error_set(err, -ESRCH, "process %d has exited", inject->pid);
-	for (size_t i = 0; i < count && candidates[i].rank < 6; i++) {
+	bool busy = false;
+	for (size_t i = 0; i < count && candidates[i].rank < RANK_DEAD; i++) {
 		task = utrace_find_task(inject->utrace, candidates[i].tid);
 		if (!task)
 			continue;
-		r = inject_take_task(inject, task, err);
-		if (r != -ESRCH && r != -ETIMEDOUT)
+		int r = inject_take_task(inject, task, err);
+		if (r != -ESRCH && r != -ETIMEDOUT && r != -EBUSY)
 			return r;
+		busy = busy || r != -ESRCH;
 	}
-	if (r == -ETIMEDOUT)
-		error_set(err, -EBUSY, "no thread of process %d can be stopped now",
-			inject->pid);
-	return r == -ETIMEDOUT ? -EBUSY : r;
+	if (busy)
+		return error_set(err, -EBUSY,
+			"no thread of process %d can be stopped now", inject->pid);
+	return error_set(err, -ESRCH, "process %d has exited", inject->pid);
+}
+
+/* Threads in vfork come back soon, and all threads that were known may have ended while others
+ * began. */
+int inject_take_victim(struct inject *inject, struct error *err)
+{
+	const struct timespec pause = {0, 10000000};
+	int r = 0;
+	if (inject->task)
+		return 0;
+	if (inject->engine)
+		drop_engine(inject); /* its victim died */
+	for (int attempt = 0; attempt < 100; attempt++) {
+		r = take_best(inject, err);
+		if (r != -EBUSY && r != -ESRCH)
+			return r;
+		if (r == -ESRCH && !utrace_first_task(inject->utrace, inject->pid))
+			return r;
+		nanosleep(&pause, NULL);
+		int s = utrace_dispatch(inject->utrace, err);
+		if (s < 0)
+			return s;
+	}
+	return r;
 }
 
 /* ---- before and after calls

@@ -416,7 +416,32 @@ int utrace_seize_process(struct utrace *utrace, pid_t pid, struct error *err)
  * ---------------------------------------------------------------------------------------
  */
 
-static bool begin_detach(struct utrace *utrace, pid_t pid)
+static void begin_detach(struct utrace_task *task)
+{
+	struct utrace_engine *engine;
+	task->detaching = true;
+	task->held = false;
+	task->embryo = false;
+	DL_FOREACH(task->engines, engine)
+	engine->detached = true;
+	if (!task->reporting)
+		utrace_engines_purge(task);
+}
+
+/* A leader that has exited before its threads can be neither let go nor reaped until they have. */
+static bool is_waiting_leader(const struct utrace_task *task)
+{
+	struct proc_tids list;
+	if (task->state != TASK_EXITING || task->tid != task->pid ||
+		proc_list_tasks(task->pid, &list, NULL) < 0)
+		return false;
+	bool has_others = list.tids.count > 1;
+	vec_free(&list.tids);
+	return has_others;
+}
+
+/* Is anything left to wait for?  Exiting ones are: we have to reap them. */
+static bool detach_some(struct utrace *utrace, pid_t pid)
 {
 	struct utrace_task *task, *next;
 	bool left = false;
@@ -424,16 +449,8 @@ static bool begin_detach(struct utrace *utrace, pid_t pid)
 	{
 		if (pid && task->pid != pid)
 			continue;
-		if (!task->detaching) {
-			task->detaching = true;
-			task->held = false;
-			task->embryo = false;
-			struct utrace_engine *engine;
-			DL_FOREACH(task->engines, engine)
-			engine->detached = true;
-			if (!task->reporting)
-				utrace_engines_purge(task);
-		}
+		if (!task->detaching)
+			begin_detach(task);
 		if (task->state == TASK_STOPPED)
 			utrace_settle(task);
 		else
@@ -441,8 +458,8 @@ static bool begin_detach(struct utrace *utrace, pid_t pid)
 	}
 	HASH_ITER(hh, utrace->tasks, task, next)
 	{
-		if ((!pid || task->pid == pid) && task->state != TASK_EXITING &&
-			!task->reporting)
+		if ((!pid || task->pid == pid) && !task->reporting &&
+			!is_waiting_leader(task))
 			left = true;
 	}
 	return left;
@@ -451,10 +468,10 @@ static bool begin_detach(struct utrace *utrace, pid_t pid)
 void utrace_detach_process(struct utrace *utrace, pid_t pid)
 {
 	int64_t deadline = now_ms() + DETACH_TIMEOUT_MS;
-	while (begin_detach(utrace, pid)) {
+	while (detach_some(utrace, pid)) {
 		if (utrace_dispatch(utrace, NULL) < 0)
 			break;
-		if (!begin_detach(utrace, pid) || wait_for_events(utrace, deadline) < 0)
+		if (!detach_some(utrace, pid) || wait_for_events(utrace, deadline) < 0)
 			break;
 	}
 }
