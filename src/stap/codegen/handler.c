@@ -63,15 +63,25 @@ static LLVMValueRef context_u64(struct emit_body *b, size_t offset, const char *
 	return emit_load(b, b->e->i64, emit_at(b, b->c, offset, ""), name);
 }
 
+/*
+ * The session's address comes from the read-only page in front of the image, not from the context,
+ * which traced processes can write: the same code runs in the tracer.
+ */
 static void load_session(struct emit_body *b)
 {
-	LLVMValueRef address =
-		context_u64(b, offsetof(struct abi_context, session), "session_address");
+	struct emit *e = b->e;
+	LLVMValueRef block = LLVMGetNamedGlobal(e->module, LINK_ARENA_SYMBOL);
 
-	LLVMSetMetadata(address, b->e->invariant_kind,
+	if (!block) {
+		block = LLVMAddGlobal(e->module, e->i64, LINK_ARENA_SYMBOL);
+		LLVMSetVisibility(block, LLVMHiddenVisibility);
+		LLVMSetGlobalConstant(block, true);
+	}
+	LLVMValueRef address = emit_load(b, e->i64, block, "session_address");
+	LLVMSetMetadata(address, e->invariant_kind,
 		LLVMMetadataAsValue(
-			b->e->context, LLVMMDNodeInContext2(b->e->context, NULL, 0)));
-	b->session = LLVMBuildIntToPtr(b->e->builder, address, b->e->ptr, "session");
+			e->context, LLVMMDNodeInContext2(e->context, NULL, 0)));
+	b->session = LLVMBuildIntToPtr(e->builder, address, e->ptr, "session");
 }
 
 /* ---- script functions
@@ -126,7 +136,7 @@ static void function_prologue(
 	uint32_t limit = ABI_CONTEXT_SCRATCH_SIZE - RUNTIME_SCRATCH;
 
 	emit_raise_if(b,
-		LLVMBuildICmp(builder, LLVMIntUGT, top, emit_const32(b, limit), ""),
+		LLVMBuildICmp(builder, LLVMIntUGT, base, emit_const32(b, limit), ""),
 		token, "MAXNESTING exceeded");
 	if (b->e->counts_nesting) {
 		LLVMValueRef level =
@@ -198,6 +208,8 @@ static void function_body(struct emit_body *b, struct emit_function *f)
 	load_session(b);
 	LLVMValueRef base =
 		context_u32(b, offsetof(struct abi_context, scratch_top), "base");
+	/* a traced process may change it at any time: what is checked is what is used */
+	LLVMSetVolatile(base, true);
 	LLVMValueRef offset = LLVMBuildZExt(builder, base, b->e->i64, "");
 	b->frame = LLVMBuildInBoundsGEP2(builder, b->e->i8,
 		emit_at(b, b->c, offsetof(struct abi_context, scratch), "scratch"),

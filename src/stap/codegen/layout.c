@@ -67,7 +67,9 @@ static uint32_t linear_buckets(const int64_t params[3])
 static int describe_stat(
 	const struct stap_var *var, struct abi_stat_desc *desc, struct error *err)
 {
-	desc->variance_shift = (uint32_t)var->variance_shift;
+	desc->variance_shift = var->stat_ops & 1u << STAP_STAT_VARIANCE
+				       ? (uint32_t)var->variance_shift & 63
+				       : ABI_STAT_NO_VARIANCE;
 	if (var->stat_ops & 1u << STAP_STAT_HIST_LOG) {
 		desc->hist = ABI_HIST_LOG;
 		desc->bucket_count = ABI_HIST_LOG_BUCKETS;

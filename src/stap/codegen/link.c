@@ -201,6 +201,8 @@ static int agent_symbols(struct link *l, const void *agent, size_t size)
 	if (!table)
 		return agent_error(l, "no symbols");
 	int r = collect_symbols(l, agent, header, table);
+	if (r >= 0)
+		r = add_symbol(l, LINK_ARENA_SYMBOL, LINK_ARENA_OFFSET);
 	if (r < 0)
 		return r;
 	qsort(l->result->symbols, l->result->symbol_count, sizeof(*l->result->symbols),
