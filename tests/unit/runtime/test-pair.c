@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: MIT */
+#include "fixture.h"
+
+static struct fixture f;
+
+static void push(uint32_t group, uint64_t sp, uint64_t value)
+{
+	*(uint64_t *)rt_pair_push(f.c, group, sp, 8) = value;
+}
+
+static long long pop(uint32_t group, uint64_t sp)
+{
+	uint64_t *v = rt_pair_pop(f.c, group, sp);
+	return v ? (long long)*v : -1;
+}
+
+static void test_simple(void)
+{
+	push(1, 0x9000, 10);
+	push(2, 0x9000, 20);
+	push(1, 0x8000, 11);
+	tap_is_long(pop(1, 0x8000), 11, "recursion: the inner value");
+	tap_is_long(pop(1, 0x9000), 10, "not on top: found");
+	tap_is_long(pop(1, 0x9000), -1, "only once");
+	tap_is_long(pop(2, 0x9000), 20, "the other group's");
+	tap_is_long(pop(2, 0x9000), -1, "empty");
+	push(1, 0x9000, 1);
+	tap_is_long(f.c->pair_top, 24, "room is used again");
+	tap_is_long(pop(1, 0x9000), 1, "value");
+}
+
+static void test_left_frames(void)
+{
+	f.c->pair_top = 0;
+	push(1, 0x9000, 1);
+	for (int i = 0; i < 100000; i++)
+		push(2, 0x8000, (uint64_t)i); /* its frames are left by exceptions */
+	tap_ok(f.c->pair_top < 200, "a frame entered again takes no more room");
+	tap_is_long(pop(2, 0x8000), 99999, "the latest value");
+	tap_is_long(pop(1, 0x9000), 1, "the outer frame is still there");
+	f.c->pair_top = 0;
+	push(1, 0x900000, 7);
+	for (uint64_t i = 0; i < 100000; i++)
+		push(2, 0x100000 + i % 4096 * 16, i); /* left, each at another depth */
+	tap_is_long(pop(1, 0x900000), 7, "stale frames go before a live one");
+}
+
+static void test_deep(void)
+{
+	f.c->pair_top = 0;
+	bool good = true;
+	for (uint64_t i = 0; i < 10000; i++)
+		push(1, 0x1000000 - i * 64, i);
+	for (uint64_t i = 10000; i-- > 9500;)
+		good = good && pop(1, 0x1000000 - i * 64) == (long long)i;
+	tap_ok(good, "deep recursion keeps the innermost frames");
+	tap_is_long(pop(1, 0x1000000), -1, "and lost the outermost");
+}
+
+static void test_coroutines(void)
+{
+	f.c->pair_top = 0;
+	push(1, 0x7000, 1); /* main stack: resume() */
+	push(2, 0x3000, 2); /* the coroutine's stack, below */
+	tap_is_long(pop(1, 0x7000), 1, "main stack returns first");
+	push(1, 0x7000, 3);
+	tap_is_long(pop(2, 0x3000), 2, "the coroutine's value was kept");
+	tap_is_long(pop(1, 0x7000), 3, "both found");
+}
+
+static void test_scribbled(void)
+{
+	uint32_t x = 12345;
+	for (int round = 0; round < 20000; round++) {
+		x = x * 1664525 + 1013904223;
+		((uint32_t *)(void *)f.c->pair)[x >> 20] = x;
+		if (round % 50 == 0)
+			f.c->pair_top = x;
+		push(x >> 30, x & 0xfff0, 1);
+		pop(x >> 29 & 3, x >> 8 & 0xfff0);
+		if (f.c->pair_top > ABI_CONTEXT_PAIR_SIZE)
+			break;
+	}
+	tap_ok(f.c->pair_top <= ABI_CONTEXT_PAIR_SIZE, "scribbled pairs stay inside");
+	tap_ok(rt_pair_push(f.c, 1, 1, 0x7fffffff) == f.c->pair, "more than there is");
+	f.c->pair_top = 0;
+}
+
+int main(void)
+{
+	fixture_init(&f);
+	test_simple();
+	test_left_frames();
+	test_deep();
+	test_coroutines();
+	test_scribbled();
+	return tap_done();
+}
