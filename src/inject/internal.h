@@ -40,3 +40,13 @@ must_check int inject_scratch(struct inject *inject, struct error *err);
 /** inject_syscall() whose failure in the target is an error too; *ret may be NULL */
 must_check int inject_call(struct inject *inject, const char *name, long number,
 	const uint64_t args[6], uint64_t *ret, struct error *err);
+
+/* map.c */
+struct gap_search {
+	uint64_t low, high, size;
+	uint64_t middle; /* the nearer, the better */
+	uint64_t best;   /* 0: none */
+};
+/** a free place for search->size bytes, clear of heap and stack; 0: none */
+uint64_t inject_find_gap(
+	const struct proc_maps *maps, uint64_t start_brk, struct gap_search *search);

@@ -172,12 +172,6 @@ int inject_map_fd(struct inject *inject, int fd, uint64_t size, uint64_t hint,
  * --------------------------------------------------------------------------------------------
  */
 
-struct gap_search {
-	uint64_t low, high, size;
-	uint64_t middle; /* the nearer, the better */
-	uint64_t best;   /* 0: none */
-};
-
 static uint64_t distance(uint64_t a, uint64_t b)
 {
 	return a > b ? a - b : b - a;
@@ -202,7 +196,7 @@ static void consider_gap(struct gap_search *search, uint64_t start, uint64_t end
 		search->best = at;
 }
 
-static uint64_t find_gap(
+uint64_t inject_find_gap(
 	const struct proc_maps *maps, uint64_t start_brk, struct gap_search *search)
 {
 	uint64_t end = LOWEST_ADDRESS;
@@ -273,7 +267,7 @@ int inject_map_arena(struct inject *inject, uint64_t low, uint64_t high, uint64_
 		if (r < 0)
 			return r;
 		(void)!proc_read_stat(utrace_task_tid(inject->task), &stat);
-		uint64_t at = find_gap(&maps, stat.start_brk, &search);
+		uint64_t at = inject_find_gap(&maps, stat.start_brk, &search);
 		proc_maps_free(&maps);
 		if (!at)
 			return error_set(err, -ENOMEM,
@@ -310,7 +304,7 @@ int inject_map_null_context(struct inject *inject, uint64_t *address, struct err
 		if (r < 0)
 			return r;
 		(void)!proc_read_stat(utrace_task_tid(inject->task), &stat);
-		uint64_t at = find_gap(&maps, stat.start_brk, &search);
+		uint64_t at = inject_find_gap(&maps, stat.start_brk, &search);
 		proc_maps_free(&maps);
 		if (!at)
 			return error_set(err, -ENOMEM,

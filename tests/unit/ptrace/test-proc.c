@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: MIT */
+/* The parsers of /proc on our own process, whose truth we know. */
+#include <elf.h>
+#include <errno.h>
+#include <limits.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "ptrace/ptrace.h"
+#include "tap.h"
+
+static void test_maps(void)
+{
+	struct proc_maps maps;
+	char *page = mmap(NULL, 8192, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	bool found = false, text = false, vdso = false, sorted = true;
+	if (proc_read_maps(getpid(), &maps, NULL) < 0)
+		exit(1);
+	for (size_t i = 0; i < maps.maps.count; i++) {
+		const struct proc_map *map = &maps.maps.items[i];
+		uint64_t at = (uint64_t)(uintptr_t)page,
+			 code = (uint64_t)(uintptr_t)test_maps;
+		if (at >= map->start && at < map->end)
+			found = map->read && !map->write && !map->execute && !map->shared;
+		if (code >= map->start && code < map->end)
+			text = map->execute && map->device_inode && map->path[0] == '/';
+		vdso = vdso || !strcmp(map->path, "[vdso]");
+		sorted = sorted && map->start < map->end &&
+			 (i == 0 || maps.maps.items[i - 1].end <= map->start);
+	}
+	tap_ok(found, "an anonymous page");
+	tap_ok(text, "our text");
+	tap_ok(vdso, "the vdso");
+	tap_ok(sorted, "ranges ascend");
+	proc_maps_free(&maps);
+	munmap(page, 8192);
+}
+
+static void test_status(void)
+{
+	struct proc_status status;
+	struct proc_stat stat;
+	signal(SIGUSR2, SIG_IGN);
+	prctl(PR_SET_NAME, "a) b (c:\t9");
+	tap_is_long(proc_read_status(getpid(), &status, NULL), 0, "status is read");
+	tap_ok(status.tgid == getpid() && status.ppid == getppid() &&
+			status.uid == getuid() && status.tracer == 0 &&
+			status.state == 'R',
+		"ids and state");
+	tap_ok(status.sig_ignored >> (SIGUSR2 - 1) & 1, "ignored signals");
+	tap_is_long(proc_read_stat(getpid(), &stat), 0, "stat is read past a nasty name");
+	tap_ok(stat.state == 'R' && stat.start_brk &&
+			stat.start_brk <= (uintptr_t)sbrk(0),
+		"state and brk");
+	struct error err = {0};
+	tap_is_long(proc_read_status(INT_MAX, &status, &err), -ESRCH, "no such process");
+	tap_is_string(err.message, "no such process: 2147483647", "which is said");
+}
+
+static void test_lists(void)
+{
+	struct proc_tids list;
+	bool found = false;
+	if (proc_list_tasks(getpid(), &list, NULL) < 0)
+		exit(1);
+	for (size_t i = 0; i < list.tids.count; i++)
+		found = found || list.tids.items[i] == getpid();
+	tap_ok(found, "our thread is listed");
+	vec_free(&list.tids);
+	found = false;
+	if (proc_list_processes(&list, NULL) < 0)
+		exit(1);
+	for (size_t i = 0; i < list.tids.count; i++)
+		found = found || list.tids.items[i] == getppid();
+	tap_ok(found || getppid() == 0, "our parent is listed");
+	vec_free(&list.tids);
+}
+
+static void test_small(void)
+{
+	char exe[PATH_MAX];
+	uint64_t entry;
+	tap_ok(proc_read_exe(getpid(), exe, sizeof(exe)) == 0 && exe[0] == '/', "exe");
+	tap_ok(proc_read_auxv(getpid(), AT_ENTRY, &entry) == 0 &&
+			entry == getauxval(AT_ENTRY),
+		"auxv");
+	tap_ok(proc_read_auxv(getpid(), 0x7777, &entry) == 0 && entry == 0,
+		"absent in auxv");
+	struct proc_syscall call;
+	pid_t pid = fork();
+	if (pid == 0) {
+		for (;;)
+			pause();
+	}
+	int r = -1;
+	for (int i = 0; i < 1000; i++) {
+		r = proc_read_syscall(pid, pid, &call);
+		if (r < 0 || (!call.running && call.number == SYS_pause))
+			break;
+		usleep(1000);
+	}
+	tap_ok(r == 0 && call.number == SYS_pause && call.pc && call.sp,
+		"a blocked call");
+	kill(pid, SIGKILL);
+}
+
+static void test_memory(void)
+{
+	static const char text[] = "read-only text";
+	char buffer[sizeof(text)] = {0}, *page;
+	int fd = remote_memory_open(getpid(), NULL);
+	uint64_t at = (uint64_t)(uintptr_t)text;
+	tap_ok(fd >= 0 && remote_memory_read(fd, at, buffer, sizeof(text)) == 0 &&
+			!strcmp(buffer, text),
+		"read");
+	page = mmap(NULL, 8192, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	munmap(page + 4096, 4096);
+	at = (uint64_t)(uintptr_t)page + 4096 - 8;
+	tap_is_long(remote_memory_write(fd, at, "12345678", 8), 0,
+		"write to a read-only page");
+	tap_ok(!memcmp(page + 4096 - 8, "12345678", 8), "it arrives");
+	tap_is_long(remote_memory_read(fd, at, buffer, 9), -EFAULT, "read over the end");
+	tap_is_long(remote_memory_write(fd, at, "123456789", 9), -EFAULT,
+		"write over the end");
+	tap_is_long(remote_memory_read(fd, 0, buffer, 1), -EFAULT, "read of address 0");
+	close(fd);
+}
+
+int main(void)
+{
+	test_maps();
+	test_status();
+	test_lists();
+	test_small();
+	test_memory();
+	return tap_done();
+}
