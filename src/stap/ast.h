@@ -336,6 +336,7 @@ struct stap_derived_probe {
 	uint64_t interval_ns; /* TIMER */
 	uint64_t randomize_ns;
 	const char *pn;       /* as written after alias and wildcard expansion */
+	const char *pp;       /* the resolved point; NULL for UPROBE, URETURN: see their locations */
 	/* UPROBE, URETURN: all places that run this same body */
 	struct stap_location **locations; /* stap/target.h */
 	uint32_t location_count;

@@ -50,6 +50,18 @@ static struct stap_derived_probe *probe_new(struct sema *sema,
 	return probe;
 }
 
+/* Session probes have no location to give their text. */
+static void probe_name(struct sema *sema, struct stap_derived_probe *probe,
+	const struct stap_point *point)
+{
+	struct strbuf text;
+
+	strbuf_init(&text);
+	sema_point_text(point, &text);
+	probe->pp = arena_strdup(sema->arena, text.data);
+	strbuf_deinit(&text);
+}
+
 static void probe_add(struct sema *sema, struct stap_derived_probe *probe)
 {
 	probe->index = (uint32_t)sema->program->probes.count;
@@ -61,6 +73,7 @@ static bool build_session_probe(struct sema *sema, const struct sema_candidate *
 {
 	struct stap_derived_probe *probe = probe_new(sema, candidate, kind);
 
+	probe_name(sema, probe, candidate->point);
 	probe->priority = argument_number(&candidate->point->components[0], 0);
 	sema_lower_targets(sema, (struct sema_owner){.probe = probe}, NULL, NULL);
 	probe_add(sema, probe);
@@ -114,6 +127,7 @@ static bool build_timer(
 	struct stap_derived_probe *probe = probe_new(sema, candidate, STAP_PROBE_TIMER);
 	uint64_t unit_ns = 1;
 
+	probe_name(sema, probe, point);
 	if (!timer_interval(sema, unit, probe, &unit_ns, err))
 		return false;
 	if (point->component_count > 2) {

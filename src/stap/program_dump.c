@@ -49,7 +49,7 @@ static void dump_probe(const struct stap_derived_probe *probe, struct strbuf *ou
 			(unsigned long long)location->link_address, probe->pn);
 	}
 	if (!probe->location_count)
-		strbuf_printf(out, "%s /* <- %s */\n", probe->pn, probe->pn);
+		strbuf_printf(out, "%s /* <- %s */\n", probe->pp, probe->pn);
 	dump_locals(probe->locals.items, probe->locals.count, out);
 }
 

@@ -83,31 +83,48 @@ static void mismatch_sides(struct typing *typing, const struct stap_expr *expr,
 			stap_type_name(left), stap_type_name(right));
 }
 
-static void mismatch_declaration(struct typing *typing, const struct stap_token *token,
+/* Two places disagree about a name; `type` is what this one says. */
+static bool mismatch_inferred(struct typing *typing, const struct stap_token *token,
 	enum stap_type type, const struct declaration *declaration)
 {
-	struct stap_diagnostic *diagnostic;
 	const char *declared = stap_type_name(*declaration->type);
+	struct stap_diagnostic *diagnostic;
 
-	if (!is_shown(typing, WRONG_DECLARATION))
-		return;
-	if (!declaration->first || !*declaration->first) {
-		sema_error(typing->sema, token, "type mismatch: expected %s but found %s",
-			stap_type_name(type), declared);
-		return;
-	}
+	if (!declaration->first || !*declaration->first)
+		return false;
 	if (declaration->index < 0) {
 		diagnostic = sema_error(
 			typing->sema, token, "type mismatch (%s)", stap_type_name(type));
 		sema_cause(typing->sema, diagnostic, *declaration->first,
 			"type was first inferred here (%s)", declared);
-		return;
+		return true;
 	}
 	diagnostic = sema_error(typing->sema, token, "index %d type mismatch (%s)",
 		declaration->index, stap_type_name(type));
 	sema_cause(typing->sema, diagnostic, *declaration->first,
 		"type of index %d was first inferred here (%s)", declaration->index,
 		declared);
+	return true;
+}
+
+/* A use that wants `want` of something declared otherwise. */
+static void mismatch_use(struct typing *typing, const struct stap_token *token,
+	enum stap_type want, const struct declaration *declaration)
+{
+	if (is_shown(typing, WRONG_DECLARATION) &&
+		!mismatch_inferred(typing, token, want, declaration))
+		sema_error(typing->sema, token, "type mismatch: expected %s but found %s",
+			stap_type_name(want), stap_type_name(*declaration->type));
+}
+
+/* A value of type `found` given to something declared otherwise. */
+static void mismatch_passed(struct typing *typing, const struct stap_token *token,
+	enum stap_type found, const struct declaration *declaration)
+{
+	if (is_shown(typing, WRONG_DECLARATION) &&
+		!mismatch_inferred(typing, token, found, declaration))
+		sema_error(typing->sema, token, "type mismatch: expected %s but found %s",
+			stap_type_name(*declaration->type), stap_type_name(found));
 }
 
 /* ---- binding ------------------------------------------------------------------------------ */
@@ -137,7 +154,7 @@ static void bind(struct typing *typing, struct stap_expr *expr,
 		(other && want && other != want)) {
 		enum stap_type wrong = own && other && own != other ? own : want;
 
-		mismatch_declaration(typing, expr->token, wrong, declaration);
+		mismatch_use(typing, expr->token, wrong, declaration);
 		return;
 	}
 	if (!own && (want || other)) {
@@ -189,7 +206,7 @@ static void type_passed(
 	if (own == STAP_TYPE_STATS)
 		invalid(typing, expr->token, own);
 	else if (own && *formal->type && own != *formal->type)
-		mismatch_declaration(typing, expr->token, own, formal);
+		mismatch_passed(typing, expr->token, own, formal);
 	else if (!own)
 		unresolved(typing, expr->token);
 }
@@ -454,6 +471,7 @@ static void type_target(
 		if (typing->reporting)
 			sema_error(typing->sema, expr->token, "%s",
 				error ? error : "unresolved target-symbol expression");
+		expr->type = STAP_TYPE_LONG; /* one message about it is enough */
 		return;
 	}
 	expr->type = STAP_TYPE_LONG;
@@ -589,13 +607,12 @@ static void type_return(struct typing *typing, struct stap_stmt *stmt)
 	result = (struct declaration){&function->type, &function->type_token, -1};
 	if (!value) {
 		if (function->type && function->has_declared_type)
-			mismatch_declaration(
-				typing, stmt->token, STAP_TYPE_UNKNOWN, &result);
+			mismatch_passed(typing, stmt->token, STAP_TYPE_UNKNOWN, &result);
 		return;
 	}
 	type_expr(typing, value, function->type);
 	if (function->type && value->type && function->type != value->type)
-		mismatch_declaration(typing, value->token, value->type, &result);
+		mismatch_passed(typing, value->token, value->type, &result);
 	else if (value->type == STAP_TYPE_STATS)
 		invalid(typing, value->token, value->type);
 	else if (!function->type && value->type)

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The lists of the result, their indexes, and how handlers on each side use the globals. */
+#include <string.h>
+
 #include "stap/sema.h"
 
 struct usage {
@@ -240,6 +242,35 @@ static bool does_not_reach_stmt(struct stap_stmt *stmt, void *data)
 	       sema_each_stmt(stmt, does_not_reach_stmt, data);
 }
 
+/* ---- return values ------------------------------------------------------------------------------ */
+
+static bool no_returnval_stmt(struct stap_stmt *stmt, void *data);
+
+static bool no_returnval(struct stap_expr *expr, void *data)
+{
+	struct sema *sema = data;
+	struct stap_function *function =
+		expr->kind == STAP_EXPR_CALL ? expr->call.function : NULL;
+
+	if (expr->kind == STAP_EXPR_CALL && !function &&
+		!strcmp(expr->call.intrinsic->name, "returnval"))
+		return false;
+	for (; function; function = function->next_overload) {
+		if (function->mark == sema->mark || !function->body)
+			continue;
+		function->mark = sema->mark;
+		if (!no_returnval_stmt(function->body, data))
+			return false;
+	}
+	return sema_each_operand(expr, no_returnval, data);
+}
+
+static bool no_returnval_stmt(struct stap_stmt *stmt, void *data)
+{
+	return sema_each_expr(stmt, no_returnval, data) &&
+	       sema_each_stmt(stmt, no_returnval_stmt, data);
+}
+
 /* ---- lists -------------------------------------------------------------------------------------- */
 
 static void list_globals(struct sema *sema)
@@ -279,6 +310,10 @@ static void list_probes(struct sema *sema)
 		struct stap_derived_probe *probe = sema->program->probes.items[i];
 
 		probe->index = (uint32_t)i;
+		sema->mark++;
+		if (probe->kind == STAP_PROBE_URETURN &&
+			!no_returnval_stmt(probe->body, sema))
+			probe->uses_return_value = true;
 		for (size_t j = 0; j < probe->locals.count; j++)
 			probe->locals.items[j]->index = (uint32_t)j;
 	}

@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: MIT */
+#include "stap/tapset.h"
+
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/cleanup.h"
+#include "base/fd.h"
+
+/* What the `arch` of conditionals compares with, too. */
+#if defined(__x86_64__)
+#define TAPSET_ARCH "x86_64"
+#elif defined(__aarch64__)
+#define TAPSET_ARCH "arm64"
+#else
+#define TAPSET_ARCH "unknown"
+#endif
+
+struct found {
+	const char *path;
+	const char *name; /* below the folder: the same name elsewhere is shadowed */
+	dev_t device;
+	ino_t inode;
+};
+
+struct stap_tapset {
+	struct arena *arena;
+	struct stap_macros *macros;
+	VEC(struct stap_file *) files;
+	VEC(struct found) found;
+};
+
+static bool has_suffix(const char *name, const char *suffix)
+{
+	size_t size = strlen(name), suffix_size = strlen(suffix);
+
+	return size > suffix_size && !strcmp(name + size - suffix_size, suffix);
+}
+
+static int is_script(const struct dirent *entry)
+{
+	return entry->d_name[0] != '.' &&
+	       (has_suffix(entry->d_name, ".stp") || has_suffix(entry->d_name, ".stpm"));
+}
+
+static void found_add(struct stap_tapset *tapset, const char *folder, const char *name)
+{
+	const char *path = arena_printf(tapset->arena, "%s/%s", folder, name);
+	struct stat info;
+
+	if (stat(path, &info) < 0 || !S_ISREG(info.st_mode))
+		return;
+	for (size_t i = 0; i < tapset->found.count; i++) {
+		const struct found *other = &tapset->found.items[i];
+
+		if ((other->device == info.st_dev && other->inode == info.st_ino) ||
+			!strcmp(other->name, name))
+			return;
+	}
+	vec_append(
+		&tapset->found, ((struct found){path, arena_strdup(tapset->arena, name),
+					info.st_dev, info.st_ino}));
+}
+
+static void folder_search(struct stap_tapset *tapset, const char *folder)
+{
+	struct dirent **entries;
+	int count = scandir(folder, &entries, is_script, alphasort);
+
+	for (int i = 0; i < count; i++) {
+		found_add(tapset, folder, entries[i]->d_name);
+		free(entries[i]);
+	}
+	if (count >= 0)
+		free(entries);
+}
+
+static struct stap_source *source_read(struct stap_tapset *tapset, const char *path)
+{
+	struct stap_source *source;
+	CLEANUP(cleanup_free) char *text = NULL;
+	ssize_t size = fd_read_file(path, &text, NULL);
+
+	if (size < 0)
+		return NULL;
+	source = arena_new(tapset->arena, struct stap_source);
+	source->name = path;
+	source->text = arena_strndup(tapset->arena, text, (size_t)size);
+	source->size = (size_t)size;
+	source->is_library = true;
+	return source;
+}
+
+static void macros_load(struct stap_tapset *tapset, const struct found *found,
+	const struct stap_parse_options *options, struct stap_diagnostics *diag)
+{
+	struct stap_source *source = source_read(tapset, found->path);
+	struct stap_diagnostics own;
+
+	if (!source)
+		return;
+	stap_diagnostics_init(&own, tapset->arena);
+	if (!stap_macros_add(tapset->macros, source, options, &own))
+		stap_diagnose(diag, STAP_WARNING, NULL,
+			"macro tapset \"%s\" has errors, and will be skipped.",
+			found->path);
+	stap_diagnostics_deinit(&own);
+}
+
+static void script_load(struct stap_tapset *tapset, const struct found *found,
+	const struct stap_parse_options *options)
+{
+	struct stap_source *source = source_read(tapset, found->path);
+	struct stap_diagnostics own;
+	struct stap_file *file;
+
+	if (!source)
+		return;
+	stap_diagnostics_init(&own, tapset->arena);
+	file = stap_parse(tapset->arena, source, options, &own);
+	if (own.error_count || file->error_count)
+		stap_file_deinit(file);
+	else
+		vec_append(&tapset->files, file);
+	stap_diagnostics_deinit(&own);
+}
+
+struct stap_tapset *stap_tapset_load(struct arena *arena, const char *const *dirs,
+	uint32_t dir_count, const struct stap_parse_options *options,
+	struct stap_diagnostics *diag)
+{
+	static const char *const subfolders[] = {
+		"/dyninst/" TAPSET_ARCH, "/dyninst", "/" TAPSET_ARCH, ""};
+	struct stap_tapset *tapset = arena_new(arena, struct stap_tapset);
+	struct stap_parse_options own = *options;
+
+	tapset->arena = arena;
+	tapset->macros = stap_macros_create(arena);
+	for (uint32_t i = 0; i < dir_count; i++) {
+		for (size_t j = 0; j < sizeof(subfolders) / sizeof(subfolders[0]); j++)
+			folder_search(tapset,
+				arena_printf(arena, "%s%s", dirs[i], subfolders[j]));
+	}
+	own.guru = true; /* the library is trusted */
+	own.argument_used = NULL;
+	own.macros = tapset->macros;
+	for (size_t i = 0; i < tapset->found.count; i++) {
+		if (has_suffix(tapset->found.items[i].name, ".stpm"))
+			macros_load(tapset, &tapset->found.items[i], &own, diag);
+	}
+	for (size_t i = 0; i < tapset->found.count; i++) {
+		if (has_suffix(tapset->found.items[i].name, ".stp"))
+			script_load(tapset, &tapset->found.items[i], &own);
+	}
+	return tapset;
+}
+
+void stap_tapset_free(struct stap_tapset *tapset)
+{
+	if (!tapset)
+		return;
+	for (size_t i = 0; i < tapset->files.count; i++)
+		stap_file_deinit(tapset->files.items[i]);
+	vec_free(&tapset->files);
+	vec_free(&tapset->found);
+	stap_macros_destroy(tapset->macros);
+}
+
+const struct stap_macros *stap_tapset_macros(const struct stap_tapset *tapset)
+{
+	return tapset->macros;
+}
+
+const struct stap_file *const *stap_tapset_files(
+	const struct stap_tapset *tapset, uint32_t *ret_count)
+{
+	*ret_count = (uint32_t)tapset->files.count;
+	return (const struct stap_file *const *)tapset->files.items;
+}
+
+uint32_t stap_tapset_file_count(const struct stap_tapset *tapset)
+{
+	return (uint32_t)tapset->files.count;
+}
