@@ -366,6 +366,17 @@ static size_t operator_size(int a, int b, int c)
 	return 1;
 }
 
+/* A byte that can be in no token outside of strings and comments. */
+static const struct stap_token *lex_stray(struct stap_lexer *lexer)
+{
+	struct stap_token *token = start_token(lexer, STAP_TOKEN_JUNK);
+	token->text =
+		arena_printf(lexer->arena, "\\x%02x", (unsigned)peek_char(lexer, 0));
+	token->text_size = strlen(token->text);
+	skip_char(lexer);
+	return token;
+}
+
 static const struct stap_token *lex_operator(struct stap_lexer *lexer)
 {
 	struct stap_token *token = start_token(lexer, STAP_TOKEN_OPERATOR);
@@ -471,6 +482,6 @@ const struct stap_token *stap_lexer_next(struct stap_lexer *lexer)
 			return lex_string(lexer);
 		if (c == '%' && peek_char(lexer, 1) == '{')
 			return lex_embedded(lexer);
-		return lex_operator(lexer);
+		return c > ' ' && c < 0x7f ? lex_operator(lexer) : lex_stray(lexer);
 	}
 }

@@ -61,14 +61,22 @@ static struct stap_expr *parse_for_part(
 	return expr;
 }
 
+static void expect_more(struct stap_parser *p)
+{
+	if (stap_parse_peek(p)->kind == STAP_TOKEN_EOF)
+		stap_parse_fail(p, "expression statement expected");
+}
+
 /* "for" "(" [ expression ] ";" [ expression ] ";" [ expression ] ")" statement */
 static struct stap_stmt *parse_for(struct stap_parser *p)
 {
 	struct stap_stmt *stmt =
 		stap_stmt_new(p->arena, STAP_STMT_FOR, stap_parse_next(p));
 	stap_parse_expect_op(p, '(', "expected '('");
+	expect_more(p);
 	stmt->loop.init = parse_for_part(p, ';', "expected ';'");
 	stmt->loop.condition = parse_for_part(p, ';', "expected ';'");
+	expect_more(p);
 	stmt->loop.step = parse_for_part(p, ')', "expected ')'");
 	stmt->loop.body = parse_statement(p);
 	return stmt;

@@ -27,7 +27,7 @@ _Noreturn static void throw(struct stap_parser * p, struct stap_diagnostic *erro
 /* What the lexer could not read is the better explanation of any error at that token. */
 static void throw_junk(struct stap_parser *p)
 {
-	if (p->last && p->last->kind == STAP_TOKEN_JUNK)
+	if (p->last && p->last->kind == STAP_TOKEN_JUNK && p->last->junk_message)
 		throw(p, stap_diagnose(p->diag, STAP_PARSE_ERROR, p->last, "%s",
 				 p->last->junk_message));
 }

@@ -631,7 +631,8 @@ static bool evaluate(
 				return false;
 			if ((*slots[i])->kind == STAP_TOKEN_EOF)
 				return fail(pp, open, "incomplete condition after '%%('");
-			if ((*slots[i])->kind == STAP_TOKEN_JUNK)
+			if ((*slots[i])->kind == STAP_TOKEN_JUNK &&
+				(*slots[i])->junk_message)
 				return fail(
 					pp, *slots[i], "%s", (*slots[i])->junk_message);
 		}

@@ -94,7 +94,7 @@ static void render_kind(struct strbuf *out, const struct stap_token *token)
 	if (token->kind == STAP_TOKEN_KEYWORD || token->kind == STAP_TOKEN_EMBEDDED)
 		return;
 	const char *text = token->raw ? token->raw : token->text;
-	strbuf_printf(out, " '%s'", token->kind == STAP_TOKEN_JUNK ? "" : text);
+	strbuf_printf(out, " '%s'", text);
 }
 
 static void render_token(

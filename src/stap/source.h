@@ -41,7 +41,7 @@ struct stap_token {
 	uint32_t line, column; /* from 1 */
 	const char *macro;     /* not NULL: came from expanding this macro ... */
 	const struct stap_token *macro_at; /* ... invoked here */
-	const char *junk_message; /* JUNK, and NUMBER out of range: what is wrong */
+	const char *junk_message; /* JUNK that has a reason, NUMBER out of range */
 };
 
 enum stap_severity { STAP_PARSE_ERROR, STAP_SEMANTIC_ERROR, STAP_WARNING };
