@@ -2,6 +2,9 @@
 /* Starting a program under the tracer, held at its exec. */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 
@@ -61,13 +64,32 @@ static _Noreturn void child(
 	_exit(n == sizeof(code) ? 127 : 126);
 }
 
+/* execvp() gives EACCES when it could not look into some directory of PATH. */
+static bool is_in_path(const char *name)
+{
+	const char *path = getenv("PATH");
+	while (path && *path) {
+		size_t n = strcspn(path, ":");
+		char file[PATH_MAX];
+		snprintf(file, sizeof(file), "%.*s/%s", n ? (int)n : 1, n ? path : ".",
+			name);
+		if (access(file, F_OK) == 0)
+			return true;
+		path += n + (path[n] == ':');
+	}
+	return false;
+}
+
 static int explain_exec(int fd, const char *name, struct error *err)
 {
 	int code;
 	if (read(fd, &code, sizeof(code)) != sizeof(code))
 		return error_set(err, -ESRCH, "%s was killed before it started", name);
+	bool searched = !strchr(name, '/');
+	if (code == EACCES && searched && !is_in_path(name))
+		code = ENOENT;
 	error_set(err, -code, "cannot run %s: %s", name, strerror(code));
-	if (code == ENOENT && !strchr(name, '/'))
+	if (code == ENOENT && searched)
 		error_hint(err, "no such command in PATH");
 	return -code;
 }
