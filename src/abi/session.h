@@ -134,16 +134,30 @@ struct abi_journal_patch {
 
 struct abi_journal_area {
 	uint64_t address, size; /* our mapping in the process */
-	uint32_t pid, live;
+	uint32_t pid, live;     /* enum abi_journal_live */
+};
+
+enum abi_journal_live {
+	ABI_JOURNAL_DEAD = 0,
+	ABI_JOURNAL_LIVE = 1,
+	ABI_JOURNAL_INTENT = 2, /* about to be mapped, somewhere at or above address */
+};
+
+/* A thread that makes system calls for the tracer has its signals blocked meanwhile. */
+struct abi_journal_victim {
+	uint64_t mask; /* the program's own */
+	uint32_t tid, live;
 };
 
 enum {
-	ABI_JOURNAL_AREAS = 4096
+	ABI_JOURNAL_AREAS = 4096,
+	ABI_JOURNAL_VICTIMS = 64
 };
 
 struct abi_journal {
 	uint32_t patch_count, patch_capacity;
 	uint32_t area_count, reserved;
+	struct abi_journal_victim victims[ABI_JOURNAL_VICTIMS];
 	struct abi_journal_area areas[ABI_JOURNAL_AREAS];
 	struct abi_journal_patch patches[];
 };

@@ -38,7 +38,8 @@ static int run(const struct cli_command *command, int argc, char **argv)
 		return cli_usage_error(command, "unexpected '%s'", argv[first]);
 	if (!request.pid)
 		return cli_usage_error(command, "which process? -p PID");
-	if (uprobe_heal((pid_t)request.pid, &patches, &err) < 0)
+	int r = uprobe_heal((pid_t)request.pid, &patches, &err);
+	if (r < 0 && r != -ENOENT)
 		return cli_error(&err);
 	if (patches)
 		printf("process %ld: %zu patches removed\n", request.pid, patches);

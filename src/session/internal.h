@@ -83,9 +83,9 @@ struct session_patch {
 
 struct session_module {
 	const char *path;
-	struct elf_module *elf;
+	struct elf_module *elf; /* borrowed from the target */
 	struct arch_text *text;
-	bool is_library; /* has no PT_INTERP entry of its own: mapped by other programs */
+	bool is_library; /* mapped by programs other than itself */
 	VEC(struct session_patch) patches;
 	size_t refused;
 };
@@ -97,6 +97,9 @@ struct session_process {
 	bool shares_parent; /* a vfork child before its exec: the memory is the parent's
 			     */
 	bool *inserted;     /* per module */
+	unsigned holds;     /* in use further up the stack */
+	bool is_dead;       /* to be deleted when nobody holds it */
+	bool has_execed;    /* its patches are to be forgotten then */
 	struct session_process *next;
 };
 

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "session/internal.h"
+#include "session/stap_target.h"
 
 static struct session_module *plan_find_module(struct session *s, const char *path)
 {
@@ -41,21 +42,24 @@ static void plan_index_text(struct session *s, struct session_module *m)
 		arch_text_create(text, kept, starts, start_count, targets, target_count);
 }
 
-static int plan_get_module(struct session *s, const char *path,
-	struct session_module **ret, struct error *err)
+/* libc.so.6 has an interpreter and programs are shared objects too: only the name tells. */
+static bool is_library_name(const char *path)
 {
-	*ret = plan_find_module(s, path);
-	if (*ret)
-		return 0;
-	struct session_module m = {.path = path};
-	int r = elf_module_open(path, &m.elf, err);
-	if (r < 0)
-		return r;
-	m.is_library = elf_module_is_pie(m.elf) && !elf_module_interpreter(m.elf);
+	const char *slash = strrchr(path, '/');
+	return strstr(slash ? slash : path, ".so");
+}
+
+static struct session_module *plan_get_module(struct session *s, const struct stap_location *location)
+{
+	struct session_module *known = plan_find_module(s, location->module_path);
+	if (known)
+		return known;
+	struct session_module m = {.path = location->module_path};
+	m.elf = stap_target_module(location);
+	m.is_library = is_library_name(m.path);
 	plan_index_text(s, &m);
 	vec_append(&s->modules, m);
-	*ret = &s->modules.items[s->modules.count - 1];
-	return 0;
+	return &s->modules.items[s->modules.count - 1];
 }
 
 static void plan_refuse(struct session *s, struct session_module *m,
@@ -222,10 +226,7 @@ int session_plan(struct session *s, struct error *err)
 		const struct session_site *site = &s->sites.items[i];
 		if (!site->location)
 			continue;
-		struct session_module *m;
-		int r = plan_get_module(s, site->location->module_path, &m, err);
-		if (r < 0)
-			return r;
+		struct session_module *m = plan_get_module(s, site->location);
 		s->uprobe_count++;
 		if (site->handler->probe->kind == STAP_PROBE_URETURN &&
 			!site->handler->is_entry_part)
@@ -252,7 +253,6 @@ void session_plan_free(struct session *s)
 			vec_free(&m->patches.items[k].handlers);
 		vec_free(&m->patches);
 		arch_text_destroy(m->text);
-		elf_module_close(m->elf);
 	}
 	vec_free(&s->modules);
 }

@@ -73,6 +73,11 @@ static void process_forget_patches(struct session *s, struct session_process *p)
 
 static void process_delete(struct session *s, pid_t pid)
 {
+	struct session_process *gone = process_find(s, pid);
+	if (gone && gone->holds) {
+		gone->is_dead = true;
+		return;
+	}
 	for (struct session_process **at = &s->processes; *at; at = &(*at)->next) {
 		struct session_process *p = *at;
 		if (p->pid != pid)
@@ -83,6 +88,23 @@ static void process_delete(struct session *s, pid_t pid)
 		free(p);
 		return;
 	}
+}
+
+/* Work on a process dispatches events, its own death among them: while somebody holds it, it stays. */
+static void process_hold(struct session_process *p)
+{
+	p->holds++;
+}
+
+static void process_drop(struct session *s, struct session_process *p)
+{
+	if (--p->holds)
+		return;
+	if (p->has_execed)
+		process_forget_patches(s, p);
+	p->has_execed = false;
+	if (p->is_dead)
+		process_delete(s, p->pid);
 }
 
 /* The patches a task runs into: a vfork child runs on its parent's memory. */
@@ -280,7 +302,10 @@ static uint32_t target_report_exec(
 	struct session *s = utrace_engine_data(engine);
 	struct utrace_task *task = utrace_engine_task(engine);
 	struct session_process *p = process_new(s, utrace_task_pid(task));
-	process_forget_patches(s, p);
+	if (p->holds)
+		p->has_execed = true;
+	else
+		process_forget_patches(s, p);
 	if (s->stopping)
 		return UTRACE_RESUME;
 	vec_append(&s->target_state->work,
@@ -351,11 +376,13 @@ static void work_exec(struct session *s, const struct target_work *work)
 	struct error err = {0};
 	if (!task || !p)
 		return;
+	process_hold(p);
 	int r = session_is_running(s) ? process_arm_at_exec(s, p, task, &err) : 0;
 	if (r < 0 && r != -ESRCH)
 		session_warn(s, "cannot probe process %d after its exec: %s", p->pid,
 			err.message);
 	r = process_release(p, &err);
+	process_drop(s, p);
 	task = utrace_find_task(s->utrace, work->pid);
 	if (task && r != -ESRCH)
 		target_resume(task);
@@ -414,9 +441,11 @@ static int target_attach(struct session *s, pid_t pid, struct error *err)
 		return error_set(err, -ESRCH,
 			"process %d ended while it was being attached to", pid);
 	struct session_process *p = process_new(s, pid);
+	process_hold(p);
 	r = process_arm(s, p, first, err);
 	struct error release_err = {0};
 	int released = process_release(p, &release_err);
+	process_drop(s, p);
 	if (r == 0 && released < 0) {
 		*err = release_err;
 		r = released;
@@ -511,7 +540,10 @@ static int target_launch(struct session *s, struct error *err)
 	r = task_watch(s, task);
 	if (r < 0)
 		return error_set(err, r, "the command ended before it could be probed");
-	return process_arm_at_exec(s, p, task, err);
+	process_hold(p);
+	r = process_arm_at_exec(s, p, task, err);
+	process_drop(s, p);
+	return r;
 }
 
 int session_targets_start(struct session *s, struct error *err)
@@ -546,26 +578,43 @@ void session_targets_release(struct session *s)
 		target_resume(task);
 }
 
+static void process_poll(struct session *s, struct session_process *p)
+{
+	struct proc_maps maps = {0};
+	struct error err = {0};
+	if (p->shares_parent || proc_read_maps(p->pid, &maps, NULL) < 0)
+		return;
+	bool wanted = process_wants(s, p, &maps);
+	proc_maps_free(&maps);
+	struct utrace_task *task = utrace_first_task(s->utrace, p->pid);
+	if (!wanted || !task)
+		return;
+	int r = process_arm(s, p, task, &err);
+	if (r < 0 && r != -ESRCH)
+		session_warn(s, "cannot probe a library in process %d: %s", p->pid,
+			err.message);
+	r = process_release(p, &err);
+	if (r < 0 && r != -ESRCH)
+		session_warn(s, "process %d: %s", p->pid, err.message);
+}
+
 void session_targets_poll(struct session *s)
 {
-	for (struct session_process *p = s->processes; p && s->poll_modules;
-		p = p->next) {
-		struct proc_maps maps = {0};
-		struct error err = {0};
-		if (p->shares_parent || proc_read_maps(p->pid, &maps, NULL) < 0)
-			continue;
-		bool wanted = process_wants(s, p, &maps);
-		proc_maps_free(&maps);
-		struct utrace_task *task = utrace_first_task(s->utrace, p->pid);
-		if (!wanted || !task)
-			continue;
-		int r = process_arm(s, p, task, &err);
-		if (r < 0 && r != -ESRCH)
-			session_warn(s, "cannot probe a library in process %d: %s",
-				p->pid, err.message);
-		if (process_release(p, &err) < 0)
-			continue; /* it died: reported by itself */
+	struct session_process *next;
+	for (struct session_process *p = s->processes; p && s->poll_modules; p = next) {
+		process_hold(p);
+		process_poll(s, p);
+		next = p->next;
+		process_drop(s, p);
 	}
+}
+
+static struct session_process *process_patched(struct session *s)
+{
+	for (struct session_process *p = s->processes; p; p = p->next)
+		if (p->space)
+			return p;
+	return NULL;
 }
 
 void session_targets_stop(struct session *s)
@@ -573,19 +622,19 @@ void session_targets_stop(struct session *s)
 	if (!s->utrace)
 		return;
 	s->stopping = true;
-	for (struct session_process *p = s->processes; p; p = p->next) {
+	for (struct session_process *p; (p = process_patched(s));) {
 		struct error err = {0};
 		uint64_t left = 0;
-		if (!p->space)
-			continue;
-		int r = uprobe_space_remove(p->space, &left, &err);
-		p->space = NULL;
+		pid_t pid = p->pid;
+		struct uprobe_space *space = p->space;
+		p->space = NULL; /* from here on its death is no business of callbacks */
+		int r = uprobe_space_remove(space, &left, &err);
 		if (r < 0 && r != -ESRCH)
-			session_warn(s, "process %d: %s", p->pid, err.message);
+			session_warn(s, "process %d: %s", pid, err.message);
 		else if (left)
 			session_warn(s,
 				"process %d keeps %llu bytes of probe code that a thread may still run: %s",
-				p->pid, (unsigned long long)left, err.message);
+				pid, (unsigned long long)left, err.message);
 	}
 	utrace_detach_process(s->utrace, 0);
 }

@@ -55,31 +55,30 @@ int arena_map(struct uprobe_space *space, uint64_t low, uint64_t high, uint64_t 
 	if (room < ARENA_MIN_ROOM)
 		room = ARENA_MIN_ROOM;
 	arena.size = round_up(head + room, TEXT_PAGE);
+	r = journal_add_area(&space->journal, space->pid, low, arena.size, ABI_JOURNAL_INTENT,
+		&arena.journal);
+	if (r < 0)
+		return error_set(err, r, "undo journal is full");
 	step();
 	r = inject_map_arena(space->inject, low, high, arena.size, &arena.address, err);
 	if (r < 0)
-		return r;
+		goto drop;
 	step();
-	r = journal_add_area(
-		&space->journal, space->pid, arena.address, arena.size, &arena.journal);
-	if (r < 0) {
-		error_set(err, r, "undo journal is full");
-		goto unmap;
-	}
+	journal_place_area(&space->journal, arena.journal, arena.address);
+	step();
 	r = write_header(space, &arena);
 	if (r < 0) {
 		error_set(err, r, "cannot write code to process %d", space->pid);
+		if (inject_unmap(space->inject, arena.address, arena.size, NULL) < 0)
+			error_hint(err, "%llu bytes at 0x%llx stay mapped",
+				(unsigned long long)arena.size,
+				(unsigned long long)arena.address);
 		goto drop;
 	}
 	vec_append(&space->arenas, arena);
 	return 0;
 drop:
 	journal_drop_area(&space->journal, arena.journal);
-unmap:
-	if (inject_unmap(space->inject, arena.address, arena.size, NULL) < 0)
-		error_hint(err, "%llu bytes at 0x%llx stay mapped",
-			(unsigned long long)arena.size,
-			(unsigned long long)arena.address);
 	return r;
 }
 
@@ -221,5 +220,36 @@ int front_remove(struct uprobe_space *space, uint64_t signals, struct error *err
 		arena->address + offsetof(struct agent_arena, old_actions), signals, err);
 	if (r >= 0)
 		space->front_signals &= ~signals;
+	return r;
+}
+
+/* The kernel has reset the action to default, and what the program had is in the arena only. */
+static int install_again(struct uprobe_space *space, int signal, struct error *err)
+{
+	uint64_t at = space->arenas.items[0].address + offsetof(struct agent_arena, old_actions) +
+		(uint64_t)signal * sizeof(struct agent_sigaction);
+	struct agent_sigaction old;
+	int r = remote_memory_read(space->memory_fd, at, &old, sizeof(old));
+
+	if (r < 0)
+		return error_set(err, r, "cannot read from process %d: %s", space->pid, strerror(-r));
+	space->front_signals &= ~(1ull << (signal - 1));
+	r = front_install(space, 1ull << (signal - 1), err);
+	if (r < 0)
+		return r;
+	r = remote_memory_write(space->memory_fd, at, &old, sizeof(old));
+	return r < 0 ? error_set(err, r, "cannot write to process %d: %s", space->pid, strerror(-r))
+		     : 0;
+}
+
+int front_repair(struct uprobe_space *space, struct error *err)
+{
+	uint64_t lost = space->front_lost & space->front_signals;
+	int r = 0;
+
+	space->front_lost = 0;
+	for (int signal = 1; signal < AGENT_SIGNALS && r >= 0; signal++)
+		if (lost >> (signal - 1) & 1)
+			r = install_again(space, signal, err);
 	return r;
 }

@@ -22,18 +22,6 @@ static uint64_t wanted_front(const struct uprobe_space *space)
 	return signals;
 }
 
-/* A forced signal that was blocked has its action reset to default by the kernel. */
-static int front_repair(struct uprobe_space *space, struct error *err)
-{
-	uint64_t lost = space->front_lost & space->front_signals;
-
-	space->front_lost = 0;
-	if (!lost)
-		return 0;
-	int r = front_remove(space, lost, err);
-	return r < 0 ? r : front_install(space, lost, err);
-}
-
 /* While transient breakpoints are in the text the front holds SIGTRAP as well: a thread
  * that hits one survives the tracer. */
 static int change_live(struct uprobe_space *space, struct error *err)
@@ -51,7 +39,7 @@ static int change_stopped(struct uprobe_space *space, struct error *err)
 	struct held_threads held;
 	struct error ignored;
 	/* The victim must show its own registers. */
-	int r = inject_release_victim(space->inject, err);
+	int r = space_release_victim(space, err);
 
 	if (r < 0)
 		return r;
@@ -153,7 +141,7 @@ int uprobe_insert(struct uprobe_space *space, struct uprobe_request *requests,
 	settle(space);
 	if (space->inject && inject_has_victim(space->inject) && !was_held) {
 		struct error why;
-		int released = inject_release_victim(space->inject, &why);
+		int released = space_release_victim(space, &why);
 		if (released < 0 && r >= 0) {
 			r = released;
 			if (err)

@@ -36,7 +36,7 @@ uint32_t journal_area_count(const struct journal *journal)
 }
 
 int journal_add_area(struct journal *journal, pid_t pid, uint64_t address, uint64_t size,
-	uint32_t *ret)
+	enum abi_journal_live live, uint32_t *ret)
 {
 	struct abi_journal *abi = journal->abi;
 	uint32_t count = journal_area_count(journal), i = 0;
@@ -48,11 +48,41 @@ int journal_add_area(struct journal *journal, pid_t pid, uint64_t address, uint6
 	abi->areas[i].address = address;
 	abi->areas[i].size = size;
 	abi->areas[i].pid = (uint32_t)pid;
-	__atomic_store_n(&abi->areas[i].live, 1, __ATOMIC_RELEASE);
+	__atomic_store_n(&abi->areas[i].live, live, __ATOMIC_RELEASE);
 	if (i == count)
 		__atomic_store_n(&abi->area_count, count + 1, __ATOMIC_RELEASE);
 	*ret = i;
 	return 0;
+}
+
+void journal_place_area(struct journal *journal, uint32_t index, uint64_t address)
+{
+	if (index >= ABI_JOURNAL_AREAS)
+		return;
+	__atomic_store_n(&journal->abi->areas[index].address, address, __ATOMIC_RELAXED);
+	__atomic_store_n(&journal->abi->areas[index].live, ABI_JOURNAL_LIVE, __ATOMIC_RELEASE);
+}
+
+uint32_t journal_add_victim(struct journal *journal, pid_t tid, uint64_t mask)
+{
+	struct abi_journal_victim *victims = journal->abi->victims;
+
+	for (uint32_t i = 0; i < ABI_JOURNAL_VICTIMS; i++) {
+		if (__atomic_load_n(&victims[i].live, __ATOMIC_RELAXED) &&
+			victims[i].tid != (uint32_t)tid)
+			continue;
+		victims[i].mask = mask;
+		victims[i].tid = (uint32_t)tid;
+		__atomic_store_n(&victims[i].live, 1, __ATOMIC_RELEASE);
+		return i;
+	}
+	return JOURNAL_NONE;
+}
+
+void journal_drop_victim(struct journal *journal, uint32_t index)
+{
+	if (index < ABI_JOURNAL_VICTIMS)
+		__atomic_store_n(&journal->abi->victims[index].live, 0, __ATOMIC_RELEASE);
 }
 
 void journal_drop_area(struct journal *journal, uint32_t index)

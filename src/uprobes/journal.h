@@ -22,14 +22,22 @@ struct journal {
 
 must_check int journal_open(
 	struct journal *journal, void *memory, uint64_t size, struct error *err);
-/** record a mapping of ours, before it is used; -ENOSPC */
-must_check int journal_add_area(struct journal *journal, pid_t pid, uint64_t address,
-	uint64_t size, uint32_t *ret);
+/**
+ * journal_add_area() - record a mapping of ours, before it is made; -ENOSPC
+ * @live: ABI_JOURNAL_LIVE, or ABI_JOURNAL_INTENT while @address is only a lower bound
+ */
+must_check int journal_add_area(struct journal *journal, pid_t pid, uint64_t address, uint64_t size,
+	enum abi_journal_live live, uint32_t *ret);
+/** the mapping has been made, here */
+void journal_place_area(struct journal *journal, uint32_t index, uint64_t address);
 void journal_drop_area(struct journal *journal, uint32_t index);
 /** record text, before it is changed; complete when it returns; -ENOSPC */
 must_check int journal_add_patch(struct journal *journal, pid_t pid, uint64_t address,
 	const uint8_t *original, uint8_t size, uint32_t *ret);
 void journal_drop_patch(struct journal *journal, uint32_t index);
+/** a thread is about to make calls for us: its own signal mask; JOURNAL_NONE when there is no room */
+uint32_t journal_add_victim(struct journal *journal, pid_t tid, uint64_t mask);
+void journal_drop_victim(struct journal *journal, uint32_t index);
 /** forget everything recorded for a process */
 void journal_drop_process(struct journal *journal, pid_t pid);
 uint32_t journal_patch_count(const struct journal *journal);

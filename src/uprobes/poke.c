@@ -238,12 +238,13 @@ static int revert_unlucky(struct uprobe_space *space, struct error *err)
  * inside a window like any other thread: it is let go for the check. */
 static int leave_interiors(struct uprobe_space *space, struct error *err)
 {
-	int r = inject_release_victim(space->inject, err);
+	bool taken;
+	int r = space_release_victim(space, err);
 
 	if (r >= 0)
 		r = threads_leave_interiors(space, err);
 	if (r >= 0)
-		r = inject_take_victim(space->inject, err);
+		r = space_take_victim(space, &taken, err);
 	return r < 0 ? r : revert_unlucky(space, err);
 }
 

@@ -30,7 +30,7 @@ static int restore_text(
 		threads_note_blocked(space);
 		return poke_remove_live(space, ret_foreign, err);
 	}
-	int r = inject_release_victim(space->inject, err);
+	int r = space_release_victim(space, err);
 	if (r >= 0)
 		r = threads_stop(space->session.utrace, space->pid, &held, err);
 	if (r < 0)
@@ -75,11 +75,11 @@ struct frame_search {
 	bool found;
 };
 
-static void note_frame(uint64_t rip, void *data)
+static void note_frame(uint64_t rip, uint64_t restorer, void *data)
 {
 	struct frame_search *search = data;
 
-	if (arena_contains(search->space, rip))
+	if (arena_contains(search->space, rip) || arena_contains(search->space, restorer))
 		search->found = true;
 }
 
@@ -175,7 +175,7 @@ static int remove_memory(
 		if (r >= 0)
 			r = unmap_all(space, err);
 		if (r >= 0)
-			r = inject_release_victim(space->inject, err);
+			r = space_release_victim(space, err);
 	}
 	threads_resume(&held);
 	return r;
@@ -194,9 +194,11 @@ static int space_remove(struct uprobe_space *space, uint64_t *ret_left, struct e
 	/* Overwritten patches lead into the arenas still: their breakpoints keep the
 	 * front. */
 	if (r >= 0 && !foreign)
+		r = front_repair(space, err);
+	if (r >= 0 && !foreign)
 		r = front_remove(space, ~0ull, err);
 	if (r >= 0)
-		r = inject_release_victim(space->inject, err);
+		r = space_release_victim(space, err);
 	return r < 0 ? r : remove_memory(space, foreign, ret_left, err);
 }
 

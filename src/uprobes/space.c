@@ -33,7 +33,7 @@ static int space_alloc(const struct uprobe_session *session, pid_t pid,
 	if (!space->session.arena_block_offset)
 		space->session.arena_block_offset = -AGENT_ARENA_IMAGE;
 	space->pid = pid;
-	space->session_journal = space->null_journal = JOURNAL_NONE;
+	space->session_journal = space->null_journal = space->victim_journal = JOURNAL_NONE;
 	space->memory_fd = -1;
 	int r = journal_open(
 		&space->journal, session->session_memory, session->session_size, err);
@@ -47,58 +47,94 @@ static int space_alloc(const struct uprobe_session *session, pid_t pid,
 	return 0;
 }
 
-/* ---- creation
- * --------------------------------------------------------------------------------- */
+/* ---- the victim ---- */
 
-static int journal_mapping(struct uprobe_space *space, uint64_t address, uint64_t size,
-	uint32_t *ret, struct error *err)
+/* Its mask is changed by the first call it makes. */
+static void note_victim(struct uprobe_space *space)
 {
-	int r = journal_add_area(&space->journal, space->pid, address, size, ret);
+	pid_t tid = inject_victim_tid(space->inject);
+	uint64_t mask;
 
-	if (r >= 0)
+	journal_drop_victim(&space->journal, space->victim_journal);
+	space->victim_journal = JOURNAL_NONE;
+	if (tid && ptrace_get_sigmask(tid, &mask) >= 0)
+		space->victim_journal = journal_add_victim(&space->journal, tid, mask);
+}
+
+int space_take_victim(struct uprobe_space *space, bool *ret_taken, struct error *err)
+{
+	int r;
+
+	*ret_taken = false;
+	if (space->inject && inject_has_victim(space->inject))
 		return 0;
-	error_set(err, r, "undo journal is full");
-	if (inject_unmap(space->inject, address, size, NULL) < 0)
-		error_hint(err, "%llu bytes at 0x%llx stay mapped",
-			(unsigned long long)size, (unsigned long long)address);
+	if (space->inject)
+		r = inject_take_victim(space->inject, err);
+	else
+		r = inject_create(space->session.utrace, space->pid, space->session.force,
+			&space->inject, err);
+	if (r < 0)
+		return r;
+	note_victim(space);
+	*ret_taken = true;
+	return 0;
+}
+
+int space_release_victim(struct uprobe_space *space, struct error *err)
+{
+	int r = inject_release_victim(space->inject, err);
+
+	journal_drop_victim(&space->journal, space->victim_journal);
+	space->victim_journal = JOURNAL_NONE;
 	return r;
 }
 
-/* The null page is wanted at the same address in all processes of a session; where that
- * is taken, any other does, because each process has its own trampolines. */
+/* ---- creation ---- */
+
+/* The null page is wanted at the same address in all processes of a session; where that is taken,
+ * any other does, because each process has its own trampolines. */
 static int map_null_page(struct uprobe_space *space, struct error *err)
 {
 	uint64_t address = space->session.null_context;
+	int r = journal_add_area(&space->journal, space->pid, 0, TEXT_PAGE, ABI_JOURNAL_INTENT,
+		&space->null_journal);
 
+	if (r < 0)
+		return error_set(err, r, "undo journal is full");
 	step();
-	int r = inject_map_null_context(space->inject, &address, err);
+	r = inject_map_null_context(space->inject, &address, err);
 	if (r == -EEXIST) {
 		address = 0;
 		r = inject_map_null_context(space->inject, &address, err);
 	}
 	if (r < 0)
 		return r;
-	space->null_context = address;
 	step();
-	return journal_mapping(space, address, TEXT_PAGE, &space->null_journal, err);
+	space->null_context = address;
+	journal_place_area(&space->journal, space->null_journal, address);
+	return 0;
 }
 
 static int map_session(struct uprobe_space *space, struct error *err)
 {
-	step();
-	int r = inject_map_fd(space->inject, space->session.session_fd,
-		space->session.session_size, 0, &space->session_address, err);
+	int r = journal_add_area(&space->journal, space->pid, 0, space->session.session_size,
+		ABI_JOURNAL_INTENT, &space->session_journal);
 
+	if (r < 0)
+		return error_set(err, r, "undo journal is full");
+	step();
+	r = inject_map_fd(space->inject, space->session.session_fd, space->session.session_size, 0,
+		&space->session_address, err);
 	if (r < 0)
 		return r;
 	step();
-	return journal_mapping(space, space->session_address, space->session.session_size,
-		&space->session_journal, err);
+	journal_place_area(&space->journal, space->session_journal, space->session_address);
+	return 0;
 }
 
 static void unmap_again(struct uprobe_space *space, struct error *err)
 {
-	if (space->session_journal != JOURNAL_NONE &&
+	if (space->session_address &&
 		inject_unmap(space->inject, space->session_address,
 			space->session.session_size, NULL) < 0)
 		error_hint(err, "session memory stays mapped at 0x%llx",
@@ -123,6 +159,7 @@ int uprobe_space_create(const struct uprobe_session *session, struct utrace_task
 			&space->inject, err);
 	if (r < 0)
 		goto fail;
+	note_victim(space);
 	r = map_session(space, err);
 	if (r >= 0)
 		r = map_null_page(space, err);
@@ -131,7 +168,7 @@ int uprobe_space_create(const struct uprobe_session *session, struct utrace_task
 		goto fail;
 	}
 	if (!stopped && inject_has_victim(space->inject)) {
-		r = inject_release_victim(space->inject, err);
+		r = space_release_victim(space, err);
 		if (r < 0)
 			goto fail;
 	}
@@ -146,73 +183,107 @@ fail:
  * ---------------------------------------------------------------------------------------
  */
 
-static int write_site(struct uprobe_space *space, struct uprobe_site *site, bool patched)
+/* What the child has of our mappings; a fork may be older than some of them. */
+static int inherit_mappings(
+	struct uprobe_space *space, const struct uprobe_space *parent, struct error *err)
 {
-	int r = 0;
+	struct proc_maps maps = {0};
+	bool has_session = false;
+	int r = proc_read_maps(space->pid, &maps, err);
 
-	if (site->padding)
-		r = remote_memory_write(space->memory_fd, site->padding,
-			patched ? site->padding_patch : site->padding_original,
-			SITE_PATCH_MAX);
-	if (r >= 0)
-		r = remote_memory_write(space->memory_fd, site->address,
-			patched ? site->patch : site->original, site->size);
-	site->state = patched ? SITE_LIVE : SITE_REMOVED;
-	return r;
-}
-
-/* A fork in the middle of a change copies half-written text.  The child has one thread
- * and it is stopped, so its text can be completed at once. */
-static int complete_change(
-	struct uprobe_space *space, struct utrace_task *child, bool inserting)
-{
-	struct user_regs_struct regs;
-	int r = utrace_get_regs(child, &regs);
-
-	for (size_t i = 0; i < space->sites.count && r >= 0; i++) {
-		struct uprobe_site *site = &space->sites.items[i];
-		uint64_t copy;
-		if (site->state == SITE_PENDING)
-			site->state = SITE_REMOVED;
-		if (site->state != SITE_TRANSIENT)
-			continue;
-		r = write_site(space, site, inserting);
-		if (r >= 0 && inserting && site_redirect(site, regs.rip, &copy)) {
-			regs.rip = copy;
-			r = utrace_set_regs(child, &regs);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < maps.maps.count; i++) {
+		const struct proc_map *map = &maps.maps.items[i];
+		if (map->start == parent->session_address &&
+			!strncmp(map->path, "/memfd:utrace", 13))
+			has_session = true;
+		for (size_t j = 0; j < parent->arenas.count; j++) {
+			const struct uprobe_arena *arena = &parent->arenas.items[j];
+			if (map->execute && !map->device_inode && arena->address >= map->start &&
+				arena->address + arena->size <= map->end)
+				vec_append(&space->arenas, *arena);
 		}
 	}
-	return r;
+	proc_maps_free(&maps);
+	if (!has_session)
+		return error_set(err, -ENOENT, "process %d was forked before it was probed",
+			space->pid);
+	return 0;
 }
 
 static int copy_journal(struct uprobe_space *space, struct error *err)
 {
 	struct journal *journal = &space->journal;
 	int r = journal_add_area(journal, space->pid, space->session_address,
-		space->session.session_size, &space->session_journal);
+		space->session.session_size, ABI_JOURNAL_LIVE, &space->session_journal);
 
 	if (r >= 0)
 		r = journal_add_area(journal, space->pid, space->null_context, TEXT_PAGE,
-			&space->null_journal);
+			ABI_JOURNAL_LIVE, &space->null_journal);
 	for (size_t i = 0; i < space->arenas.count && r >= 0; i++) {
 		struct uprobe_arena *arena = &space->arenas.items[i];
 		r = journal_add_area(journal, space->pid, arena->address, arena->size,
-			&arena->journal);
+			ABI_JOURNAL_LIVE, &arena->journal);
 	}
 	for (size_t i = 0; i < space->sites.count && r >= 0; i++) {
 		struct uprobe_site *site = &space->sites.items[i];
-		if (site->state == SITE_REMOVED)
-			continue;
 		r = journal_add_patch(journal, space->pid, site->address, site->original,
 			site->size, &site->journal);
 		if (r >= 0 && site->padding)
 			r = journal_add_patch(journal, space->pid, site->padding,
-				site->padding_original, SITE_PATCH_MAX,
-				&site->padding_journal);
+				site->padding_original, SITE_PATCH_MAX, &site->padding_journal);
 	}
 	if (r < 0)
 		return error_set(err, r, "undo journal is full");
 	return 0;
+}
+
+static int write_site(struct uprobe_space *space, struct uprobe_site *site, bool patched)
+{
+	const uint8_t *bytes = patched ? site->patch : site->original;
+	uint8_t live[SITE_PATCH_MAX];
+	int r = remote_memory_read(space->memory_fd, site->address, live, site->size);
+
+	site->state = patched ? SITE_LIVE : SITE_REMOVED;
+	if (r < 0 || !memcmp(live, bytes, site->size))
+		return 0; /* gone, or as it should be */
+	if (site->padding)
+		r = remote_memory_write(space->memory_fd, site->padding,
+			patched ? site->padding_patch : site->padding_original, SITE_PATCH_MAX);
+	if (r >= 0)
+		r = remote_memory_write(space->memory_fd, site->address, bytes, site->size);
+	return r;
+}
+
+/*
+ * The event of a fork is handled some time after the kernel has copied the text, and the parent's
+ * may be in any other state by now.  What counts is what the child's text says.  It has one thread
+ * and is stopped, so its text can be made what it should be at once: patched where the parent is or
+ * will be.
+ */
+static int settle_child(struct uprobe_space *space, struct utrace_task *child, bool inserting)
+{
+	struct user_regs_struct regs;
+	int r = utrace_get_regs(child, &regs);
+
+	for (size_t i = 0; i < space->sites.count && r >= 0; i++) {
+		struct uprobe_site *site = &space->sites.items[i];
+		bool wanted = site->state == SITE_LIVE ||
+			(site->state == SITE_TRANSIENT && inserting);
+		uint64_t copy;
+		wanted = wanted && arena_contains(space, site->trampoline);
+		r = write_site(space, site, wanted);
+		if (r >= 0 && wanted && site_redirect(site, regs.rip, &copy)) {
+			regs.rip = copy;
+			r = utrace_set_regs(child, &regs);
+		}
+		if (r >= 0 && !wanted) {
+			journal_drop_patch(&space->journal, site->journal);
+			journal_drop_patch(&space->journal, site->padding_journal);
+		}
+	}
+	return r;
 }
 
 int uprobe_space_fork(struct uprobe_space *parent, struct utrace_task *child,
@@ -229,22 +300,23 @@ int uprobe_space_fork(struct uprobe_space *parent, struct utrace_task *child,
 	space->front_lost = parent->front_lost;
 	memcpy(space->traps, parent->traps, sizeof(space->traps));
 	space->traps_current = parent->traps_current;
-	for (size_t i = 0; i < parent->arenas.count; i++)
-		vec_append(&space->arenas, parent->arenas.items[i]);
 	for (size_t i = 0; i < parent->sites.count; i++) {
-		vec_append(&space->sites, parent->sites.items[i]);
-		space->sites.items[i].request = NULL;
-		space->sites.items[i].journal = JOURNAL_NONE;
-		space->sites.items[i].padding_journal = JOURNAL_NONE;
+		const struct uprobe_site *site = &parent->sites.items[i];
+		if (!site->trampoline || site->state == SITE_PENDING)
+			continue; /* never in any text */
+		struct uprobe_site *copy = vec_push(&space->sites);
+		*copy = *site;
+		copy->request = NULL;
+		copy->journal = copy->padding_journal = JOURNAL_NONE;
 	}
-	for (size_t i = 0; i < space->arenas.count; i++)
-		space->arenas.items[i].journal = JOURNAL_NONE;
-	r = copy_journal(space, err);
+	r = inherit_mappings(space, parent, err);
+	if (r >= 0)
+		r = copy_journal(space, err);
 	if (r >= 0) {
-		r = complete_change(space, child, parent->inserting);
+		r = settle_child(space, child, parent->inserting);
 		if (r < 0)
-			error_set(err, r, "cannot write text of process %d: %s",
-				space->pid, strerror(-r));
+			error_set(err, r, "cannot write text of process %d: %s", space->pid,
+				strerror(-r));
 	}
 	if (r < 0) {
 		journal_drop_process(&space->journal, space->pid);
@@ -280,22 +352,6 @@ pid_t uprobe_space_pid(const struct uprobe_space *space)
 uint64_t uprobe_space_null_context(const struct uprobe_space *space)
 {
 	return space->null_context;
-}
-
-int space_take_victim(struct uprobe_space *space, bool *ret_taken, struct error *err)
-{
-	*ret_taken = false;
-	if (!space->inject) {
-		int r = inject_create(space->session.utrace, space->pid,
-			space->session.force, &space->inject, err);
-		*ret_taken = r >= 0;
-		return r;
-	}
-	if (inject_has_victim(space->inject))
-		return 0;
-	int r = inject_take_victim(space->inject, err);
-	*ret_taken = r >= 0;
-	return r;
 }
 
 bool space_is_single_stopped(struct uprobe_space *space)

@@ -70,7 +70,7 @@ struct uprobe_space {
 	int memory_fd;  /* /proc/PID/mem */
 	bool inserting; /* transient sites are on their way in, not out */
 	uint64_t session_address, null_context;
-	uint32_t session_journal, null_journal;
+	uint32_t session_journal, null_journal, victim_journal;
 	VEC(struct uprobe_site) sites;
 	VEC(struct uprobe_arena) arenas;
 	VEC(struct blocked_thread) blocked;
@@ -97,6 +97,7 @@ static inline void step(void)
 /** make sure a victim is held; *ret_taken: it was not before, and has to be released */
 must_check int space_take_victim(
 	struct uprobe_space *space, bool *ret_taken, struct error *err);
+must_check int space_release_victim(struct uprobe_space *space, struct error *err);
 /** the held victim is the only thread */
 bool space_is_single_stopped(struct uprobe_space *space);
 void space_free(struct uprobe_space *space);
@@ -141,6 +142,8 @@ must_check int front_install(
 	struct uprobe_space *space, uint64_t signals, struct error *err);
 must_check int front_remove(
 	struct uprobe_space *space, uint64_t signals, struct error *err);
+/** install it again where the kernel, forcing a blocked signal, has reset the action */
+must_check int front_repair(struct uprobe_space *space, struct error *err);
 bool front_available(const struct uprobe_space *space);
 
 /* ---- planning an insertion (place.c)
@@ -230,8 +233,8 @@ typedef bool (*thread_inside_fn)(const struct held_thread *thread, void *data);
 size_t threads_evacuate(
 	struct held_threads *held, thread_inside_fn is_inside, void *data);
 
-/** call @fn for each saved rip of a signal frame on the stack from @sp up */
-typedef void (*signal_frame_fn)(uint64_t rip, void *data);
+/** call @fn for each signal frame on the stack from @sp up: where it returns to, and through what */
+typedef void (*signal_frame_fn)(uint64_t rip, uint64_t restorer, void *data);
 void stack_scan_frames(int memory_fd, uint64_t sp, signal_frame_fn fn, void *data);
 
 /** with transient breakpoints in place: no thread is left inside a pending window */

@@ -214,34 +214,32 @@ size_t threads_evacuate(struct held_threads *held, thread_inside_fn is_inside, v
 /* ---- signal frames
  * ------------------------------------------------------------------------------- */
 
-/* struct rt_sigframe as the kernel pushes it: gregs begin 48 bytes in, rip is the 17th,
- * then flags and the selectors.  A word is taken for a saved rip when those two look
- * right. */
+/*
+ * struct rt_sigframe as the kernel pushes it: the restorer's address, 40 bytes of struct ucontext, then
+ * gregs; rip is the 17th of them, flags and the selectors follow.  A word is taken for a saved rip
+ * when those two look right.
+ */
+enum { FRAME_RIP = 22 /* words after the restorer's address */ };
+
 void stack_scan_frames(int memory_fd, uint64_t sp, signal_frame_fn fn, void *data)
 {
-	uint64_t words[TEXT_PAGE / 8];
-	uint64_t end = sp + STACK_SCAN_SIZE;
+	uint64_t words[STACK_SCAN_SIZE / 8];
+	size_t size = 0;
 
-	/* Pages overlap by two words, for frames across the border. */
-	for (uint64_t at = sp & ~7ull; at < end;) {
-		uint64_t page_end = (at & ~(uint64_t)(TEXT_PAGE - 1)) + TEXT_PAGE;
-		size_t size = page_end - at;
-		if (remote_memory_read(memory_fd, at, words, size) < 0)
-			return;
-		for (size_t i = 0; i + 2 < size / 8; i++)
-			if ((words[i + 2] & 0xffff) == USER_CS && words[i + 1] & 2 &&
-				words[i + 1] < 1u << 22)
-				fn(words[i], data);
-		at = page_end;
-		uint64_t border[4];
-		if (remote_memory_read(memory_fd, page_end - 16, border, sizeof(border)) <
-			0)
-			return;
-		for (size_t i = 0; i < 2; i++)
-			if ((border[i + 2] & 0xffff) == USER_CS && border[i + 1] & 2 &&
-				border[i + 1] < 1u << 22)
-				fn(border[i], data);
+	sp &= ~7ull;
+	while (size < sizeof(words)) {
+		uint64_t at = sp + size;
+		size_t part = TEXT_PAGE - at % TEXT_PAGE;
+		if (part > sizeof(words) - size)
+			part = sizeof(words) - size;
+		if (remote_memory_read(memory_fd, at, (uint8_t *)words + size, part) < 0)
+			break; /* the end of the stack */
+		size += part;
 	}
+	for (size_t i = FRAME_RIP; i + 2 < size / 8; i++)
+		if ((words[i + 2] & 0xffff) == USER_CS && words[i + 1] & 2 &&
+			words[i + 1] < 1u << 22)
+			fn(words[i], words[i - FRAME_RIP], data);
 }
 
 /* ---- interiors
@@ -268,7 +266,7 @@ static void mark_unlucky(struct uprobe_site *site, const char *why)
 				(unsigned long long)site->request->plan->address, why);
 }
 
-static void refuse_interrupted(uint64_t rip, void *data)
+static void refuse_interrupted(uint64_t rip, uint64_t restorer, void *data)
 {
 	struct uprobe_space *space = data;
 	uint64_t copy;

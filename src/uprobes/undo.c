@@ -24,6 +24,8 @@
 #include "ptrace/ptrace.h"
 #include "uprobes/space.h"
 
+#define SIGNAL_BIT(signal) (1ull << ((signal)-1))
+
 enum {
 	SEIZE_TRIES = 200,
 	SEIZE_PAUSE_USEC = 10000
@@ -41,6 +43,9 @@ void undo_select(struct undo *undo, const struct abi_journal *journal,
 		if (journal->areas[i].live &&
 			(!own || journal->areas[i].pid == (uint32_t)undo->pid))
 			vec_append(&undo->areas.items, journal->areas[i]);
+	for (uint32_t i = 0; i < ABI_JOURNAL_VICTIMS; i++)
+		if (journal->victims[i].live)
+			vec_append(&undo->victims.items, journal->victims[i]);
 	for (uint32_t i = 0; i < patch_count; i++) {
 		struct abi_journal_patch patch = journal->patches[i];
 		if (patch.live && patch.size && patch.size <= sizeof(patch.original) &&
@@ -53,6 +58,7 @@ void undo_deinit(struct undo *undo)
 {
 	vec_free(&undo->patches.items);
 	vec_free(&undo->areas.items);
+	vec_free(&undo->victims.items);
 }
 
 /* ---- what is ours
@@ -114,23 +120,61 @@ static bool is_our_mapping(const struct proc_map *map)
 	       (!map->path[0] && !map->write && !map->device_inode);
 }
 
-static void drop_foreign_areas(struct undo *undo, const struct proc_maps *maps)
+static bool is_untouched(int fd, const struct proc_map *map)
+{
+	static const uint8_t zero[TEXT_PAGE];
+	uint8_t page[TEXT_PAGE];
+
+	for (uint64_t at = map->start; at < map->end; at += TEXT_PAGE)
+		if (remote_memory_read(fd, at, page, sizeof(page)) < 0 ||
+			memcmp(page, zero, sizeof(page)) != 0)
+			return false;
+	return true;
+}
+
+/* The tracer died around its mmap: code memory nobody has written to, of just the size it wanted. */
+static bool find_intended(const struct undo *undo, const struct proc_maps *maps, int fd,
+	struct abi_journal_area *area)
+{
+	for (size_t i = 0; i < maps->maps.count; i++) {
+		const struct proc_map *map = &maps->maps.items[i];
+		bool known = false;
+		if (map->end - map->start != area->size || map->start < area->address ||
+			!is_our_mapping(map) || !is_untouched(fd, map))
+			continue;
+		for (size_t j = 0; j < undo->areas.items.count; j++)
+			known |= undo->areas.items.items[j].live == ABI_JOURNAL_LIVE &&
+				undo->areas.items.items[j].address == map->start;
+		if (known)
+			continue;
+		area->address = map->start;
+		area->live = ABI_JOURNAL_LIVE;
+		return true;
+	}
+	return false;
+}
+
+static bool is_mapped(const struct proc_maps *maps, const struct abi_journal_area *area)
+{
+	for (size_t i = 0; i < maps->maps.count; i++) {
+		const struct proc_map *map = &maps->maps.items[i];
+		/* neighbours of equal kind are one mapping to the kernel */
+		if (area->size && area->address >= map->start && area->address < map->end &&
+			area->size <= map->end - area->address && is_our_mapping(map))
+			return true;
+	}
+	return false;
+}
+
+static void drop_foreign_areas(struct undo *undo, const struct proc_maps *maps, int fd)
 {
 	size_t kept = 0;
 
 	for (size_t i = 0; i < undo->areas.items.count; i++) {
-		const struct abi_journal_area *area = &undo->areas.items.items[i];
-		for (size_t j = 0; j < maps->maps.count; j++) {
-			const struct proc_map *map = &maps->maps.items[j];
-			/* neighbours of equal kind are one mapping to the kernel */
-			if (area->size && area->address >= map->start &&
-				area->address < map->end &&
-				area->size <= map->end - area->address &&
-				is_our_mapping(map)) {
-				undo->areas.items.items[kept++] = *area;
-				break;
-			}
-		}
+		struct abi_journal_area *area = &undo->areas.items.items[i];
+		if (area->live == ABI_JOURNAL_LIVE ? is_mapped(maps, area)
+						   : find_intended(undo, maps, fd, area))
+			undo->areas.items.items[kept++] = *area;
 	}
 	undo->areas.items.count = kept;
 }
@@ -149,14 +193,14 @@ static void add_named_areas(struct undo *undo, const struct proc_maps *maps)
 	}
 }
 
-static int find_areas(struct undo *undo, struct error *err)
+static int find_areas(struct undo *undo, int fd, struct error *err)
 {
 	struct proc_maps maps = {0};
 	int r = proc_read_maps(undo->pid, &maps, err);
 
 	if (r < 0)
 		return r;
-	drop_foreign_areas(undo, &maps);
+	drop_foreign_areas(undo, &maps, fd);
 	add_named_areas(undo, &maps);
 	proc_maps_free(&maps);
 	return 0;
@@ -258,11 +302,11 @@ static bool is_inside(const struct held_thread *thread, void *data)
 	return in_arena(undo, regs.rip);
 }
 
-static void note_frame(uint64_t rip, void *data)
+static void note_frame(uint64_t rip, uint64_t restorer, void *data)
 {
 	struct undo *undo = data;
 
-	if (in_arena(undo, rip))
+	if (in_arena(undo, rip) || in_arena(undo, restorer))
 		undo->data = NULL;
 }
 
@@ -381,16 +425,38 @@ static int remove_memory(struct undo *undo, struct utrace *utrace,
 	return r;
 }
 
+/* The tracer died while a thread made calls for it, with the program's signals blocked. */
+static void unblock_victims(const struct undo *undo, const struct held_threads *held)
+{
+	const uint64_t synchronous = SIGNAL_BIT(SIGSEGV) | SIGNAL_BIT(SIGBUS) | SIGNAL_BIT(SIGILL) |
+		SIGNAL_BIT(SIGFPE) | SIGNAL_BIT(SIGTRAP) | SIGNAL_BIT(SIGSYS);
+	const uint64_t unblockable = SIGNAL_BIT(SIGKILL) | SIGNAL_BIT(SIGSTOP);
+
+	for (size_t i = 0; i < held->threads.count; i++) {
+		pid_t tid = held->threads.items[i].tid;
+		for (size_t j = 0; j < undo->victims.items.count; j++) {
+			const struct abi_journal_victim *victim = &undo->victims.items.items[j];
+			uint64_t mask;
+			if (victim->tid != (uint32_t)tid || ptrace_get_sigmask(tid, &mask) < 0)
+				continue;
+			if ((mask | unblockable) == (victim->mask | ~synchronous) &&
+				ptrace_set_sigmask(tid, victim->mask) < 0)
+				continue; /* gone */
+		}
+	}
+}
+
 static int undo_stopped(struct undo *undo, struct utrace *utrace,
 	struct held_threads *held, int fd, struct error *err)
 {
 	size_t foreign;
-	int r = find_areas(undo, err);
+	int r = find_areas(undo, fd, err);
 
 	if (r >= 0 && undo->on_stopped)
 		r = undo->on_stopped(undo);
 	if (r < 0)
 		return r;
+	unblock_victims(undo, held);
 	r = restore_text(undo, fd, &foreign);
 	if (r < 0)
 		return error_set(err, r, "cannot write text of process %d: %s", undo->pid,

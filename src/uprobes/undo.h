@@ -20,11 +20,16 @@ struct undo_areas {
 	VEC(struct abi_journal_area) items;
 };
 
+struct undo_victims {
+	VEC(struct abi_journal_victim) items;
+};
+
 struct undo {
 	pid_t pid;
 	struct undo_patches
 		patches; /* of this process, or of the one it was forked from */
 	struct undo_areas areas;
+	struct undo_victims victims; /* of the whole session */
 	/* called once all threads are stopped: mark the session dead; NULL: nothing to do
 	 */
 	int (*on_stopped)(struct undo *undo);

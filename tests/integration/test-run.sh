@@ -60,7 +60,7 @@ if [ -x "$tracees/counter-musl" ]; then
 else
 	skip "no musl-gcc here: static musl program"
 fi
-"$utrace" run -e 'probe process.function("leaf") { x = 1 / (pid() - pid()) }' -c "$tracees/counter 1 100" \
+"$utrace" run -e 'probe process.function("leaf") { println(1 / (pid() - pid())) }' -c "$tracees/counter 1 100" \
 	>"$dir/out" 2>"$dir/err"
 is "$?" "1" "an uncaught script error: exit status 1"
 like "$(cat "$dir/err")" "^ERROR: division by 0 near " "... is told with its place"

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Patching a program while its threads run, with a small image of our own in place of the agent.
+ * Patching a program while its threads run.
  * usage: test-uprobes TRACEE-DIRECTORY [ROUNDS]
  */
+#include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -16,7 +17,7 @@
 
 #include "abi/context.h"
 #include "abi/session.h"
-#include "agent/agent.h"
+#include "agent/image.h"
 #include "ptrace/ptrace.h"
 #include "tap.h"
 #include "uprobes/uprobes.h"
@@ -29,54 +30,26 @@ enum {
 	TEXT = 4096
 };
 
-/* ---- the image: claim a context, point gs at it --------------------------------------------------- */
+/* ---- the image ---- */
 
-extern const unsigned char test_image[], test_image_register[], test_image_end[];
-
-__attribute__((used, noinline, noclone)) static void image(void)
+static int64_t symbol(const char *name)
 {
-	__asm__ volatile(".pushsection .rodata\n"
-			 ".globl test_image, test_image_register, test_image_end\n"
-			 ".p2align 4\n"
-			 "test_image:\n"
-			 "	.skip 64, 0xcc\n"
-			 "test_image_register:\n"
-			 "	push %%rbx; push %%r12; push %%r13\n"
-			 "	lea test_image_register - 64 - 4096(%%rip), %%rbx\n"
-			 "	mov (%%rbx), %%r12\n"
-			 "	cmpl $1, %c[state](%%r12)\n"
-			 "	jne 3f\n"
-			 "	mov %c[offset](%%r12), %%r13\n"
-			 "	add %%r12, %%r13\n"
-			 "	mov %c[count](%%r12), %%ecx\n"
-			 "1:	xor %%eax, %%eax\n"
-			 "	mov $1, %%edx\n"
-			 "	lock cmpxchg %%edx, %c[claimed](%%r13)\n"
-			 "	je 2f\n"
-			 "	mov %c[size](%%r12), %%eax\n"
-			 "	add %%rax, %%r13\n"
-			 "	dec %%ecx\n"
-			 "	jnz 1b\n"
-			 "3:	xor %%eax, %%eax\n"
-			 "	jmp 4f\n"
-			 "2:	mov %%r13, %c[self](%%r13)\n"
-			 "	mov $158, %%eax\n" /* arch_prctl(ARCH_SET_GS) */
-			 "	mov $0x1001, %%edi\n"
-			 "	mov %%r13, %%rsi\n"
-			 "	sub 8(%%rbx), %%rsi\n"
-			 "	syscall\n"
-			 "	mov %%r13, %%rax\n"
-			 "4:	pop %%r13; pop %%r12; pop %%rbx\n"
-			 "	ret\n"
-			 "test_image_end:\n"
-			 ".popsection\n"
-			 :
-			 : [state] "i"(offsetof(struct abi_session, state)),
-			 [offset] "i"(offsetof(struct abi_session, context_offset)),
-			 [count] "i"(offsetof(struct abi_session, context_count)),
-			 [size] "i"(offsetof(struct abi_session, context_size)),
-			 [claimed] "i"(offsetof(struct abi_context, claimed)),
-			 [self] "i"(offsetof(struct abi_context, self)));
+	const unsigned char *image = utrace_agent_image;
+	const Elf64_Ehdr *header = (const void *)image;
+	const Elf64_Shdr *sections = (const void *)(image + header->e_shoff);
+
+	for (size_t i = 0; i < header->e_shnum; i++) {
+		if (sections[i].sh_type != SHT_DYNSYM)
+			continue;
+		const Elf64_Sym *symbols = (const void *)(image + sections[i].sh_offset);
+		const char *names =
+			(const char *)image + sections[sections[i].sh_link].sh_offset;
+		for (size_t k = 0; k < sections[i].sh_size / sizeof(*symbols); k++)
+			if (!strcmp(names + symbols[k].st_name, name))
+				return (int64_t)symbols[k].st_value;
+	}
+	printf("Bail out! the agent has no symbol %s\n", name);
+	exit(99);
 }
 
 /* ---- session memory --------------------------------------------------------------------------------- */
@@ -119,9 +92,14 @@ static void make_session(void)
 		.session_fd = fd,
 		.session_memory = header,
 		.session_size = size,
-		.image = test_image,
-		.image_size = (size_t)(test_image_end - test_image),
-		.register_offset = test_image_register - test_image,
+		.image = utrace_agent_image,
+		.image_size = utrace_agent_image_size,
+		.register_offset = symbol("agent_register_thread"),
+		.front_offset = symbol("agent_signal_front"),
+		.restorer_offset = symbol("agent_restorer"),
+		.read_start_offset = symbol("agent_read_start"),
+		.read_end_offset = symbol("agent_read_end"),
+		.read_fixup_offset = symbol("agent_read_fixup"),
 	};
 }
 
@@ -134,6 +112,7 @@ static struct abi_context *context(uint32_t slot)
 
 static void free_contexts(void)
 {
+	((struct abi_session *)session.session_memory)->context_high = 0;
 	for (uint32_t i = 0; i < CONTEXTS; i++) {
 		context(i)->self = 0;
 		context(i)->claimed = 0;
@@ -665,10 +644,12 @@ static pid_t doomed_tracer(const struct target *target, long at, bool guarded)
 static bool wait_clean(const struct target *target)
 {
 	for (int i = 0; i < 500; i++) {
+		struct proc_status status = {0};
 		char *maps = read_maps(target->pid);
 		bool same = !strcmp(maps, target->maps);
 		free(maps);
-		if (same)
+		/* the guardian lets go last */
+		if (same && proc_read_status(target->pid, &status, NULL) >= 0 && !status.tracer)
 			break;
 		const struct timespec pause = {.tv_nsec = 10000000};
 		nanosleep(&pause, NULL);

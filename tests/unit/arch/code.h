@@ -6,7 +6,7 @@
 
 #define CODE(name, text)                        \
 	__asm__(".pushsection .rodata\n"        \
-		"code_" #name ":\n" text "\n"   \
+		".balign 64\ncode_" #name ":\n" text "\n"   \
 		"code_end_" #name ": .byte 0\n" \
 		".popsection\n");               \
 	extern const uint8_t code_##name[], code_end_##name[]

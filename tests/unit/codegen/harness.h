@@ -28,10 +28,8 @@ struct harness {
 		output; /* what the script printed so far; errors as "ERROR: text at L:C" */
 };
 
-enum {
-	HARNESS_LINK_ADDRESS = 0x1000,
-	HARNESS_BIAS = 0x555500000000
-};
+enum { HARNESS_LINK_ADDRESS = 0x1000 };
+#define HARNESS_BIAS 0x555500000000ull
 
 /** harness_open() - compile; false: output holds the message.  @options: zeroes mean defaults */
 bool harness_open(

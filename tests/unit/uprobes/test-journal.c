@@ -102,11 +102,11 @@ static void test_areas(void)
 	if (!tap_ok(journal_open(&journal, memory, sizeof(memory), NULL) == 0, "open"))
 		return;
 	for (int i = 0; i < ABI_JOURNAL_AREAS; i++)
-		r |= journal_add_area(&journal, 7, 4096u * (unsigned)i, 4096, &index);
+		r |= journal_add_area(&journal, 7, 4096u * (unsigned)i, 4096, ABI_JOURNAL_LIVE, &index);
 	tap_is_long(r, 0, "areas up to the capacity");
-	tap_is_long(journal_add_area(&journal, 7, 1, 1, &index), -ENOSPC, "areas full");
+	tap_is_long(journal_add_area(&journal, 7, 1, 1, ABI_JOURNAL_LIVE, &index), -ENOSPC, "areas full");
 	journal_drop_area(&journal, 5);
-	r = journal_add_area(&journal, 7, 1, 1, &index);
+	r = journal_add_area(&journal, 7, 1, 1, ABI_JOURNAL_LIVE, &index);
 	tap_ok(r == 0 && index == 5, "the free area is used");
 }
 
@@ -127,8 +127,8 @@ static void test_select(void)
 
 	fill();
 	if (journal_open(&journal, memory, sizeof(memory), NULL) < 0 ||
-		journal_add_area(&journal, 7, 4096, 4096, &index) < 0 ||
-		journal_add_area(&journal, 8, 8192, 4096, &index) < 0 ||
+		journal_add_area(&journal, 7, 4096, 4096, ABI_JOURNAL_LIVE, &index) < 0 ||
+		journal_add_area(&journal, 8, 8192, 4096, ABI_JOURNAL_LIVE, &index) < 0 ||
 		journal_add_patch(&journal, 7, 0x10, text, 5, &index) < 0 ||
 		journal_add_patch(&journal, 7, 0x20, text, 5, &index) < 0 ||
 		journal_add_patch(&journal, 8, 0x30, text, 5, &index) < 0 ||
