@@ -55,8 +55,8 @@ int arena_map(struct uprobe_space *space, uint64_t low, uint64_t high, uint64_t 
 	if (room < ARENA_MIN_ROOM)
 		room = ARENA_MIN_ROOM;
 	arena.size = round_up(head + room, TEXT_PAGE);
-	r = journal_add_area(&space->journal, space->pid, low, arena.size, ABI_JOURNAL_INTENT,
-		&arena.journal);
+	r = journal_add_area(&space->journal, space->pid, low, arena.size,
+		ABI_JOURNAL_INTENT, &arena.journal);
 	if (r < 0)
 		return error_set(err, r, "undo journal is full");
 	step();
@@ -226,19 +226,22 @@ int front_remove(struct uprobe_space *space, uint64_t signals, struct error *err
 /* The kernel has reset the action to default, and what the program had is in the arena only. */
 static int install_again(struct uprobe_space *space, int signal, struct error *err)
 {
-	uint64_t at = space->arenas.items[0].address + offsetof(struct agent_arena, old_actions) +
-		(uint64_t)signal * sizeof(struct agent_sigaction);
+	uint64_t at = space->arenas.items[0].address +
+		      offsetof(struct agent_arena, old_actions) +
+		      (uint64_t)signal * sizeof(struct agent_sigaction);
 	struct agent_sigaction old;
 	int r = remote_memory_read(space->memory_fd, at, &old, sizeof(old));
 
 	if (r < 0)
-		return error_set(err, r, "cannot read from process %d: %s", space->pid, strerror(-r));
+		return error_set(err, r, "cannot read from process %d: %s", space->pid,
+			strerror(-r));
 	space->front_signals &= ~(1ull << (signal - 1));
 	r = front_install(space, 1ull << (signal - 1), err);
 	if (r < 0)
 		return r;
 	r = remote_memory_write(space->memory_fd, at, &old, sizeof(old));
-	return r < 0 ? error_set(err, r, "cannot write to process %d: %s", space->pid, strerror(-r))
+	return r < 0 ? error_set(err, r, "cannot write to process %d: %s", space->pid,
+			       strerror(-r))
 		     : 0;
 }
 

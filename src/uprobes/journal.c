@@ -60,7 +60,8 @@ void journal_place_area(struct journal *journal, uint32_t index, uint64_t addres
 	if (index >= ABI_JOURNAL_AREAS)
 		return;
 	__atomic_store_n(&journal->abi->areas[index].address, address, __ATOMIC_RELAXED);
-	__atomic_store_n(&journal->abi->areas[index].live, ABI_JOURNAL_LIVE, __ATOMIC_RELEASE);
+	__atomic_store_n(
+		&journal->abi->areas[index].live, ABI_JOURNAL_LIVE, __ATOMIC_RELEASE);
 }
 
 uint32_t journal_add_victim(struct journal *journal, pid_t tid, uint64_t mask)

@@ -26,8 +26,8 @@ must_check int journal_open(
  * journal_add_area() - record a mapping of ours, before it is made; -ENOSPC
  * @live: ABI_JOURNAL_LIVE, or ABI_JOURNAL_INTENT while @address is only a lower bound
  */
-must_check int journal_add_area(struct journal *journal, pid_t pid, uint64_t address, uint64_t size,
-	enum abi_journal_live live, uint32_t *ret);
+must_check int journal_add_area(struct journal *journal, pid_t pid, uint64_t address,
+	uint64_t size, enum abi_journal_live live, uint32_t *ret);
 /** the mapping has been made, here */
 void journal_place_area(struct journal *journal, uint32_t index, uint64_t address);
 void journal_drop_area(struct journal *journal, uint32_t index);

@@ -33,7 +33,8 @@ static int space_alloc(const struct uprobe_session *session, pid_t pid,
 	if (!space->session.arena_block_offset)
 		space->session.arena_block_offset = -AGENT_ARENA_IMAGE;
 	space->pid = pid;
-	space->session_journal = space->null_journal = space->victim_journal = JOURNAL_NONE;
+	space->session_journal = space->null_journal = space->victim_journal =
+		JOURNAL_NONE;
 	space->memory_fd = -1;
 	int r = journal_open(
 		&space->journal, session->session_memory, session->session_size, err);
@@ -96,8 +97,8 @@ int space_release_victim(struct uprobe_space *space, struct error *err)
 static int map_null_page(struct uprobe_space *space, struct error *err)
 {
 	uint64_t address = space->session.null_context;
-	int r = journal_add_area(&space->journal, space->pid, 0, TEXT_PAGE, ABI_JOURNAL_INTENT,
-		&space->null_journal);
+	int r = journal_add_area(&space->journal, space->pid, 0, TEXT_PAGE,
+		ABI_JOURNAL_INTENT, &space->null_journal);
 
 	if (r < 0)
 		return error_set(err, r, "undo journal is full");
@@ -117,26 +118,26 @@ static int map_null_page(struct uprobe_space *space, struct error *err)
 
 static int map_session(struct uprobe_space *space, struct error *err)
 {
-	int r = journal_add_area(&space->journal, space->pid, 0, space->session.session_size,
-		ABI_JOURNAL_INTENT, &space->session_journal);
+	int r = journal_add_area(&space->journal, space->pid, 0,
+		space->session.session_size, ABI_JOURNAL_INTENT, &space->session_journal);
 
 	if (r < 0)
 		return error_set(err, r, "undo journal is full");
 	step();
-	r = inject_map_fd(space->inject, space->session.session_fd, space->session.session_size, 0,
-		&space->session_address, err);
+	r = inject_map_fd(space->inject, space->session.session_fd,
+		space->session.session_size, 0, &space->session_address, err);
 	if (r < 0)
 		return r;
 	step();
-	journal_place_area(&space->journal, space->session_journal, space->session_address);
+	journal_place_area(
+		&space->journal, space->session_journal, space->session_address);
 	return 0;
 }
 
 static void unmap_again(struct uprobe_space *space, struct error *err)
 {
-	if (space->session_address &&
-		inject_unmap(space->inject, space->session_address,
-			space->session.session_size, NULL) < 0)
+	if (space->session_address && inject_unmap(space->inject, space->session_address,
+					      space->session.session_size, NULL) < 0)
 		error_hint(err, "session memory stays mapped at 0x%llx",
 			(unsigned long long)space->session_address);
 	journal_drop_process(&space->journal, space->pid);
@@ -200,15 +201,16 @@ static int inherit_mappings(
 			has_session = true;
 		for (size_t j = 0; j < parent->arenas.count; j++) {
 			const struct uprobe_arena *arena = &parent->arenas.items[j];
-			if (map->execute && !map->device_inode && arena->address >= map->start &&
+			if (map->execute && !map->device_inode &&
+				arena->address >= map->start &&
 				arena->address + arena->size <= map->end)
 				vec_append(&space->arenas, *arena);
 		}
 	}
 	proc_maps_free(&maps);
 	if (!has_session)
-		return error_set(err, -ENOENT, "process %d was forked before it was probed",
-			space->pid);
+		return error_set(err, -ENOENT,
+			"process %d was forked before it was probed", space->pid);
 	return 0;
 }
 
@@ -232,7 +234,8 @@ static int copy_journal(struct uprobe_space *space, struct error *err)
 			site->size, &site->journal);
 		if (r >= 0 && site->padding)
 			r = journal_add_patch(journal, space->pid, site->padding,
-				site->padding_original, SITE_PATCH_MAX, &site->padding_journal);
+				site->padding_original, SITE_PATCH_MAX,
+				&site->padding_journal);
 	}
 	if (r < 0)
 		return error_set(err, r, "undo journal is full");
@@ -250,9 +253,11 @@ static int write_site(struct uprobe_space *space, struct uprobe_site *site, bool
 		return 0; /* gone, or as it should be */
 	if (site->padding)
 		r = remote_memory_write(space->memory_fd, site->padding,
-			patched ? site->padding_patch : site->padding_original, SITE_PATCH_MAX);
+			patched ? site->padding_patch : site->padding_original,
+			SITE_PATCH_MAX);
 	if (r >= 0)
-		r = remote_memory_write(space->memory_fd, site->address, bytes, site->size);
+		r = remote_memory_write(
+			space->memory_fd, site->address, bytes, site->size);
 	return r;
 }
 
@@ -262,7 +267,8 @@ static int write_site(struct uprobe_space *space, struct uprobe_site *site, bool
  * and is stopped, so its text can be made what it should be at once: patched where the parent is or
  * will be.
  */
-static int settle_child(struct uprobe_space *space, struct utrace_task *child, bool inserting)
+static int settle_child(
+	struct uprobe_space *space, struct utrace_task *child, bool inserting)
 {
 	struct user_regs_struct regs;
 	int r = utrace_get_regs(child, &regs);
@@ -270,7 +276,7 @@ static int settle_child(struct uprobe_space *space, struct utrace_task *child, b
 	for (size_t i = 0; i < space->sites.count && r >= 0; i++) {
 		struct uprobe_site *site = &space->sites.items[i];
 		bool wanted = site->state == SITE_LIVE ||
-			(site->state == SITE_TRANSIENT && inserting);
+			      (site->state == SITE_TRANSIENT && inserting);
 		uint64_t copy;
 		wanted = wanted && arena_contains(space, site->trampoline);
 		r = write_site(space, site, wanted);
@@ -315,8 +321,8 @@ int uprobe_space_fork(struct uprobe_space *parent, struct utrace_task *child,
 	if (r >= 0) {
 		r = settle_child(space, child, parent->inserting);
 		if (r < 0)
-			error_set(err, r, "cannot write text of process %d: %s", space->pid,
-				strerror(-r));
+			error_set(err, r, "cannot write text of process %d: %s",
+				space->pid, strerror(-r));
 	}
 	if (r < 0) {
 		journal_drop_process(&space->journal, space->pid);

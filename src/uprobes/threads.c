@@ -219,7 +219,9 @@ size_t threads_evacuate(struct held_threads *held, thread_inside_fn is_inside, v
  * gregs; rip is the 17th of them, flags and the selectors follow.  A word is taken for a saved rip
  * when those two look right.
  */
-enum { FRAME_RIP = 22 /* words after the restorer's address */ };
+enum {
+	FRAME_RIP = 22 /* words after the restorer's address */
+};
 
 void stack_scan_frames(int memory_fd, uint64_t sp, signal_frame_fn fn, void *data)
 {

@@ -144,7 +144,7 @@ static bool find_intended(const struct undo *undo, const struct proc_maps *maps,
 			continue;
 		for (size_t j = 0; j < undo->areas.items.count; j++)
 			known |= undo->areas.items.items[j].live == ABI_JOURNAL_LIVE &&
-				undo->areas.items.items[j].address == map->start;
+				 undo->areas.items.items[j].address == map->start;
 		if (known)
 			continue;
 		area->address = map->start;
@@ -159,7 +159,8 @@ static bool is_mapped(const struct proc_maps *maps, const struct abi_journal_are
 	for (size_t i = 0; i < maps->maps.count; i++) {
 		const struct proc_map *map = &maps->maps.items[i];
 		/* neighbours of equal kind are one mapping to the kernel */
-		if (area->size && area->address >= map->start && area->address < map->end &&
+		if (area->size && area->address >= map->start &&
+			area->address < map->end &&
 			area->size <= map->end - area->address && is_our_mapping(map))
 			return true;
 	}
@@ -428,16 +429,19 @@ static int remove_memory(struct undo *undo, struct utrace *utrace,
 /* The tracer died while a thread made calls for it, with the program's signals blocked. */
 static void unblock_victims(const struct undo *undo, const struct held_threads *held)
 {
-	const uint64_t synchronous = SIGNAL_BIT(SIGSEGV) | SIGNAL_BIT(SIGBUS) | SIGNAL_BIT(SIGILL) |
-		SIGNAL_BIT(SIGFPE) | SIGNAL_BIT(SIGTRAP) | SIGNAL_BIT(SIGSYS);
+	const uint64_t synchronous = SIGNAL_BIT(SIGSEGV) | SIGNAL_BIT(SIGBUS) |
+				     SIGNAL_BIT(SIGILL) | SIGNAL_BIT(SIGFPE) |
+				     SIGNAL_BIT(SIGTRAP) | SIGNAL_BIT(SIGSYS);
 	const uint64_t unblockable = SIGNAL_BIT(SIGKILL) | SIGNAL_BIT(SIGSTOP);
 
 	for (size_t i = 0; i < held->threads.count; i++) {
 		pid_t tid = held->threads.items[i].tid;
 		for (size_t j = 0; j < undo->victims.items.count; j++) {
-			const struct abi_journal_victim *victim = &undo->victims.items.items[j];
+			const struct abi_journal_victim *victim =
+				&undo->victims.items.items[j];
 			uint64_t mask;
-			if (victim->tid != (uint32_t)tid || ptrace_get_sigmask(tid, &mask) < 0)
+			if (victim->tid != (uint32_t)tid ||
+				ptrace_get_sigmask(tid, &mask) < 0)
 				continue;
 			if ((mask | unblockable) == (victim->mask | ~synchronous) &&
 				ptrace_set_sigmask(tid, victim->mask) < 0)

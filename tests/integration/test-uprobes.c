@@ -649,7 +649,8 @@ static bool wait_clean(const struct target *target)
 		bool same = !strcmp(maps, target->maps);
 		free(maps);
 		/* the guardian lets go last */
-		if (same && proc_read_status(target->pid, &status, NULL) >= 0 && !status.tracer)
+		if (same && proc_read_status(target->pid, &status, NULL) >= 0 &&
+			!status.tracer)
 			break;
 		const struct timespec pause = {.tv_nsec = 10000000};
 		nanosleep(&pause, NULL);

@@ -10,8 +10,9 @@ enum {
 };
 
 /* struct abi_session, struct abi_journal and PATCHES records */
-static _Alignas(8) unsigned char memory[sizeof(struct abi_session) + sizeof(struct abi_journal) +
-	PATCHES * sizeof(struct abi_journal_patch)];
+static _Alignas(
+	8) unsigned char memory[sizeof(struct abi_session) + sizeof(struct abi_journal) +
+				PATCHES * sizeof(struct abi_journal_patch)];
 static struct abi_session *const session = (void *)memory;
 static struct abi_journal *const abi = (void *)(memory + sizeof(struct abi_session));
 
@@ -72,8 +73,7 @@ static void test_patches(void)
 		r |= journal_add_patch(&journal, 7, 0x1000 + i, text, 5, &index[i]);
 	tap_is_long(r, 0, "records up to the capacity");
 	tap_is_long(abi->patch_count, PATCHES, "count is published");
-	tap_ok(abi->patches[2].address == 0x1002 &&
-			abi->patches[2].live == 1 &&
+	tap_ok(abi->patches[2].address == 0x1002 && abi->patches[2].live == 1 &&
 			abi->patches[2].pid == 7 &&
 			!memcmp(abi->patches[2].original, text, 5),
 		"a record holds what undoing needs");
@@ -102,9 +102,11 @@ static void test_areas(void)
 	if (!tap_ok(journal_open(&journal, memory, sizeof(memory), NULL) == 0, "open"))
 		return;
 	for (int i = 0; i < ABI_JOURNAL_AREAS; i++)
-		r |= journal_add_area(&journal, 7, 4096u * (unsigned)i, 4096, ABI_JOURNAL_LIVE, &index);
+		r |= journal_add_area(
+			&journal, 7, 4096u * (unsigned)i, 4096, ABI_JOURNAL_LIVE, &index);
 	tap_is_long(r, 0, "areas up to the capacity");
-	tap_is_long(journal_add_area(&journal, 7, 1, 1, ABI_JOURNAL_LIVE, &index), -ENOSPC, "areas full");
+	tap_is_long(journal_add_area(&journal, 7, 1, 1, ABI_JOURNAL_LIVE, &index),
+		-ENOSPC, "areas full");
 	journal_drop_area(&journal, 5);
 	r = journal_add_area(&journal, 7, 1, 1, ABI_JOURNAL_LIVE, &index);
 	tap_ok(r == 0 && index == 5, "the free area is used");
