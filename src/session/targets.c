@@ -626,9 +626,11 @@ void session_targets_stop(struct session *s)
 		struct error err = {0};
 		uint64_t left = 0;
 		pid_t pid = p->pid;
-		struct uprobe_space *space = p->space;
-		p->space = NULL; /* from here on its death is no business of callbacks */
-		int r = uprobe_space_remove(space, &left, &err);
+		/* breakpoints of the removal still need the space to find their way */
+		process_hold(p);
+		int r = uprobe_space_remove(p->space, &left, &err);
+		p->space = NULL;
+		process_drop(s, p);
 		if (r < 0 && r != -ESRCH)
 			session_warn(s, "process %d: %s", pid, err.message);
 		else if (left)

@@ -629,28 +629,40 @@ static pid_t doomed_tracer(const struct target *target, long at, bool guarded)
 	if (guarded && uprobe_guardian_start(session.session_fd, session.session_size,
 			       &guardian, &err) < 0)
 		_exit(1);
-	if (!seize(target) || !make_plans(target, &plans, false))
-		_exit(2);
-	for (int i = 0; i < 100; i++) {
-		if (!insert(target, &plans, &refused))
-			_exit(3);
+	bool ok = seize(target) && make_plans(target, &plans, false);
+	for (int i = 0; ok && i < 100; i++) {
+		ok = insert(target, &plans, &refused);
 		pump(-1, 0);
-		if (!take_out(target))
-			_exit(4);
+		ok = ok && take_out(target);
 	}
-	_exit(5);
+	fflush(stdout);
+	_exit(ok ? 3 : 2);
+}
+
+static bool is_traced(pid_t pid)
+{
+	struct proc_tids tids = {0};
+	bool traced = false;
+
+	if (proc_list_tasks(pid, &tids, NULL) < 0)
+		return false;
+	for (size_t i = 0; i < tids.tids.count; i++) {
+		struct proc_status status = {0};
+		if (proc_read_status(tids.tids.items[i], &status, NULL) >= 0)
+			traced |= status.tracer != 0;
+	}
+	vec_free(&tids.tids);
+	return traced;
 }
 
 static bool wait_clean(const struct target *target)
 {
 	for (int i = 0; i < 500; i++) {
-		struct proc_status status = {0};
 		char *maps = read_maps(target->pid);
 		bool same = !strcmp(maps, target->maps);
 		free(maps);
 		/* the guardian lets go last */
-		if (same && proc_read_status(target->pid, &status, NULL) >= 0 &&
-			!status.tracer)
+		if (same && !is_traced(target->pid))
 			break;
 		const struct timespec pause = {.tv_nsec = 10000000};
 		nanosleep(&pause, NULL);

@@ -55,6 +55,16 @@ static struct stap_file *parse(struct script *script, const char *name, bool is_
 	return stap_parse(&script->arena, source, &options, &script->diag);
 }
 
+static void library_add(struct script *script, const char *name)
+{
+	struct stap_file *file = parse(script, name, true);
+
+	if (file && script->options.library_file_count < LIBRARY_LIMIT)
+		script->library[script->options.library_file_count++] = file;
+	else
+		printf("# %s: cannot use library %s\n", script->name, name);
+}
+
 static void option_set(struct script *script, const char *word, const char *argument)
 {
 	struct stap_semantic_options *options = &script->options;
@@ -71,9 +81,8 @@ static void option_set(struct script *script, const char *word, const char *argu
 		options->warnings_are_errors = true;
 	else if (!strcmp(word, "no-target"))
 		options->has_target = false;
-	else if (!strcmp(word, "library") && options->library_file_count < LIBRARY_LIMIT)
-		script->library[options->library_file_count++] =
-			parse(script, argument, true);
+	else if (!strcmp(word, "library"))
+		library_add(script, argument);
 	else
 		printf("# %s: unknown option %s\n", script->name, word);
 }
