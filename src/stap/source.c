@@ -7,6 +7,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <uthash.h>
 
@@ -24,12 +25,11 @@ static struct stap_diagnostic *make(struct arena *arena, enum stap_severity seve
 	const struct stap_token *token, const char *fmt, va_list ap)
 {
 	struct stap_diagnostic *diagnostic = arena_new(arena, struct stap_diagnostic);
-	va_list again;
-	va_copy(again, ap);
-	int size = vsnprintf(NULL, 0, fmt, again);
-	va_end(again);
-	char *message = arena_alloc(arena, (size_t)size + 1);
-	vsnprintf(message, (size_t)size + 1, fmt, ap);
+	char *text;
+	if (vasprintf(&text, fmt, ap) < 0)
+		abort();
+	const char *message = arena_strdup(arena, text);
+	free(text);
 	bool by_text = severity == STAP_WARNING || strcmp(fmt, "%s") == 0;
 	diagnostic->severity = severity;
 	diagnostic->message = message;

@@ -20,7 +20,7 @@
 enum {
 	STACK_WORDS = 1024,
 	STACK_TOP = 1000, /* index of the word that rsp points to at the start */
-	RED_ZONE = 16,  /* words */
+	RED_ZONE = 16,    /* words */
 	DATA_WORDS = 16,
 	ROUNDS = 60,
 	STATUS_FLAGS = 0x8d5,
@@ -91,8 +91,8 @@ __attribute__((used)) static struct abi_context *register_thread_c(void)
 /* Everything a called function may change is changed, flags included. */
 void clobbering_handler(void);
 void clobbering_register(void);
-#define CLOBBER                                                                                    \
-	" mov $-1,%rcx\n mov %rcx,%rdx\n mov %rcx,%rsi\n mov %rcx,%rdi\n mov %rcx,%r8\n"           \
+#define CLOBBER                                                                          \
+	" mov $-1,%rcx\n mov %rcx,%rdx\n mov %rcx,%rsi\n mov %rcx,%rdi\n mov %rcx,%r8\n" \
 	" mov %rcx,%r9\n mov %rcx,%r10\n mov %rcx,%r11\n"
 __asm__(".text\n.globl clobbering_handler, clobbering_register\n"
 	"clobbering_handler:\n push %rbp\n mov %rsp,%rbp\n and $-16,%rsp\n call record_call\n"
@@ -165,7 +165,10 @@ CODE(exit_jrcxz, "and $1,%ecx\n lea 1(%rax),%rax\n jrcxz 1f\n lea 1(%rax),%rax\n
 CODE(exit_imm, "push (%rsp)\n lea 1(%rax),%rax\n nopw 0(%rax,%rax)\n ret $8\n nopw 0(%rax,%rax)");
 /* clang-format on */
 
-enum kind { SITE, EXIT };
+enum kind {
+	SITE,
+	EXIT
+};
 
 static const struct piece {
 	const char *name;
@@ -175,8 +178,14 @@ static const struct piece {
 	bool no_long_jumps;
 	bool repeats; /* the probe may be reached more than once, or never */
 } pieces[] = {
-#define PIECE(name, at)    {#name, CODE_BYTES(name), .site = (at)}
-#define REPEATS(name, at) {#name, CODE_BYTES(name), .site = (at), .repeats = true}
+#define PIECE(name, at)                               \
+	{                                             \
+#name, CODE_BYTES(name), .site = (at) \
+	}
+#define REPEATS(name, at)                                              \
+	{                                                              \
+#name, CODE_BYTES(name), .site = (at), .repeats = true \
+	}
 	PIECE(one_insn, 0),
 	PIECE(prologue, 0),
 	PIECE(prologue, 1),
@@ -221,7 +230,8 @@ static const struct piece {
 	PIECE(stack_pointer, 5),
 	PIECE(save_flags, 0),
 	{"short_jump", CODE_BYTES(short_jump), .end = 11},
-	{"short_jump, asked for", CODE_BYTES(short_jump), .end = 11, .no_long_jumps = true},
+	{"short_jump, asked for", CODE_BYTES(short_jump), .end = 11,
+		.no_long_jumps = true},
 	{"exit_back", CODE_BYTES(exit_back), .kind = EXIT},
 	{"exit_forward", CODE_BYTES(exit_forward), .end = 10, .kind = EXIT},
 	{"exit_inside", CODE_BYTES(exit_inside), .end = 7, .kind = EXIT},
@@ -249,7 +259,8 @@ static uint64_t random_word(void)
 
 static bool make_world(void)
 {
-	int prot = PROT_READ | PROT_WRITE | PROT_EXEC, flags = MAP_PRIVATE | MAP_ANONYMOUS;
+	int prot = PROT_READ | PROT_WRITE | PROT_EXEC,
+	    flags = MAP_PRIVATE | MAP_ANONYMOUS;
 	context = calloc(1, sizeof(*context));
 	/* near the handlers, so that they are called directly */
 	uintptr_t near = ((uintptr_t)run_exit & ~0xfffful) + (256u << 20);
@@ -306,9 +317,11 @@ static int make_plan(const struct piece *piece, const struct arch_plan_options *
 	struct arch_plan *ret, struct error *err)
 {
 	size_t size = (size_t)(piece->code_end - piece->code), count;
-	uint64_t base = (uintptr_t)text_page, end = base + (piece->end ? piece->end : size);
+	uint64_t base = (uintptr_t)text_page,
+		 end = base + (piece->end ? piece->end : size);
 	uint64_t starts[2] = {base, end};
-	struct arch_text_segment segment = {.address = base, .bytes = text_page, .size = size};
+	struct arch_text_segment segment = {
+		.address = base, .bytes = text_page, .size = size};
 	struct arch_text *text =
 		arch_text_create(&segment, 1, starts, piece->end ? 2 : 1, NULL, 0);
 	struct arch_plan *plans = NULL;
@@ -321,7 +334,8 @@ static int make_plan(const struct piece *piece, const struct arch_plan_options *
 			*ret = plans[0];
 		free(plans);
 	} else {
-		r = arch_plan_site(text, base + piece->site, base, end, options, ret, err);
+		r = arch_plan_site(
+			text, base + piece->site, base, end, options, ret, err);
 	}
 	arch_text_destroy(text);
 	return r;
@@ -352,8 +366,8 @@ static bool apply(const struct arch_plan *plan, const struct setup *setup,
 	return true;
 }
 
-static bool same_state(const struct state *a, const struct state *b, const uint64_t *stack_a,
-	const uint64_t *data_a, const struct arch_plan *plan)
+static bool same_state(const struct state *a, const struct state *b,
+	const uint64_t *stack_a, const uint64_t *data_a, const struct arch_plan *plan)
 {
 	struct state left = *a, right = *b;
 	left.flags &= STATUS_FLAGS | DIRECTION;
@@ -361,8 +375,8 @@ static bool same_state(const struct state *a, const struct state *b, const uint6
 	/* what lies below rsp at an entry belongs to nobody */
 	size_t from = STACK_TOP - (plan->mid_function ? RED_ZONE : 0);
 	return memcmp(&left, &right, sizeof(left)) == 0 &&
-		memcmp(stack_a + from, stack + from, (STACK_WORDS - from) * 8) == 0 &&
-		memcmp(data_a, data, sizeof(data)) == 0;
+	       memcmp(stack_a + from, stack + from, (STACK_WORDS - from) * 8) == 0 &&
+	       memcmp(data_a, data, sizeof(data)) == 0;
 }
 
 /* Code may reach the probe several times, or not at all: each time all handlers run. */
@@ -384,7 +398,8 @@ static bool right_calls(const struct setup *setup, const struct arch_plan *plan,
 }
 
 static bool run_round(const struct piece *piece, const struct setup *setup,
-	const struct arch_plan *plan, const uint8_t *patched, size_t size, unsigned int calls_expected)
+	const struct arch_plan *plan, const uint8_t *patched, size_t size,
+	unsigned int calls_expected)
 {
 	struct state before, plain, probed;
 	static uint64_t stack_before[STACK_WORDS], stack_plain[STACK_WORDS];
@@ -407,7 +422,7 @@ static bool run_round(const struct piece *piece, const struct setup *setup,
 	call_count = register_count = 0;
 	run_code(&probed, text_page);
 	return same_state(&plain, &probed, stack_plain, data_plain, plan) &&
-		(calls_expected == 0 || right_calls(setup, plan, piece, calls_expected));
+	       (calls_expected == 0 || right_calls(setup, plan, piece, calls_expected));
 }
 
 static void test_piece(const struct piece *piece, const struct setup *setup,
@@ -421,14 +436,15 @@ static void test_piece(const struct piece *piece, const struct setup *setup,
 	unsigned int expected = 0;
 	memcpy(text_page, piece->code, size);
 	bool ok = make_plan(piece, options, &plan, &err) == 0 &&
-		apply(&plan, setup, &trampoline, &err);
+		  apply(&plan, setup, &trampoline, &err);
 	memcpy(patched, text_page, size);
 	for (size_t i = 0; i < setup->count; i++)
 		expected += !setup->handlers[i].is_inline_count;
 	for (int i = 0; ok && i < ROUNDS; i++)
 		ok = run_round(piece, setup, &plan, patched, size, expected);
 	tap_ok(ok, "%s at %u, %s%s%s: %s", piece->name, piece->site, setup->name,
-		options->no_jumps ? ", breakpoint" : "", options->trust_abi_flags ? ", trusted" : "",
+		options->no_jumps ? ", breakpoint" : "",
+		options->trust_abi_flags ? ", trusted" : "",
 		err.message[0] ? err.message : arch_patch_form_name(plan.form));
 }
 
@@ -445,10 +461,12 @@ static void test_registers(void)
 	struct arch_plan plan;
 	struct state state, before;
 	setup.handlers[0] = (struct arch_handler_call){
-		.runtime_address = (uintptr_t)clobbering_handler, .site = 77, .needs_callee_saved = true};
+		.runtime_address = (uintptr_t)clobbering_handler,
+		.site = 77,
+		.needs_callee_saved = true};
 	memcpy(text_page, code_look, (size_t)(code_end_look - code_look));
 	bool ok = make_plan(&piece, &options, &plan, NULL) == 0 &&
-		apply(&plan, &setup, &trampoline, NULL);
+		  apply(&plan, &setup, &trampoline, NULL);
 	randomise(&state);
 	before = state;
 	*null_page = (uintptr_t)context;
@@ -456,15 +474,18 @@ static void test_registers(void)
 	run_code(&state, text_page);
 	const struct call *c = &calls[0];
 	const struct abi_regs *r = &c->regs;
-	tap_ok(ok && call_count == 1 && c->site == 77, "handler: called once, with its site");
+	tap_ok(ok && call_count == 1 && c->site == 77,
+		"handler: called once, with its site");
 	tap_ok(c->sp == before.rsp, "handler: stack pointer of the program");
 	tap_ok(c->address == (uintptr_t)text_page + 1, "handler: probed address");
 	tap_ok(r->rax == before.rax && r->rcx == before.rcx && r->rdx == before.rdx &&
-			r->rsi == before.rsi && r->rdi == before.rdi && r->r8 == before.r8 &&
-			r->r9 == before.r9 && r->r10 == before.r10 && r->r11 == before.r11,
+			r->rsi == before.rsi && r->rdi == before.rdi &&
+			r->r8 == before.r8 && r->r9 == before.r9 &&
+			r->r10 == before.r10 && r->r11 == before.r11,
 		"handler: caller-saved registers");
 	tap_ok(r->rbx == before.rbx && r->rbp == before.rbp && r->r12 == before.r12 &&
-			r->r13 == before.r13 && r->r14 == before.r14 && r->r15 == before.r15,
+			r->r13 == before.r13 && r->r14 == before.r14 &&
+			r->r15 == before.r15,
 		"handler: callee-saved registers");
 	uint64_t flags = (r->flags >> 8 & 0xd5) | (r->flags & 1) << 11;
 	tap_ok(flags == (before.flags & STATUS_FLAGS), "handler: flags");
@@ -482,7 +503,7 @@ static void test_counts(const struct setup *setup)
 	uint64_t *shard = (uint64_t *)((char *)context + 64);
 	memcpy(text_page, code_prologue, (size_t)(code_end_prologue - code_prologue));
 	bool ok = make_plan(&piece, &options, &plan, NULL) == 0 &&
-		apply(&plan, setup, &trampoline, NULL);
+		  apply(&plan, setup, &trampoline, NULL);
 	shard[0] = shard[1] = 0;
 	*null_page = setup->registered ? (uintptr_t)context : 0;
 	register_works = setup->register_works;
@@ -497,10 +518,24 @@ static void test_counts(const struct setup *setup)
 		"%s: second counter %llu", setup->name, (unsigned long long)shard[1]);
 }
 
-#define CALL {.runtime_address = 1, .site = 5}
-#define CALL_ALL {.runtime_address = 1, .site = 6, .needs_callee_saved = true}
-#define COUNT {.is_inline_count = true, .inline_shard_offset = 64, .inline_increment = 1}
-#define COUNT_MANY {.is_inline_count = true, .inline_shard_offset = 72, .inline_increment = 1000}
+#define CALL                                    \
+	{                                       \
+		.runtime_address = 1, .site = 5 \
+	}
+#define CALL_ALL                                                            \
+	{                                                                   \
+		.runtime_address = 1, .site = 6, .needs_callee_saved = true \
+	}
+#define COUNT                                                       \
+	{                                                           \
+		.is_inline_count = true, .inline_shard_offset = 64, \
+		.inline_increment = 1                               \
+	}
+#define COUNT_MANY                                                  \
+	{                                                           \
+		.is_inline_count = true, .inline_shard_offset = 72, \
+		.inline_increment = 1000                            \
+	}
 
 static struct setup setups[] = {
 	{"handler", 1, {CALL}, .registered = true},
@@ -539,7 +574,8 @@ static void test_out_of_reach(void)
 	tap_ok(low < at && at - low < 1ull << 31 && high > at && high - at < 1ull << 31,
 		"arena bounds");
 	plan.insn_offset[0] = 3;
-	tap_is_long(arch_trampoline_emit(&request, &trampoline, &err), -EINVAL, "malformed plan");
+	tap_is_long(arch_trampoline_emit(&request, &trampoline, &err), -EINVAL,
+		"malformed plan");
 }
 
 int main(void)
@@ -548,7 +584,8 @@ int main(void)
 		tap_skip("cannot map memory below 2 GiB or executable memory");
 		return tap_done();
 	}
-	struct sigaction action = {.sa_sigaction = on_trap, .sa_flags = SA_SIGINFO | SA_ONSTACK};
+	struct sigaction action = {
+		.sa_sigaction = on_trap, .sa_flags = SA_SIGINFO | SA_ONSTACK};
 	static uint8_t signal_stack[65536];
 	stack_t alternate = {.ss_sp = signal_stack, .ss_size = sizeof(signal_stack)};
 	sigaltstack(&alternate, NULL);
@@ -557,7 +594,8 @@ int main(void)
 	struct arch_plan_options short_jump = {.no_long_jumps = true};
 	for (size_t k = 0; k < sizeof(setups) / sizeof(setups[0]); k++)
 		for (size_t h = 0; h < setups[k].count; h++)
-			setups[k].handlers[h].runtime_address = (uintptr_t)clobbering_handler;
+			setups[k].handlers[h].runtime_address =
+				(uintptr_t)clobbering_handler;
 	for (size_t i = 0; i < sizeof(pieces) / sizeof(pieces[0]); i++) {
 		for (size_t k = 0; k < sizeof(setups) / sizeof(setups[0]); k++)
 			test_piece(&pieces[i], &setups[k],
