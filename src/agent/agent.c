@@ -53,6 +53,7 @@ struct rt_read rt_read(uint64_t address, uint32_t size)
 
 enum {
 	SYSCALL_RT_SIGACTION = 13,
+	SYSCALL_RT_SIGPROCMASK = 14,
 	SYSCALL_GETPID = 39,
 	SYSCALL_GETUID = 102,
 	SYSCALL_GETGID = 104,
@@ -216,6 +217,7 @@ enum {
 	LOAD_ALIGNMENT = 16,
 	BREAKPOINT_SIZE = 1,
 	SIGSET_SIZE = 8,
+	SIGNAL_BLOCK = 0, /* SIG_BLOCK */
 };
 #define ACTION_RESETHAND 0x80000000u
 
@@ -284,13 +286,18 @@ static void reset_action(uint32_t signal)
 		__asm__ volatile("hlt"); /* the signal would come again for ever */
 }
 
-/* The default action, now: of a fault by its instruction running again, else by the
- * signal sent again (it is blocked until this handler returns). */
+/*
+ * The default action, now: of a fault by its instruction running again, else by the signal
+ * sent again.  It is blocked until we return, so that it arrives where the first one did.
+ */
 static void take_default(uint32_t signal, const struct signal_info *info)
 {
+	const uint64_t set = 1ull << (signal - 1);
 	reset_action(signal);
 	if (info->code > 0 && signal != SIGNAL_TRAP)
 		return;
+	rt_syscall(SYSCALL_RT_SIGPROCMASK, SIGNAL_BLOCK, (uint64_t)(uintptr_t)&set, 0,
+		SIGSET_SIZE);
 	rt_syscall(SYSCALL_RT_TGSIGQUEUEINFO, ask(SYSCALL_GETPID), ask(SYSCALL_GETTID),
 		signal, (uint64_t)(uintptr_t)info);
 }

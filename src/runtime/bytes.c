@@ -1,49 +1,18 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * Bytes and text under construction.  Words are moved eight bytes at a time; a read may
- * go past the end of a string but never past the page that end is in.
- */
+/* Bytes and text under construction, eight bytes at a time. */
 #include <stddef.h>
 
 #include "runtime/internal.h"
-
-enum {
-	PAGE_SIZE = 4096,
-	WORD = 8
-};
-
-typedef uint64_t __attribute__((aligned(1), may_alias)) unaligned_word;
-
-/* Reading past the end within its page is harmless, but the sanitizers rightly cannot
- * know. */
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-static inline bool word_is_readable(const char *s)
-{
-	return false;
-}
-#else
-static inline bool word_is_readable(const char *s)
-{
-	return ((uintptr_t)s & (PAGE_SIZE - 1)) <= PAGE_SIZE - WORD;
-}
-#endif
-
-/* Bit 7 of the lowest byte set in the result is in the first zero byte of the word. */
-static inline uint64_t zero_bytes(uint64_t word)
-{
-	return (word - 0x0101010101010101u) & ~word & 0x8080808080808080u;
-}
 
 void rt_copy(void *dst, const void *src, uint64_t size)
 {
 	char *to = dst;
 	const char *from = src;
-	while (size >= WORD) {
-		*(unaligned_word *)(void *)to =
-			*(const unaligned_word *)(const void *)from;
-		to += WORD;
-		from += WORD;
-		size -= WORD;
+	while (size >= RT_WORD) {
+		*(rt_unaligned *)(void *)to = *(const rt_unaligned *)(const void *)from;
+		to += RT_WORD;
+		from += RT_WORD;
+		size -= RT_WORD;
 	}
 	while (size--)
 		*to++ = *from++;
@@ -52,10 +21,10 @@ void rt_copy(void *dst, const void *src, uint64_t size)
 void rt_zero(void *dst, uint64_t size)
 {
 	char *to = dst;
-	while (size >= WORD) {
-		*(unaligned_word *)(void *)to = 0;
-		to += WORD;
-		size -= WORD;
+	while (size >= RT_WORD) {
+		*(rt_unaligned *)(void *)to = 0;
+		to += RT_WORD;
+		size -= RT_WORD;
 	}
 	while (size--)
 		*to++ = 0;
@@ -65,35 +34,26 @@ uint32_t rt_length(const char *s, uint32_t limit)
 {
 	uint32_t n = 0;
 	while (n < limit) {
-		if (word_is_readable(s + n)) {
-			uint64_t zero = zero_bytes(
-				*(const unaligned_word *)(const void *)(s + n));
-			if (zero) {
-				n += (uint32_t)__builtin_ctzll(zero) / 8;
-				break;
-			}
-			n += WORD;
-		} else {
-			if (!s[n])
-				break;
-			n++;
-		}
+		uint64_t word = rt_word(s + n);
+		n += rt_word_length(word);
+		if (rt_word_ends(word))
+			break;
 	}
 	return n < limit ? n : limit;
 }
 
 uint32_t rt_put(char *dst, uint32_t capacity, const char *src)
 {
+	uint32_t n = 0;
+	while (n + RT_WORD < capacity) {
+		uint64_t word = rt_word(src + n);
+		*(rt_unaligned *)(void *)(dst + n) = word; /* zeros after the end */
+		n += rt_word_length(word);
+		if (rt_word_ends(word))
+			return n;
+	}
 	if (!capacity)
 		return 0;
-	uint32_t n = 0;
-	while (n + WORD < capacity && word_is_readable(src + n)) {
-		uint64_t word = *(const unaligned_word *)(const void *)(src + n);
-		if (zero_bytes(word))
-			break;
-		*(unaligned_word *)(void *)(dst + n) = word;
-		n += WORD;
-	}
 	while (n < capacity - 1 && src[n]) {
 		dst[n] = src[n];
 		n++;

@@ -92,6 +92,50 @@ static inline char *rt_scratch(struct abi_context *c, uint32_t size)
 
 /* ---- bytes --------------------------------------------------------------- */
 
+enum {
+	RT_WORD = 8,
+	RT_PAGE_SIZE = 4096
+};
+
+typedef uint64_t __attribute__((aligned(1), may_alias)) rt_unaligned;
+
+/* Reading past the end of a string within its page is harmless, but the sanitizers rightly
+ * cannot know. */
+static inline bool rt_word_is_readable(const char *s)
+{
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+	return false;
+#else
+	return ((uintptr_t)s & (RT_PAGE_SIZE - 1)) <= RT_PAGE_SIZE - RT_WORD;
+#endif
+}
+
+/* The next eight bytes of a string, lowest first; zeros from its end on. */
+static inline uint64_t rt_word(const char *s)
+{
+	uint64_t word = 0;
+	if (RT_LIKELY(rt_word_is_readable(s))) {
+		word = *(const rt_unaligned *)(const void *)s;
+		/* bit 7 of the lowest byte set is in the first zero byte */
+		uint64_t zero =
+			(word - 0x0101010101010101u) & ~word & 0x8080808080808080u;
+		return zero ? word & (((zero & -zero) >> 7) - 1) : word;
+	}
+	for (uint32_t i = 0; i < RT_WORD && s[i]; i++)
+		word |= (uint64_t)(unsigned char)s[i] << (8 * i);
+	return word;
+}
+
+static inline bool rt_word_ends(uint64_t word)
+{
+	return !(word >> 56);
+}
+
+static inline uint32_t rt_word_length(uint64_t word)
+{
+	return word ? (71 - (uint32_t)__builtin_clzll(word)) / 8 : 0;
+}
+
 void rt_copy(
 	void *dst, const void *src, uint64_t size); /* regions apart, or dst below src */
 void rt_zero(void *dst, uint64_t size);

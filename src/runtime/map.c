@@ -64,10 +64,21 @@ static inline uint32_t hash_long(uint64_t key)
 	return (uint32_t)((key * HASH_FACTOR) >> 32);
 }
 
+/* The first `size` bytes of a word. */
+static inline uint64_t word_head(uint64_t word, uint32_t size)
+{
+	return size >= RT_WORD ? word : word & ((1ull << (8 * size)) - 1);
+}
+
 static uint64_t hash_string(uint64_t hash, const char *s, uint32_t limit)
 {
-	for (uint32_t i = 0; i < limit && s[i]; i++)
-		hash = (hash ^ (unsigned char)s[i]) * 0x100000001b3u; /* FNV-1a */
+	for (uint32_t i = 0; i < limit; i += RT_WORD) {
+		uint64_t word = word_head(rt_word(s + i), limit - i);
+		hash = (hash ^ word) * HASH_FACTOR;
+		hash ^= hash >> 32;
+		if (rt_word_ends(word))
+			break;
+	}
 	return hash;
 }
 
@@ -91,11 +102,13 @@ static uint32_t hash_key(const struct abi_map *m, const uint64_t *key)
 /* A stored key is cut at max_string, so one that is looked up is compared only so far. */
 static bool string_is_key(const struct abi_map *m, const char *stored, const char *s)
 {
-	for (uint32_t i = 0; i + 1 < m->max_string; i++) {
-		if (stored[i] != s[i])
+	uint32_t limit = m->max_string - 1;
+	for (uint32_t i = 0; i < limit; i += RT_WORD) {
+		uint64_t a = word_head(rt_word(stored + i), limit - i);
+		if (a != word_head(rt_word(s + i), limit - i))
 			return false;
-		if (!s[i])
-			return true;
+		if (rt_word_ends(a))
+			break;
 	}
 	return true;
 }

@@ -24,14 +24,12 @@ static inline void *put_header(
 	struct abi_context *c, void *at, uint32_t kind, uint32_t id, uint64_t need)
 {
 	if (!c->stamp)
-		c->stamp = rt_stamp(c);
+		c->stamp = rt_tsc();
 	struct abi_record *r = at;
-	r->size = (uint32_t)need;
-	r->kind = (uint16_t)kind;
-	r->reserved = 0;
-	r->stamp = c->stamp;
-	r->id = id;
-	r->reserved2 = 0;
+	*r = (struct abi_record){.size = (uint32_t)need,
+		.kind = (uint16_t)kind,
+		.stamp = c->stamp,
+		.id = id};
 	return r + 1;
 }
 
@@ -49,7 +47,8 @@ static bool make_room(struct abi_context *c, uint64_t end, uint64_t size)
 	return false;
 }
 
-/* The record would cross the ring's end, or more than what we know to be free. */
+/* The record would cross the ring's end, or more than what we know to be free; or time
+ * stamps are not those of the TSC. */
 static RT_NOINLINE void *reserve_slowly(
 	struct abi_context *c, uint32_t kind, uint32_t id, uint64_t need)
 {
@@ -66,6 +65,8 @@ static RT_NOINLINE void *reserve_slowly(
 		pad->kind = ABI_RECORD_PAD;
 		at = 0;
 	}
+	if (!c->stamp)
+		c->stamp = rt_stamp(c);
 	c->ring_next = end;
 	return put_header(c, base + at, kind, id, need);
 }
@@ -73,11 +74,13 @@ static RT_NOINLINE void *reserve_slowly(
 void *rt_record_reserve(
 	struct abi_context *c, uint32_t kind, uint32_t id, uint32_t payload)
 {
-	uint64_t size = rt_session(c)->ring_size;
+	const struct abi_session *s = rt_session(c);
+	uint64_t size = s->ring_size;
 	uint64_t need = (sizeof(struct abi_record) + (uint64_t)payload + ALIGNMENT - 1) &
 			~(ALIGNMENT - 1ull);
 	uint64_t at = c->ring_head & (size - 1), end = c->ring_head + need;
-	if (RT_UNLIKELY(at + need > size || end - c->ring_cached_tail > size))
+	if (RT_UNLIKELY(at + need > size || end - c->ring_cached_tail > size ||
+			(s->flags & ABI_FLAG_TSC_UNUSABLE)))
 		return reserve_slowly(c, kind, id, need);
 	c->ring_next = end;
 	return put_header(c, ring_base(c) + at, kind, id, need);

@@ -28,10 +28,11 @@ void rt_string_concat(struct abi_context *c, char *dst, const char *a, const cha
 
 int32_t rt_string_compare(const char *a, const char *b)
 {
-	for (uint32_t i = 0; i < RT_STRING_LIMIT; i++) {
-		if (a[i] != b[i])
-			return (unsigned char)a[i] < (unsigned char)b[i] ? -1 : 1;
-		if (!a[i])
+	for (uint32_t i = 0; i < RT_STRING_LIMIT; i += RT_WORD) {
+		uint64_t x = rt_word(a + i), y = rt_word(b + i);
+		if (x != y) /* the first byte decides */
+			return __builtin_bswap64(x) < __builtin_bswap64(y) ? -1 : 1;
+		if (rt_word_ends(x))
 			break;
 	}
 	return 0;
