@@ -367,6 +367,13 @@ static uint32_t report_signal(uint32_t action, struct utrace_engine *engine,
 
 static uint32_t report_death(struct utrace_engine *engine, bool group_dead, int signal)
 {
+	struct utrace_task *task = utrace_engine_task(engine);
+	pid_t pid = task ? utrace_task_pid(task) : 0;
+
+	if (group_dead && space_of(pid)) {
+		uprobe_space_forget(space_of(pid));
+		set_space(pid, NULL);
+	}
 	return UTRACE_RESUME;
 }
 
@@ -379,7 +386,8 @@ static void watch(struct utrace_task *task)
 
 	if (utrace_attach_task(task, UTRACE_ATTACH_CREATE, &ops, NULL, &engine) < 0)
 		return;
-	if (utrace_set_events(task, engine, UTRACE_EVENT_SIGNAL_ALL) < 0)
+	if (utrace_set_events(
+		    task, engine, UTRACE_EVENT_SIGNAL_ALL | UTRACE_EVENT(DEATH)) < 0)
 		printf("# cannot watch a task\n");
 	utrace_engine_put(engine);
 }

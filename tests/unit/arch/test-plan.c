@@ -18,8 +18,8 @@ CODE(multi, "push %rbp\n mov %rsp,%rbp\n push %r15\n ret");
 CODE(interior, "push %rbp\n 1: mov %rsp,%rbp\n dec %edi\n jnz 1b\n pop %rbp\n ret");
 CODE(interior_far, "push %rbp\n 1: mov %rsp,%rbp\n .skip 200,0x90\n dec %edi\n jnz 1b\n pop %rbp\n ret");
 CODE(loop_head, "dec %edi\n lea 1(%rax),%rax\n test %edi,%edi\n jnz code_loop_head\n ret");
-/* eb f3 in the immediate would lead to offset 1 */
-CODE(superset, "push %rbp\n mov %rsp,%rbp\n mov %esi,%eax\n add $0xf2eb9090,%eax\n pop %rbp\n ret");
+/* eb f6 in the immediate would lead to offset 1 */
+CODE(superset, "push %rbp\n mov %rsp,%rbp\n mov %esi,%eax\n add $0xf6eb9090,%eax\n pop %rbp\n ret");
 CODE(jrcxz, "jrcxz 1f\n lea 1(%rax),%rax\n nop\n 1: ret");
 CODE(jcc_inside, "jz 1f\n inc %eax\n 1: inc %ecx\n inc %edx\n ret");
 CODE(call_last, "sub $8,%rsp\n call code_single\n add $8,%rsp\n ret");
