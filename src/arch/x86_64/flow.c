@@ -136,9 +136,8 @@ static int32_t depth_of_lea(
 		return flow->frame_depth == FLOW_DEPTH_UNKNOWN
 			       ? FLOW_DEPTH_UNKNOWN
 			       : flow->frame_depth - shift;
-	/* lea -8(%r10),%rsp: GCC leaves a realigned frame through the saved argument
-	 * pointer */
-	return shift == -8 ? 0 : FLOW_DEPTH_UNKNOWN;
+	/* lea -8(%r10),%rsp: GCC leaves a realigned frame through the saved argument pointer */
+	return FLOW_DEPTH_UNKNOWN;
 }
 
 static int32_t depth_of_arithmetic(const ZydisDecodedInstruction *z, int32_t depth)

@@ -68,6 +68,8 @@ static bool live_from(const struct arch_text *text, uint64_t address, unsigned i
 			address += insn.length;
 			break;
 		case INSN_JMP_INDIRECT:
+			/* through a fixed pointer: a tail call, or the PLT of one */
+			return !(insn.has_operand && trust_abi);
 		case INSN_TRAP:
 		case INSN_SYSCALL:
 		case INSN_XBEGIN:

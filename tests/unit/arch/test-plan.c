@@ -53,6 +53,7 @@ CODE(flags_written, "add $1,%rdi\n adc $0,%edx\n ret");
 CODE(flags_shift, "shl %cl,%edx\n sbb %eax,%eax\n lea 1(%rax),%eax\n ret");
 CODE(flags_inc, "inc %edx\n inc %edi\n inc %esi\n jc 1f\n 1: ret");
 CODE(flags_unread, "lea 1(%rdi),%eax\n push %rcx\n push %rcx\n ret");
+CODE(got_tail, "lea 1(%rdi),%edi\n jmp *0x1000(%rip)");
 CODE(short_last, "push %rbx\n pop %rbx\n");
 /* clang-format on */
 
@@ -161,6 +162,12 @@ static const struct row {
 	{"a ret of a compiled function reads no flags", CODE_BYTES(flags_unread),
 		.site = 3, .form = ARCH_PATCH_BREAKPOINT, .window = 1, .insns = 1,
 		.mid = true, .options.trust_abi_flags = true},
+	{"nor does a tail call through the GOT", CODE_BYTES(got_tail), .site = 3,
+		.form = ARCH_PATCH_JUMP_SINGLE, .window = 6, .insns = 1, .mid = true,
+		.options.trust_abi_flags = true},
+	{"a tail call of unknown code may", CODE_BYTES(got_tail), .site = 3,
+		.form = ARCH_PATCH_JUMP_SINGLE, .window = 6, .insns = 1, .mid = true,
+		.live = true},
 	{"function cut off by the segment", CODE_BYTES(short_last),
 		.form = ARCH_PATCH_BREAKPOINT, .window = 1, .insns = 1, .live = true},
 	{"middle of an instruction", CODE_BYTES(single), .site = 1,
