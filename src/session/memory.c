@@ -49,7 +49,7 @@ static void memory_fill_sites(
 		const struct stap_location *location = site->location;
 		const struct stap_derived_probe *probe = site->handler->probe;
 		pn = memory_add_text(texts, probe->pn, pn);
-		pp = memory_add_text(texts, location ? location->pp : probe->pn, pp);
+		pp = memory_add_text(texts, location ? location->pp : probe->pp, pp);
 		ppfunc = memory_add_text(texts, location ? location->ppfunc : "", ppfunc);
 		sites[i].pp = pp;
 		sites[i].pn = pn;

@@ -26,8 +26,9 @@ struct sema {
 	const struct stap_target *target;
 	struct stap_diagnostics *diag;
 	struct stap_program *program;
-	VEC(const struct stap_file *) files;     /* the user's, then library files as needed */
-	VEC(struct stap_function *) functions;   /* of those files */
+	VEC(const struct stap_file *)
+	files; /* the user's, then library files as needed */
+	VEC(struct stap_function *) functions; /* of those files */
 	VEC(struct stap_var *) globals;
 	struct sema_pattern *patterns;
 	/* of the latest traversal, see struct stap_function; usage_mark: those of usage.c */
@@ -41,10 +42,11 @@ struct sema_owner {
 };
 
 /* Arena-backed push: results outlive the pass and nothing frees them one by one. */
-void *sema_grow(struct arena *arena, void *items, size_t count, size_t *capacity, size_t item_size);
-#define sema_push(sema, vec, value)                                                                \
-	((vec)->items = sema_grow((sema)->arena, (vec)->items, (vec)->count, &(vec)->capacity,     \
-		 sizeof(*(vec)->items)),                                                           \
+void *sema_grow(struct arena *arena, void *items, size_t count, size_t *capacity,
+	size_t item_size);
+#define sema_push(sema, vec, value)                                          \
+	((vec)->items = sema_grow((sema)->arena, (vec)->items, (vec)->count, \
+		 &(vec)->capacity, sizeof(*(vec)->items)),                   \
 		(void)((vec)->items[(vec)->count++] = (value)))
 
 /* ---- visit.c -------------------------------------------------------------------------------- */
@@ -61,8 +63,10 @@ bool sema_each_root(struct stap_derived_probe *probe, sema_expr_fn fn, void *dat
 /** sema_stmt_any() - does fn hold for any statement below (and including) this one */
 bool sema_stmt_any(struct stap_stmt *stmt, sema_stmt_fn fn, void *data);
 
-struct stap_expr *sema_number(struct sema *sema, int64_t value, const struct stap_token *token);
-struct stap_expr *sema_string(struct sema *sema, const char *text, const struct stap_token *token);
+struct stap_expr *sema_number(
+	struct sema *sema, int64_t value, const struct stap_token *token);
+struct stap_expr *sema_string(
+	struct sema *sema, const char *text, const struct stap_token *token);
 bool sema_is_lvalue_op(const struct stap_expr *expr);
 /** sema_lvalue_var() - the variable an assignment or crrement changes; NULL for targets */
 struct stap_var *sema_lvalue_var(const struct stap_expr *expr);
@@ -88,14 +92,15 @@ struct sema_error {
 	const struct stap_token *token;
 };
 /* A macro, so that messages are told apart by their formats (see stap_diagnose()). */
-#define sema_error(sema, token, ...)                                                               \
+#define sema_error(sema, token, ...) \
 	stap_diagnose((sema)->diag, STAP_SEMANTIC_ERROR, (token), __VA_ARGS__)
-#define sema_cause(sema, diagnostic, token, ...)                                                   \
+#define sema_cause(sema, diagnostic, token, ...) \
 	stap_diagnose_cause((sema)->diag, (diagnostic), (token), __VA_ARGS__)
 /** sema_error_because() - "while ...", then the reason */
-void sema_error_because(struct sema *sema, const struct stap_token *token, const char *message,
-	const struct stap_token *cause_token, const char *cause);
-void sema_warn(struct sema *sema, const struct stap_token *token, const char *fmt, ...) printf_like(3, 4);
+void sema_error_because(struct sema *sema, const struct stap_token *token,
+	const char *message, const struct stap_token *cause_token, const char *cause);
+void sema_warn(struct sema *sema, const struct stap_token *token, const char *fmt, ...)
+	printf_like(3, 4);
 bool sema_is_user_token(const struct stap_token *token);
 
 /* ---- the steps -------------------------------------------------------------------------------- */
@@ -113,8 +118,13 @@ struct sema_candidate {
 	const char *pn;
 };
 enum sema_point_kind {
-	SEMA_POINT_BEGIN, SEMA_POINT_END, SEMA_POINT_ERROR, SEMA_POINT_NEVER, SEMA_POINT_TIMER,
-	SEMA_POINT_PROCESS, SEMA_POINT_UNAVAILABLE,
+	SEMA_POINT_BEGIN,
+	SEMA_POINT_END,
+	SEMA_POINT_ERROR,
+	SEMA_POINT_NEVER,
+	SEMA_POINT_TIMER,
+	SEMA_POINT_PROCESS,
+	SEMA_POINT_UNAVAILABLE,
 };
 bool sema_build_candidate(struct sema *sema, const struct sema_candidate *candidate,
 	enum sema_point_kind kind, struct sema_error *err);
@@ -124,8 +134,8 @@ bool sema_build_candidate(struct sema *sema, const struct sema_candidate *candid
  * @location: NULL in functions and handlers that are not in a target
  * @signature: text that is equal for places that can share the body; may be NULL
  */
-void sema_lower_targets(struct sema *sema, struct sema_owner owner, const struct stap_location *location,
-	struct strbuf *signature);
+void sema_lower_targets(struct sema *sema, struct sema_owner owner,
+	const struct stap_location *location, struct strbuf *signature);
 bool sema_body_has_targets(struct stap_stmt *body, struct stap_expr *condition);
 
 void sema_activate_file(struct sema *sema, const struct stap_file *file);

@@ -17,10 +17,12 @@ struct stap_tapset;
  * A .stp file with errors is left out silently, a .stpm file with a warning in @diag.
  * Return: the library, never NULL; stap_tapset_free() it, its nodes live in @arena.
  */
-struct stap_tapset *stap_tapset_load(struct arena *arena, const char *const *dirs, uint32_t dir_count,
-	const struct stap_parse_options *options, struct stap_diagnostics *diag);
+struct stap_tapset *stap_tapset_load(struct arena *arena, const char *const *dirs,
+	uint32_t dir_count, const struct stap_parse_options *options,
+	struct stap_diagnostics *diag);
 void stap_tapset_free(struct stap_tapset *tapset); /* accepts NULL */
 
 const struct stap_macros *stap_tapset_macros(const struct stap_tapset *tapset);
-const struct stap_file *const *stap_tapset_files(const struct stap_tapset *tapset, uint32_t *ret_count);
+const struct stap_file *const *stap_tapset_files(
+	const struct stap_tapset *tapset, uint32_t *ret_count);
 uint32_t stap_tapset_file_count(const struct stap_tapset *tapset);

@@ -21,6 +21,7 @@ enum complexity {
 struct typing {
 	struct sema *sema;
 	struct sema_owner owner;
+	const struct stap_expr *statement; /* its value is dropped */
 	bool reporting;
 	unsigned resolved, open;
 	enum complexity complexity; /* worst of the last silent round */
@@ -374,8 +375,8 @@ static void type_print(struct typing *typing, struct stap_expr *expr, enum stap_
 	}
 	if (want && want != own)
 		mismatch_operand(typing, expr->token, want, own);
-	/* print() has a value, 0, only where one is asked for */
-	if (!expr->type && (expr->print.to_string || want))
+	/* print() has a value, 0, only where it is not a statement of its own */
+	if (!expr->type && (expr->print.to_string || expr != typing->statement))
 		learn(typing, &expr->type, own);
 }
 
@@ -649,6 +650,7 @@ static bool type_stmt(struct stap_stmt *stmt, void *data)
 
 	switch (stmt->kind) {
 	case STAP_STMT_EXPR:
+		typing->statement = stmt->expr;
 		type_expr(typing, stmt->expr, STAP_TYPE_UNKNOWN);
 		break;
 	case STAP_STMT_IF:
