@@ -18,6 +18,7 @@ struct symbol {
 	uint64_t address, size;
 	unsigned char type, binding, visibility;
 	bool is_dynamic;
+	const char *old_version; /* .dynsym: not the default version; else NULL */
 };
 
 static bool is_plt_address(const struct elf_module *module, uint64_t address)
@@ -50,11 +51,14 @@ static void function_add(struct elf_module *module, const struct symbol *symbol)
 		!symbol->name[0] || !elf_module_is_text(module, symbol->address))
 		return;
 	const char *name = symbol->name;
-	const char *at = strchr(name, '@'); /* name@@VERSION in some .symtab */
+	const char *at = strchr(name, '@');
 	if (at == name)
 		return;
-	if (at)
+	/* name@@VERSION is what `name` means today; name@VERSION serves old programs only */
+	if (at && at[1] == '@')
 		name = arena_strndup(&module->arena, name, (size_t)(at - name));
+	else if (!at && symbol->old_version)
+		name = arena_printf(&module->arena, "%s@%s", name, symbol->old_version);
 	uint64_t end = symbol->address + symbol->size;
 	struct elf_function function = {
 		.name = name,
@@ -67,6 +71,54 @@ static void function_add(struct elf_module *module, const struct symbol *symbol)
 		.is_cold_part = is_cold_name(name),
 	};
 	vec_append(&module->functions, function);
+}
+
+static const struct elf_section *section_of_type(
+	const struct elf_image *image, uint32_t type)
+{
+	for (size_t i = 0; i < image->section_count; i++) {
+		if (image->sections[i].type == type && image->sections[i].bytes)
+			return &image->sections[i];
+	}
+	return NULL;
+}
+
+/* The name of a version the file defines (gABI extension by Sun, .gnu.version_d). */
+static const char *version_name(const struct elf_image *image, uint16_t index)
+{
+	const struct elf_section *section = section_of_type(image, SHT_GNU_verdef);
+	if (!section || section->link >= image->section_count)
+		return "?";
+	uint64_t at = 0;
+	while (at <= section->size && section->size - at >= sizeof(Elf64_Verdef)) {
+		Elf64_Verdef definition;
+		Elf64_Verdaux name;
+		memcpy(&definition, section->bytes + at, sizeof(definition));
+		uint64_t aux = at + definition.vd_aux;
+		if (definition.vd_ndx == index && aux <= section->size &&
+			section->size - aux >= sizeof(name)) {
+			memcpy(&name, section->bytes + aux, sizeof(name));
+			const char *text = elf_section_string(
+				&image->sections[section->link], name.vda_name);
+			return text ? text : "?";
+		}
+		if (definition.vd_next == 0)
+			break;
+		at += definition.vd_next;
+	}
+	return "?";
+}
+
+/* NULL: the default version, or none. */
+static const char *old_version(const struct elf_image *image, uint64_t symbol_index)
+{
+	const struct elf_section *versions = section_of_type(image, SHT_GNU_versym);
+	uint16_t version;
+	if (!versions || symbol_index >= versions->size / sizeof(version))
+		return NULL;
+	memcpy(&version, versions->bytes + symbol_index * sizeof(version),
+		sizeof(version));
+	return version & 0x8000 ? version_name(image, version & 0x7fff) : NULL;
 }
 
 static bool collect_table(
@@ -100,6 +152,9 @@ static bool collect_table(
 				.visibility = ELF64_ST_VISIBILITY(raw.st_other),
 				.is_dynamic = section_type == SHT_DYNSYM,
 			};
+			if (symbol.is_dynamic)
+				symbol.old_version =
+					old_version(image, offset / sizeof(raw));
 			function_add(module, &symbol);
 			found = true;
 		}
@@ -294,6 +349,9 @@ const struct elf_function *elf_module_functions(
  * shortest. */
 static bool is_better_name(const struct elf_function *a, const struct elf_function *b)
 {
+	bool a_old = strchr(a->name, '@'), b_old = strchr(b->name, '@');
+	if (a_old != b_old)
+		return b_old;
 	if (a->is_exported != b->is_exported)
 		return a->is_exported;
 	size_t a_score = strspn(a->name, "_"), b_score = strspn(b->name, "_");

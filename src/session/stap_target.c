@@ -514,6 +514,28 @@ static int match_address(struct expansion *e, struct error *err)
 	return 0;
 }
 
+/* memcpy is chosen when the program starts: name what it may be, usually __memcpy_avx_unaligned etc. */
+static void report_indirect(const struct expansion *e, struct error *err)
+{
+	struct strbuf names;
+	size_t count, listed = 0;
+	const struct elf_function *functions =
+		elf_module_functions(e->module->elf, &count);
+	strbuf_init(&names);
+	for (size_t i = 0; i < count && listed < ELF_SIMILAR_MAX; i++) {
+		const char *name = functions[i].name;
+		if (functions[i].is_ifunc || strncmp(name, "__", 2) != 0 ||
+			strstr(name, "_ifunc") ||
+			strncmp(name + 2, e->point->name, strlen(e->point->name)) != 0)
+			continue;
+		strbuf_printf(&names, "%s%s", listed++ ? ", " : "", name);
+	}
+	error_set(err, 0,
+		"no match ('%s' is an indirect function, probe an implementation%s%s)",
+		e->point->name, listed ? ": " : "", names.data);
+	strbuf_deinit(&names);
+}
+
 static void report_no_match(struct expansion *e, struct error *err)
 {
 	const struct target_point *point = e->point;
@@ -521,33 +543,30 @@ static void report_no_match(struct expansion *e, struct error *err)
 		elf_missing_debuginfo(e->module->elf, "matching source files", err);
 		return;
 	}
+	if (e->saw_ifunc) {
+		report_indirect(e, err);
+		return;
+	}
 	struct elf_similar similar = {.wanted = point->name};
+	struct strbuf names;
 	size_t count;
 	const struct elf_function *functions =
 		elf_module_functions(e->module->elf, &count);
-	if (!elf_pattern_has_wildcard(point->name) && !e->saw_ifunc) {
-		for (size_t i = 0; i < count; i++) {
-			char name[256];
-			bool is_mangled =
-				elf_demangle(functions[i].name, name, sizeof(name));
-			const char *shown = is_mangled ? arena_strdup(e->arena, name)
-						       : functions[i].name;
-			if (!functions[i].is_ifunc && !functions[i].is_cold_part)
-				elf_similar_add(&similar, shown);
-		}
+	bool suggest = !elf_pattern_has_wildcard(point->name);
+	for (size_t i = 0; i < count && suggest; i++) {
+		char name[256];
+		if (functions[i].is_ifunc || functions[i].is_cold_part)
+			continue;
+		bool is_mangled = elf_demangle(functions[i].name, name, sizeof(name));
+		elf_similar_add(&similar,
+			is_mangled ? arena_strdup(e->arena, name) : functions[i].name);
 	}
-	struct strbuf names;
 	strbuf_init(&names);
 	elf_similar_print(&similar, &names);
 	error_set(err, 0, "no match%s%s%s", names.size ? " (similar functions: " : "",
 		names.data, names.size ? ")" : "");
-	if (e->saw_ifunc)
-		error_hint(err,
-			"'%s' in %s is an indirect function: the loader picks one of several "
-			"implementations; probe those (names often contain '%s')",
-			point->name, e->module->shown_path, point->name);
-	else if (count == 0)
-		error_hint(err, "%s has no symbols", e->module->shown_path);
+	if (count == 0)
+		error_set(err, 0, "no match (%s has no symbols)", e->module->shown_path);
 	strbuf_deinit(&names);
 }
 

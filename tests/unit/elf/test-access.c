@@ -197,8 +197,6 @@ static const struct {
 	{"walk_o0", ELF_BASE_VARIABLE, "p", "&->bf", "cannot take address of bit-field"},
 	{"walk_o2", ELF_BASE_VARIABLE, "k", "&",
 		"cannot take address of a value in a register"},
-	{"walk_o2", ELF_BASE_VARIABLE, "local", "",
-		"not accessible at this address (pc: 0x*"},
 	{"by_value_o2", ELF_BASE_VARIABLE, "x", "",
 		"not accessible at this address (pc: 0x*"},
 	{"nothing_o0", ELF_BASE_RETURN, "return", "",
