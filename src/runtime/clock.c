@@ -40,8 +40,11 @@ static uint64_t tick_clock(const struct abi_clock *clock, bool wall)
 	uint64_t ns = 0;
 	for (int i = 0; i < RETRIES; i++) {
 		uint32_t before = __atomic_load_n(&clock->sequence, __ATOMIC_ACQUIRE);
-		uint64_t base = wall ? clock->wall_base : clock->mono_base;
-		uint64_t start = clock->tsc_base, mult = clock->mult, now = rt_tsc();
+		uint64_t base = __atomic_load_n(
+			wall ? &clock->wall_base : &clock->mono_base, __ATOMIC_RELAXED);
+		uint64_t start = __atomic_load_n(&clock->tsc_base, __ATOMIC_RELAXED);
+		uint64_t mult = __atomic_load_n(&clock->mult, __ATOMIC_RELAXED);
+		uint64_t now = rt_tsc();
 		/* another core's counter may be a few ticks behind the tracer's */
 		uint64_t ticks = (int64_t)(now - start) < 0 ? 0 : now - start;
 		ns = base + (uint64_t)(((wide_uint)ticks * mult) >> 32);

@@ -79,9 +79,10 @@ static void *refresh(void *unused)
 		__atomic_store_n(&c->sequence, sequence + 1, __ATOMIC_RELAXED);
 		__atomic_thread_fence(__ATOMIC_SEQ_CST);
 		uint64_t now = rt_tsc();
-		c->mono_base +=
+		uint64_t past =
 			(uint64_t)(((wide_uint)(now - c->tsc_base) * c->mult) >> 32);
-		c->tsc_base = now;
+		__atomic_store_n(&c->mono_base, c->mono_base + past, __ATOMIC_RELAXED);
+		__atomic_store_n(&c->tsc_base, now, __ATOMIC_RELAXED);
 		__atomic_store_n(&c->sequence, sequence + 2, __ATOMIC_RELEASE);
 		for (int i = 0; i < 50; i++)
 			rt_pause();
