@@ -153,7 +153,6 @@ struct emit {
 	VEC(struct codegen_location) locations;
 	VEC(struct codegen_format) formats;
 	VEC(struct codegen_handler) handlers_out;
-	VEC(LLVMValueRef) handler_functions;
 
 	LLVMContextRef context;
 	LLVMModuleRef module;

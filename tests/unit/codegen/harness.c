@@ -145,7 +145,8 @@ static bool analyze(struct harness *h, const char *script)
 	source->name = "<input>";
 	source->text = arena_strdup(&h->arena, script);
 	source->size = strlen(script);
-	const struct stap_file *file = stap_parse(&h->arena, source, &parse, &diag);
+	h->file = stap_parse(&h->arena, source, &parse, &diag);
+	const struct stap_file *file = h->file;
 	struct stap_semantic_options options = {
 		.user_files = &file, .user_file_count = 1, .suppress_warnings = true};
 	if (!diag.error_count)
@@ -314,6 +315,7 @@ void harness_close(struct harness *h)
 	if (h->target_block)
 		munmap(h->target_block, h->block_size);
 	codegen_result_free(&h->code);
+	stap_file_deinit(h->file);
 	strbuf_deinit(&h->output);
 	arena_deinit(&h->arena);
 }

@@ -14,6 +14,7 @@
 
 struct harness {
 	struct arena arena;
+	struct stap_file *file;
 	struct stap_program *program;
 	struct codegen_result code;
 	struct error error;
@@ -28,7 +29,9 @@ struct harness {
 		output; /* what the script printed so far; errors as "ERROR: text at L:C" */
 };
 
-enum { HARNESS_LINK_ADDRESS = 0x1000 };
+enum {
+	HARNESS_LINK_ADDRESS = 0x1000
+};
 #define HARNESS_BIAS 0x555500000000ull
 
 /** harness_open() - compile; false: output holds the message.  @options: zeroes mean defaults */

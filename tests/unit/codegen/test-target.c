@@ -209,6 +209,37 @@ static void test_pairing(void)
 	harness_close(&h);
 }
 
+/* More values alive at once than fit registers and the stack a handler may use. */
+static void test_big_handler(void)
+{
+	enum {
+		VALUES = 30
+	};
+	struct codegen_options options = {0};
+	struct strbuf script;
+	struct harness h;
+	char want[32];
+
+	strbuf_init(&script);
+	strbuf_puts(&script, "global a\nprobe process(\"program\").function(\"f\") {\n");
+	for (int i = 0; i < VALUES; i++)
+		strbuf_printf(&script, "v%d = $rdi + %d; a[v%d, \"k\"]++; ", i, i, i);
+	strbuf_puts(&script, "println(0");
+	for (int i = 0; i < VALUES; i++)
+		strbuf_printf(&script, " + v%d", i);
+	strbuf_puts(&script, ") }\n" END("foreach ([k, s] in a) n += k; println(n)"));
+	if (harness_open(&h, script.data, &options)) {
+		h.regs.rdi = 100;
+		harness_run(&h, STAP_PROBE_UPROBE);
+		harness_run(&h, STAP_PROBE_END);
+	}
+	int sum = VALUES * 100 + VALUES * (VALUES - 1) / 2;
+	snprintf(want, sizeof(want), "%d\n%d\n", sum, sum);
+	tap_is_string(h.output.data, want, "a handler with many live values");
+	harness_close(&h);
+	strbuf_deinit(&script);
+}
+
 int main(void)
 {
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
@@ -216,5 +247,6 @@ int main(void)
 	test_layouts();
 	test_flags();
 	test_pairing();
+	test_big_handler();
 	return tap_done();
 }
