@@ -131,6 +131,15 @@ static void abort_rseq(struct inject *inject)
 		(void)!utrace_set_regs(inject->task, &regs);
 }
 
+/* A fault (or breakpoint) of an instruction of its own, that has not been reported yet: the
+ * interrupt came before it. */
+static bool has_fault_pending(pid_t tid)
+{
+	struct proc_status status;
+	return proc_read_status(tid, &status, NULL) == 0 &&
+	       status.sig_pending & SYNCHRONOUS;
+}
+
 int inject_take_task(struct inject *inject, struct utrace_task *task, struct error *err)
 {
 	int r = utrace_attach_task(
@@ -146,6 +155,12 @@ int inject_take_task(struct inject *inject, struct utrace_task *task, struct err
 		r = utrace_control(task, inject->engine, UTRACE_STOP);
 	if (r == -EINPROGRESS)
 		r = utrace_wait_stopped(task, STOP_TIMEOUT_MS, err);
+	if (r == 0 && inject->task && has_fault_pending(utrace_task_tid(task))) {
+		/* It must be delivered with the registers it was raised with. */
+		r = utrace_control(task, inject->engine, UTRACE_RESUME);
+		if (r == 0)
+			r = utrace_wait_stopped(task, STOP_TIMEOUT_MS, err);
+	}
 	if (r == 0 && !inject->task)
 		r = error_set(err, -ESRCH, "process %d has exited", inject->pid);
 	if (r == 0 && utrace_task_stop(task) == PTRACE_STOP_VFORK)

@@ -15,6 +15,7 @@ struct expansion {
 	const struct format_part *part;
 	int64_t width, precision; /* < 0: none */
 	bool left;
+	char digits[22]; /* of one integer, last first */
 };
 
 static int digits_of(uint64_t value, unsigned base, char *ret, bool upper)
@@ -47,9 +48,9 @@ static int prefix_of(
 	return base == 16 ? 2 : base == 8 ? 1 : 0;
 }
 
-static void put_integer(struct expansion *e, uint64_t value)
+static RT_NOINLINE void put_integer(struct expansion *e, uint64_t value)
 {
-	char conversion = (char)e->part->conversion, prefix[2], digits[22];
+	char conversion = (char)e->part->conversion, prefix[2], *digits = e->digits;
 	unsigned base = conversion == 'o' ? 8
 			: conversion == 'x' || conversion == 'X' || conversion == 'p'
 				? 16
@@ -97,7 +98,7 @@ static char escape_letter(unsigned char byte)
 	}
 }
 
-static void put_char(struct expansion *e, unsigned char byte)
+static RT_NOINLINE void put_char(struct expansion *e, unsigned char byte)
 {
 	char letter = escape_letter(byte);
 	bool plain = e->part->flag != '#' || (byte >= ' ' && byte < 0x7f && !letter);
@@ -119,7 +120,7 @@ static void put_char(struct expansion *e, unsigned char byte)
 		rt_text_fill(&e->text, ' ', padding);
 }
 
-static void put_string(struct expansion *e, const char *s)
+static RT_NOINLINE void put_string(struct expansion *e, const char *s)
 {
 	uint32_t limit = e->precision >= 0 && e->precision < RT_STRING_LIMIT
 				 ? (uint32_t)e->precision
@@ -143,7 +144,7 @@ static int64_t binary_size(int64_t size)
 	return size == 1 || size == 2 || size == 4 || size == 8 ? size : 8;
 }
 
-static void put_binary(struct expansion *e, uint64_t value)
+static RT_NOINLINE void put_binary(struct expansion *e, uint64_t value)
 {
 	int64_t size = binary_size(e->precision >= 0 ? e->precision : e->width);
 	int64_t padding = e->width - size;
@@ -156,7 +157,7 @@ static void put_binary(struct expansion *e, uint64_t value)
 		rt_text_fill(&e->text, '\0', padding);
 }
 
-static void put_memory(struct expansion *e, uint64_t address)
+static RT_NOINLINE void put_memory(struct expansion *e, uint64_t address)
 {
 	bool hex = e->part->conversion == 'M';
 	int64_t size = e->precision > 0 ? e->precision : 1;
@@ -236,24 +237,22 @@ static const uint64_t *take_sizes(
 	return args;
 }
 
-uint64_t rt_format(struct abi_context *c, const struct format *format,
-	const uint64_t *args, char *out, uint64_t capacity)
+static uint64_t expand(struct expansion *e, const struct format *format,
+	const uint64_t *args, uint64_t capacity)
 {
-	if (!capacity)
-		return 0;
-	struct expansion e = {.text = rt_text_open(out, capacity), .c = c};
+	char *start = e->text.at;
 	for (uint32_t i = 0; i < format->part_count; i++) {
-		e.part = &format->parts[i];
-		switch (e.part->kind) {
+		const struct format_part *part = e->part = &format->parts[i];
+		const char *literal = (const char *)format + part->text;
+		switch (part->kind) {
 		case FORMAT_LITERAL:
-			for (uint32_t n = 0; n < e.part->text_size; n++)
-				rt_text_char(&e.text,
-					((const char *)format)[e.part->text + n]);
+			for (uint32_t n = 0; n < part->text_size; n++)
+				rt_text_char(&e->text, literal[n]);
 			break;
 		case FORMAT_LONG:
 		case FORMAT_STRING:
-			args = take_sizes(&e, args, capacity);
-			put_argument(&e, *args++);
+			args = take_sizes(e, args, capacity);
+			put_argument(e, *args++);
 			break;
 		case FORMAT_HISTOGRAM:
 			args++;
@@ -262,18 +261,29 @@ uint64_t rt_format(struct abi_context *c, const struct format *format,
 			break;
 		}
 	}
-	rt_text_close(&e.text);
-	return (uint64_t)(e.text.at - out);
+	rt_text_close(&e->text);
+	return (uint64_t)(e->text.at - start);
 }
 
 size_t format_text(
 	const struct format *format, const uint64_t *args, char *out, size_t capacity)
 {
-	return rt_format(NULL, format, args, out, capacity);
+	if (!capacity)
+		return 0;
+	struct expansion e = {.text = rt_text_open(out, capacity)};
+	return expand(&e, format, args, capacity);
 }
 
+/* The same for handlers, which have little stack; %m and %M read memory of the process. */
 void rt_sprintf(struct abi_context *c, char *dst, const struct format *format,
 	const uint64_t *args)
 {
-	rt_format(c, format, args, dst, rt_session(c)->max_string);
+	struct expansion *e = (struct expansion *)(void *)rt_scratch(c, sizeof(*e));
+	uint64_t capacity = rt_session(c)->max_string;
+	dst[0] = '\0';
+	if (!e)
+		return;
+	e->text = rt_text_open(dst, capacity);
+	e->c = c;
+	expand(e, format, args, capacity);
 }

@@ -180,10 +180,6 @@ struct rt_quoting {
 };
 void rt_quote(struct abi_context *c, char *dst, const struct rt_quoting *how);
 
-/* format_text() for handlers: %m and %M read memory of the process. */
-uint64_t rt_format(struct abi_context *c, const struct format *format,
-	const uint64_t *args, char *out, uint64_t capacity);
-
 int64_t rt_stat_average(const struct abi_stat *s);
 int64_t rt_stat_variance(const struct abi_stat *s);
 

@@ -189,10 +189,10 @@ static uint32_t take_free(struct abi_map *m)
 	return m->fresh < m->max_entries ? ++m->fresh : 0;
 }
 
-static RT_NOINLINE void overflow(struct abi_context *c, const struct abi_map *m)
+static RT_NOINLINE void *overflow(struct abi_context *c, const struct abi_map *m)
 {
 	if (c->error)
-		return;
+		return NULL;
 	struct rt_text t = rt_text_open(c->error_text, ABI_ERROR_SIZE);
 	if (m->sized) {
 		rt_text_string(&t, "Array overflow, check size limit (");
@@ -203,6 +203,7 @@ static RT_NOINLINE void overflow(struct abi_context *c, const struct abi_map *m)
 	}
 	rt_text_close(&t);
 	c->error = 1;
+	return NULL;
 }
 
 static void store_keys(struct abi_map *m, struct abi_map_entry *e, const uint64_t *key)
@@ -226,10 +227,8 @@ static RT_NOINLINE void *add_entry(
 		link = take_free(m);
 	}
 	struct abi_map_entry *e = follow(m, link);
-	if (!e) {
-		overflow(c, m);
-		return NULL;
-	}
+	if (!e)
+		return overflow(c, m);
 	e->hash = hash;
 	store_keys(m, e, key);
 	rt_zero(value_at(m, e), m->value_size);

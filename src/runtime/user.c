@@ -35,7 +35,7 @@ uint64_t rt_user_read(struct abi_context *c, uint64_t address, uint32_t size)
 
 /* ---- strings ------------------------------------------------------------- */
 
-bool rt_read_string(
+RT_NOINLINE bool rt_read_string(
 	const struct abi_context *c, char *dst, uint64_t address, uint32_t size)
 {
 	uint32_t n = 0;
@@ -58,7 +58,7 @@ bool rt_read_string(
 	return true;
 }
 
-static void string_fault_text(char *text, int64_t address)
+static RT_NOINLINE void string_fault_text(char *text, int64_t address)
 {
 	struct rt_text t = rt_text_open(text, MESSAGE_SIZE);
 	rt_text_string(&t, "user string copy fault -14 at ");
@@ -247,6 +247,15 @@ int64_t rt_fn_user_long_error(struct abi_context *c, int64_t address)
 	return read_or_error(c, address, 8);
 }
 
+static RT_NOINLINE void read_fault_text(char *text, int64_t address, const char *what)
+{
+	struct rt_text t = rt_text_open(text, MESSAGE_SIZE);
+	rt_text_string(&t, what);
+	rt_text_hex(&t, (uint64_t)address);
+	rt_text_string(&t, " [man error::fault]");
+	rt_text_close(&t);
+}
+
 static int64_t read_or_warn(
 	struct abi_context *c, int64_t address, uint32_t size, const char *what)
 {
@@ -256,11 +265,7 @@ static int64_t read_or_warn(
 	char *text = rt_scratch(c, MESSAGE_SIZE);
 	if (!text)
 		return 0;
-	struct rt_text t = rt_text_open(text, MESSAGE_SIZE);
-	rt_text_string(&t, what);
-	rt_text_hex(&t, (uint64_t)address);
-	rt_text_string(&t, " [man error::fault]");
-	rt_text_close(&t);
+	read_fault_text(text, address, what);
 	rt_message(c, ABI_RECORD_WARN, text);
 	return 0;
 }

@@ -49,7 +49,8 @@ static bool is_library_name(const char *path)
 	return strstr(slash ? slash : path, ".so");
 }
 
-static struct session_module *plan_get_module(struct session *s, const struct stap_location *location)
+static struct session_module *plan_get_module(
+	struct session *s, const struct stap_location *location)
 {
 	struct session_module *known = plan_find_module(s, location->module_path);
 	if (known)
@@ -73,17 +74,6 @@ static void plan_refuse(struct session *s, struct session_module *m,
 static struct session_patch *plan_add(struct session_module *m,
 	const struct session_site *site, const struct arch_plan *plan)
 {
-	/* the same function is often probed twice in a row: entry part and user's entry
-	 * probe */
-	for (size_t i = m->patches.count; i-- > 0;) {
-		struct session_patch *old = &m->patches.items[i];
-		if (old->plan.address == plan->address &&
-			old->plan.probe_offset == plan->probe_offset &&
-			old->plan.is_exit == plan->is_exit)
-			return old;
-		if (m->patches.count - i > 64)
-			break;
-	}
 	struct session_patch *patch = vec_push(&m->patches);
 	patch->plan = *plan;
 	patch->function_start = site->location->function_start;
@@ -158,7 +148,12 @@ static int plan_compare(const void *a, const void *b)
 	const struct session_patch *left = a, *right = b;
 	if (left->plan.address != right->plan.address)
 		return left->plan.address < right->plan.address ? -1 : 1;
-	return (int)left->plan.is_exit - (int)right->plan.is_exit;
+	if (left->plan.is_exit != right->plan.is_exit)
+		return left->plan.is_exit ? 1 : -1;
+	/* handlers of one place run in the order of the script */
+	uint32_t a_site = left->handlers.items[0].site,
+		 b_site = right->handlers.items[0].site;
+	return a_site < b_site ? -1 : a_site > b_site;
 }
 
 /* Plan the same place again as a one-byte breakpoint. */
@@ -191,6 +186,20 @@ static bool plan_as_breakpoint(struct session_module *m, struct session_patch *p
 	return done;
 }
 
+/* Several probes on one function, or a return probe's entry part next to an entry probe. */
+static bool plan_merge(struct session_patch *into, struct session_patch *from)
+{
+	if (into->plan.address != from->plan.address ||
+		into->plan.probe_offset != from->plan.probe_offset ||
+		into->plan.is_exit != from->plan.is_exit ||
+		into->handlers.count + from->handlers.count > ARCH_MAX_HANDLERS)
+		return false;
+	for (size_t i = 0; i < from->handlers.count; i++)
+		vec_append(&into->handlers, from->handlers.items[i]);
+	vec_free(&from->handlers);
+	return true;
+}
+
 static void plan_resolve_overlaps(struct session *s, struct session_module *m)
 {
 	if (m->patches.count)
@@ -200,6 +209,8 @@ static void plan_resolve_overlaps(struct session *s, struct session_module *m)
 	for (size_t i = 0; i < m->patches.count; i++) {
 		struct session_patch *next = &m->patches.items[i];
 		struct session_patch *last = kept ? &m->patches.items[kept - 1] : NULL;
+		if (last && plan_merge(last, next))
+			continue;
 		bool clash = last && arch_plans_overlap(&last->plan, &next->plan);
 		if (clash && plan_as_breakpoint(m, next))
 			clash = arch_plans_overlap(&last->plan, &next->plan);

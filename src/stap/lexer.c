@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#define HASH_FUNCTION HASH_OAT
 #include <uthash.h>
 
 struct stap_name {

@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#define HASH_FUNCTION HASH_OAT
 #include <uthash.h>
 
 #include "stap/parser_internal.h"

@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/utsname.h>
+#define HASH_FUNCTION HASH_OAT
 #include <uthash.h>
 
 enum {

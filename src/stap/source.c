@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#define HASH_FUNCTION HASH_OAT
 #include <uthash.h>
 
 void stap_diagnostics_init(struct stap_diagnostics *d, struct arena *arena)

@@ -234,17 +234,10 @@ static int revert_unlucky(struct uprobe_space *space, struct error *err)
 	return 0;
 }
 
-/* The victim's own registers are out of sight while it makes our calls, and it may be
- * inside a window like any other thread: it is let go for the check. */
 static int leave_interiors(struct uprobe_space *space, struct error *err)
 {
-	bool taken;
-	int r = space_release_victim(space, err);
+	int r = threads_leave_interiors(space, err);
 
-	if (r >= 0)
-		r = threads_leave_interiors(space, err);
-	if (r >= 0)
-		r = space_take_victim(space, &taken, err);
 	return r < 0 ? r : revert_unlucky(space, err);
 }
 

@@ -294,6 +294,9 @@ int utrace_wait_stopped(struct utrace_task *task, int timeout_ms, struct error *
 	task->references++;
 	int r = 0;
 	while (task->state != TASK_STOPPED || task->deferred) {
+		/* This one first: others may stop so often that its turn never comes. */
+		if (!task->deferred && reap(utrace, tid))
+			continue;
 		r = utrace_dispatch(utrace, err);
 		if (r < 0)
 			break;

@@ -8,7 +8,7 @@ utrace=$build/utrace
 dir=$(mktemp -d "${TMPDIR:-/tmp}/utrace-bench.XXXXXX")
 trap 'rm -rf "$dir"' EXIT
 bursts=${BENCH_BURSTS:-60}
-calls=${BENCH_CALLS:-20000}
+calls=${BENCH_CALLS:-10000}
 pause=${BENCH_PAUSE_US:-20000}
 
 ${CC:-cc} -O2 -o "$dir/workload" "$here/workload.c" || exit 1
@@ -32,7 +32,7 @@ row() # label, file of the traced run, remark
 
 traced() # label, script
 {
-	"$utrace" run -o /dev/null -D MAXACTION=100000 -e "$2" -c "$run" >"$dir/out" 2>"$dir/err"
+	"$utrace" run -o /dev/null -e "$2" -c "$run" >"$dir/out" 2>"$dir/err"
 	lost=$(sed -n 's/^WARNING: There were \([0-9]*\) transport failures.*/\1 records lost/p' "$dir/err")
 	row "$1" "$dir/out" "${lost:-$(sed -n 's/^\(error\|ERROR\|semantic error\): /&/p' "$dir/err" | head -n 1)}"
 }

@@ -349,6 +349,7 @@ static void end_target(struct target *target)
 
 /* ---- the tracer ----------------------------------------------------------------------------------- */
 
+static uint64_t dbg_text; /*DEBUG*/
 static uint32_t report_signal(uint32_t action, struct utrace_engine *engine,
 	struct user_regs_struct *regs, siginfo_t *info)
 {
@@ -362,6 +363,7 @@ static uint32_t report_signal(uint32_t action, struct utrace_engine *engine,
 		printf("# signal %d code %d at %#llx of process %d, space %p\n",
 			info->si_signo, info->si_code, (unsigned long long)regs->rip,
 			utrace_task_pid(task), (void *)space);
+	if (info->si_signo==SIGSEGV){char c[300];snprintf(c,300,"cat /proc/%d/maps | grep -v lib >&2; grep -E 'PPid' /proc/%d/status >&2",utrace_task_pid(task),utrace_task_pid(task));if(system(c)){} unsigned char b[16]; int fd=remote_memory_open(utrace_task_pid(task),NULL); if(remote_memory_read(fd, dbg_text,b,16)>=0) for(int i=0;i<16;i++) fprintf(stderr,"%02x ",b[i]); fprintf(stderr,"\n"); close(fd);} /*DEBUG*/
 	return UTRACE_RESUME | (action & UTRACE_SIGNAL_MASK);
 }
 
@@ -585,6 +587,7 @@ static void test_cycles(
 	make_session();
 	start_target(&target, "8", option, option2);
 	uint64_t signals = signal_state(target.pid);
+dbg_text=target.address[0]; /*DEBUG*/
 	ok = seize(&target) && make_plans(&target, &plans, false);
 	tell(&target);
 	for (; ok && done < rounds; done++) {
