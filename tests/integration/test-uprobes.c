@@ -363,7 +363,7 @@ static uint32_t report_signal(uint32_t action, struct utrace_engine *engine,
 		printf("# signal %d code %d at %#llx of process %d, space %p\n",
 			info->si_signo, info->si_code, (unsigned long long)regs->rip,
 			utrace_task_pid(task), (void *)space);
-	if (info->si_signo==SIGSEGV){char c[300];snprintf(c,300,"cat /proc/%d/maps | grep -v lib >&2; grep -E 'PPid' /proc/%d/status >&2",utrace_task_pid(task),utrace_task_pid(task));if(system(c)){} unsigned char b[16]; int fd=remote_memory_open(utrace_task_pid(task),NULL); if(remote_memory_read(fd, dbg_text,b,16)>=0) for(int i=0;i<16;i++) fprintf(stderr,"%02x ",b[i]); fprintf(stderr,"\n"); close(fd);} /*DEBUG*/
+	if (info->si_signo==SIGSEGV){fprintf(stderr,"addr %p gs %llx null %llx\n",info->si_addr,(unsigned long long)regs->gs_base,space?(unsigned long long)uprobe_space_null_context(space):0);{int f2=remote_memory_open(utrace_task_pid(task),NULL);unsigned char b2[32];if(remote_memory_read(f2,regs->rip,b2,32)>=0)for(int i=0;i<32;i++)fprintf(stderr,"%02x ",b2[i]);fprintf(stderr,"\n");close(f2);}char c[300];snprintf(c,300,"cat /proc/%d/maps | grep -v lib >&2; grep -E 'PPid' /proc/%d/status >&2",utrace_task_pid(task),utrace_task_pid(task));if(system(c)){} unsigned char b[16]; int fd=remote_memory_open(utrace_task_pid(task),NULL); if(remote_memory_read(fd, dbg_text,b,16)>=0) for(int i=0;i<16;i++) fprintf(stderr,"%02x ",b[i]); fprintf(stderr,"\n"); close(fd);} /*DEBUG*/
 	return UTRACE_RESUME | (action & UTRACE_SIGNAL_MASK);
 }
 
