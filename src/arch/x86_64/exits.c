@@ -111,6 +111,10 @@ static int plan_all(struct exit_planner *p, struct error *err)
 		struct window_reason reason = {
 			.rule = "no form is allowed", .at = exit->address};
 		struct arch_plan plan;
+		if (!text_is_boundary(p->text, exit->address))
+			return error_set(err, -EOPNOTSUPP,
+				"instructions overlap at the exit at 0x%llx",
+				(unsigned long long)exit->address);
 		if (!choose(p, exit->address, &plan, &reason))
 			return error_set(err, -EOPNOTSUPP,
 				"exit at 0x%llx: %s (at 0x%llx)",

@@ -85,13 +85,18 @@ static enum jump_pattern classify(const struct flow *flow, const struct insn *ju
 
 /* ---- reading tables ---- */
 
-static void add_target(struct flow *flow, uint64_t target, int32_t depth)
+/*
+ * An entry that leads into the middle of an instruction is not an entry: the table has ended before, and
+ * walking there would find exits that do not exist.
+ */
+static bool add_target(struct flow *flow, uint64_t target, int32_t depth)
 {
 	struct flow_part *p = flow_part(flow, target);
-	if (!p)
-		return;
+	if (!p || !text_is_boundary(flow->text, target))
+		return false;
 	p->mark[target - p->start] |= FLOW_TABLE_TARGET;
 	flow_push(flow, target, depth);
+	return true;
 }
 
 /* where the next table begins, at the latest */
@@ -119,10 +124,9 @@ static size_t read_relative(struct flow *flow, uint64_t table, int32_t depth)
 		 * table */
 		if ((at == 0 && !inside) || !text_find(flow->text, target, false))
 			break;
-		if (inside) {
-			add_target(flow, target, depth);
-			hits++;
-		}
+		if (inside && !add_target(flow, target, depth))
+			break;
+		hits += inside;
 	}
 	return hits;
 }
@@ -139,9 +143,8 @@ static size_t read_absolute(
 		bool inside = flow_contains(flow, target);
 		if (!inside && at == 0 && text_find(flow->text, target, false))
 			*ret_foreign = true;
-		if (!inside)
+		if (!inside || !add_target(flow, target, depth))
 			break;
-		add_target(flow, target, depth);
 		hits++;
 	}
 	return hits;

@@ -244,6 +244,13 @@ static struct text_segment *sound_chunk(
 	return s;
 }
 
+bool text_is_boundary(struct arch_text *text, uint64_t address)
+{
+	uint64_t start, end;
+	const struct text_segment *s = sound_chunk(text, address, &start, &end);
+	return !s || is_boundary(s, address);
+}
+
 /* Does the instruction covering `source` really branch into [low, high)? */
 static bool is_real_branch(
 	struct arch_text *text, uint64_t source, uint64_t low, uint64_t high)

@@ -68,6 +68,12 @@ bool text_chunk(const struct arch_text *text, uint64_t address, uint64_t *ret_st
 	uint64_t *ret_end);
 
 /**
+ * text_is_boundary() - can an instruction begin here?
+ * No when the linear decode of the function is sound around the address and passes over it.
+ */
+bool text_is_boundary(struct arch_text *text, uint64_t address);
+
+/**
  * text_find_branch() - is there a direct branch to [low, high) other than from [skip,
  * skip_end)? Only bytes that decode as a branch from the start of their function count,
  * or that cannot be proven to be something else.

@@ -29,6 +29,11 @@ CODE(relative_table,
 	"lea 1f(%rip),%rdx\n movslq (%rdx,%rdi,4),%rax\n add %rdx,%rax\n notrack jmp *%rax\n"
 	"2: mov $1,%eax\n ret\n 3: mov $2,%eax\n ret\n .balign 8,0xcc\n"
 	"1: .long 2b-1b, 3b-1b, 2b-1b");
+/* the third entry belongs to something else: it leads to a c3 inside an instruction */
+CODE(table_end,
+	"lea 1f(%rip),%rdx\n movslq (%rdx,%rdi,4),%rax\n add %rdx,%rax\n jmp *%rax\n"
+	"2: mov $0xc3c3c3c3,%eax\n ret\n 3: mov $2,%eax\n ret\n .balign 8,0xcc\n"
+	"1: .long 2b-1b, 3b-1b, 2b+2-1b");
 CODE(absolute_table, "jmp *0x500000(,%rdi,8)\n mov $1,%eax\n ret\n mov $2,%eax\n ret\n" PAD5);
 CODE(pointer_table, "jmp *0x500020(,%rdi,8)\n" PAD5);
 CODE(computed_goto, "push %rbx\n mov (%rdi),%rax\n jmp *%rax\n 1: pop %rbx\n ret\n" PAD5);
@@ -101,6 +106,8 @@ static const struct row {
 	{"jumps to the start", CODE_BYTES(loop_to_start), .count = 0},
 	{"relative jump table", CODE_BYTES(relative_table), .end = 29, .count = 2,
 		.exits = {{22, 17, 'r', W}, {28, 23, 'r', W}}},
+	{"what follows a jump table", CODE_BYTES(table_end), .end = 28, .count = 2,
+		.exits = {{21, 16, 'r', W}, {27, 27, 'r', S}}},
 	{"absolute jump table", CODE_BYTES(absolute_table), .end = 19, .count = 2,
 		.exits = {{12, 7, 'r', W}, {18, 18, 'r', S}}},
 	{"table of functions", CODE_BYTES(pointer_table), .end = 8, .count = 1,
