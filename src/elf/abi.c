@@ -125,6 +125,89 @@ static void classify(struct elf_module *module, Dwarf_Die *type, uint64_t offset
 	}
 }
 
+static bool has_flag(Dwarf_Die *die, unsigned name)
+{
+	Dwarf_Attribute attr;
+	bool flag;
+	return dwarf_attr(die, name, &attr) && dwarf_formflag(&attr, &flag) == 0 && flag;
+}
+
+/* Is this member function a destructor, or copies or moves its class, in a way of its own? */
+static bool is_own_copy_or_destructor(
+	struct elf_module *module, Dwarf_Die *class, Dwarf_Die *method)
+{
+	Dwarf_Die die, type, target;
+	Dwarf_Attribute attr;
+	Dwarf_Word defaulted = DW_DEFAULTED_no;
+	const char *name = dwarf_diename(method), *class_name = dwarf_diename(class);
+	if (!name || !class_name || has_flag(method, DW_AT_artificial))
+		return false; /* the compiler's own: its members decide */
+	if (dwarf_attr(method, DW_AT_defaulted, &attr))
+		(void)dwarf_formudata(&attr, &defaulted);
+	if (defaulted == DW_DEFAULTED_in_class || has_flag(method, DW_AT_deleted))
+		return false;
+	if (name[0] == '~')
+		return true;
+	size_t length = strcspn(class_name, "<"); /* constructors go without arguments */
+	if (strncmp(name, class_name, length) != 0 || name[length] ||
+		dwarf_child(method, &die) != 0)
+		return false;
+	do {
+		if (dwarf_tag(&die) != DW_TAG_formal_parameter ||
+			has_flag(&die, DW_AT_artificial))
+			continue;
+		int tag = elf_die_type(&die, &type) ? elf_type_peel(module, &type, &type)
+						    : DW_TAG_invalid;
+		return (tag == DW_TAG_reference_type ||
+			       tag == DW_TAG_rvalue_reference_type) &&
+		       elf_die_type(&type, &target) &&
+		       elf_type_peel(module, &target, &target) != DW_TAG_invalid &&
+		       target.addr == class->addr;
+	} while (dwarf_siblingof(&die, &die) == 0);
+	return false;
+}
+
+/*
+ * Objects that cannot be copied byte by byte are passed by the address of a copy (Itanium C++ ABI,
+ * 3.1.2.3).  clang says so in DW_AT_calling_convention; gcc leaves it to be found out.
+ */
+static bool is_nontrivial(struct elf_module *module, Dwarf_Die *type, int depth)
+{
+	Dwarf_Die class, die, member;
+	Dwarf_Attribute attr;
+	Dwarf_Word convention;
+	if (depth > CLASSIFY_DEPTH_MAX)
+		return false;
+	int tag = elf_type_peel(module, type, &class);
+	if (tag == DW_TAG_array_type)
+		return elf_die_type(&class, &member) &&
+		       is_nontrivial(module, &member, depth + 1);
+	if (tag != DW_TAG_structure_type && tag != DW_TAG_class_type &&
+		tag != DW_TAG_union_type)
+		return false;
+	if (dwarf_attr(&class, DW_AT_calling_convention, &attr) &&
+		dwarf_formudata(&attr, &convention) == 0 &&
+		(convention == DW_CC_pass_by_reference ||
+			convention == DW_CC_pass_by_value))
+		return convention == DW_CC_pass_by_reference;
+	if (dwarf_child(&class, &die) != 0)
+		return false;
+	do {
+		tag = dwarf_tag(&die);
+		if (dwarf_hasattr(&die, DW_AT_virtuality))
+			return true; /* a virtual function or base */
+		if (tag == DW_TAG_subprogram &&
+			is_own_copy_or_destructor(module, &class, &die))
+			return true;
+		if ((tag == DW_TAG_inheritance ||
+			    (tag == DW_TAG_member && !has_flag(&die, DW_AT_external))) &&
+			elf_die_type(&die, &member) &&
+			is_nontrivial(module, &member, depth + 1))
+			return true;
+	} while (dwarf_siblingof(&die, &die) == 0);
+	return false;
+}
+
 struct abi_value {
 	enum abi_class classes[EIGHTBYTES_MAX];
 	uint64_t size;
@@ -135,15 +218,8 @@ struct abi_value {
 static void classify_value(
 	struct elf_module *module, Dwarf_Die *type, struct abi_value *ret)
 {
-	Dwarf_Die die;
-	Dwarf_Attribute attr;
-	Dwarf_Word convention;
 	*ret = (struct abi_value){.size = elf_type_size(module, type)};
-	/* C++ classes with copy constructors travel as a pointer to a copy. */
-	int tag = elf_type_peel(module, type, &die);
-	if (tag != DW_TAG_invalid && dwarf_attr(&die, DW_AT_calling_convention, &attr) &&
-		dwarf_formudata(&attr, &convention) == 0 &&
-		convention == DW_CC_pass_by_reference) {
+	if (is_nontrivial(module, type, 0)) {
 		ret->by_reference = true;
 		ret->integers = 1;
 		return;
@@ -184,12 +260,43 @@ static bool same_die(Dwarf_Die *a, Dwarf_Die *b)
 	return a->addr == b->addr;
 }
 
+/*
+ * gcc drops parameters from copies of a function that never need them (foo.isra.0); these have no
+ * place, while everything else of the convention stays.
+ */
+static bool is_dropped(bool clone, Dwarf_Die *parameter)
+{
+	return clone && !dwarf_hasattr(parameter, DW_AT_location);
+}
+
+static bool is_clone(const struct elf_frame *frame)
+{
+	size_t count;
+	const struct elf_function *functions =
+		elf_module_functions(frame->module, &count);
+	size_t low = 0, high = count;
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		if (functions[middle].start < frame->function->entry)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	for (; low < count && functions[low].start == frame->function->entry; low++) {
+		if (strstr(functions[low].name, ".isra.") ||
+			strstr(functions[low].name, ".constprop."))
+			return true;
+	}
+	return false;
+}
+
 int elf_abi_parameter(const struct elf_frame *frame, Dwarf_Die *parameter,
 	struct elf_op_list *ops, struct elf_place *ret, struct error *err)
 {
 	Dwarf_Die function = frame->function->die, die, type;
 	struct abi_cursor cursor = {0};
 	struct abi_value value;
+	bool clone = is_clone(frame);
 	if (elf_die_type(&function, &type)) {
 		classify_value(frame->module, &type, &value);
 		cursor.integers =
@@ -200,7 +307,7 @@ int elf_abi_parameter(const struct elf_frame *frame, Dwarf_Die *parameter,
 	do {
 		uint64_t stack = 0;
 		if (dwarf_tag(&die) != DW_TAG_formal_parameter ||
-			!elf_die_type(&die, &type))
+			!elf_die_type(&die, &type) || is_dropped(clone, &die))
 			continue;
 		classify_value(frame->module, &type, &value);
 		unsigned first = cursor.integers;

@@ -268,7 +268,7 @@ static int walk_finish(struct walk *w, struct elf_access *ret)
 		ret->value_class != ELF_VALUE_CHAR_ARRAY)
 		return walk_finish_scalar(w, &type, ret);
 	ret->size = (uint32_t)elf_type_size(w->module, &type);
-	if (w->place.is_value)
+	if (w->place.is_value && ret->value_class != ELF_VALUE_AGGREGATE)
 		return error_set(
 			w->err, -ENOTSUP, "'%s' is in a register", ret->type_name);
 	return 0;

@@ -105,7 +105,8 @@ struct elf_access {
 
 /**
  * elf_access_compile() - how to read a variable, or where it lives
- * The program leaves scalars extended to 64 bits, and the address of aggregates and arrays.
+ * The program leaves scalars extended to 64 bits, and the address of arrays and aggregates (of small
+ * structures that are in a register: their bytes; only their members are of use).
  * Return: 0; -ENOENT: no such variable, member, type or debug information; -ENOTSUP: its
  * place or type cannot be read here.  @err has SystemTap's words.
  */

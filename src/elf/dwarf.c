@@ -254,6 +254,24 @@ const struct elf_subprogram *elf_dwarf_subprogram(
 	return NULL;
 }
 
+/* DWARF 5 counts files from 0, the unit's own; libdw 0.188 takes 0 for "none" as DWARF 4 does. */
+static const char *declared_in_file_zero(Dwarf_Die *die)
+{
+	Dwarf_Attribute attr;
+	Dwarf_Word index;
+	Dwarf_Half version = 0;
+	Dwarf_Die unit;
+	Dwarf_Files *files;
+	size_t count;
+	if (!dwarf_attr_integrate(die, DW_AT_decl_file, &attr) ||
+		dwarf_formudata(&attr, &index) != 0 || index != 0 ||
+		!dwarf_cu_die(attr.cu, &unit, &version, NULL, NULL, NULL, NULL, NULL) ||
+		version < 5 || dwarf_getsrcfiles(&unit, &files, &count) != 0 ||
+		count == 0)
+		return NULL;
+	return dwarf_filesrc(files, 0, NULL, NULL);
+}
+
 void elf_die_declaration(Dwarf_Die *die, struct elf_declaration *ret)
 {
 	Dwarf_Attribute attr;
@@ -262,6 +280,8 @@ void elf_die_declaration(Dwarf_Die *die, struct elf_declaration *ret)
 		dwarf_attr_integrate(die, DW_AT_MIPS_linkage_name, &attr))
 		ret->linkage_name = dwarf_formstring(&attr);
 	ret->file = dwarf_decl_file(die);
+	if (!ret->file)
+		ret->file = declared_in_file_zero(die);
 	if (dwarf_decl_line(die, &ret->line) != 0)
 		ret->line = 0;
 }

@@ -298,6 +298,10 @@ static int compile_op(struct compile *c, const Dwarf_Op *op)
 	case DW_OP_form_tls_address:
 	case DW_OP_GNU_push_tls_address:
 		return refuse(c, "it is thread-local");
+	case DW_OP_GNU_parameter_ref:
+	case DW_OP_GNU_variable_value: /* gcc: "wherever the caller's object is" */
+		(void)refuse(c, "it was passed by reference and optimised");
+		return -ENOSYS;
 	default:
 		return refuse(c, "its location uses an operation that is not supported");
 	}

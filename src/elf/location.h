@@ -30,7 +30,7 @@ struct elf_frame {
 
 /**
  * elf_location_compile() - append the operations of a location attribute
- * Return: 0, or -ENOTSUP with the reason in @err
+ * Return: 0; -ENOTSUP with the reason in @err; -ENOSYS the same, but elf_abi_parameter() knows
  */
 must_check int elf_location_compile(const struct elf_frame *frame, Dwarf_Attribute *attr,
 	struct elf_op_list *ops, struct elf_place *ret, struct error *err);

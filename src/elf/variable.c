@@ -194,8 +194,14 @@ int elf_variable_place(const struct elf_frame *frame, struct elf_variable *varia
 	bool at_entry = frame->function && frame->pc == frame->function->entry;
 	if (variable->is_parameter && at_entry && elf_is_prologue_slot(&variable->die))
 		return elf_abi_parameter(frame, &variable->die, ops, ret, err);
-	if (dwarf_attr_integrate(&variable->die, DW_AT_location, &attr))
-		return elf_location_compile(frame, &attr, ops, ret, err);
+	if (dwarf_attr_integrate(&variable->die, DW_AT_location, &attr)) {
+		size_t before = ops->count;
+		int r = elf_location_compile(frame, &attr, ops, ret, err);
+		if (r != -ENOSYS || !variable->is_parameter || !at_entry)
+			return r;
+		ops->count = before;
+		return elf_abi_parameter(frame, &variable->die, ops, ret, err);
+	}
 	if (dwarf_attr_integrate(&variable->die, DW_AT_const_value, &attr)) {
 		ret->is_value = true;
 		return constant_place(&attr, &variable->die, frame->module, ops, err);
