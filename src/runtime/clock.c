@@ -14,7 +14,7 @@ enum {
 	SYSCALL_CLOCK_GETTIME = 228,
 	ID_REALTIME = 0,
 	ID_MONOTONIC = 1,
-	RETRIES = 1000
+	RETRIES = 100
 };
 __extension__ typedef unsigned __int128 wide_uint;
 
@@ -29,15 +29,9 @@ static uint64_t kernel_clock(uint64_t id)
 	return (uint64_t)ts[0] * NS_PER_S + (uint64_t)ts[1];
 }
 
-static bool use_kernel(const struct abi_context *c)
+/* false: the tracer was interrupted, or killed, while it wrote; *ret is then not reliable. */
+static bool read_ticks(const struct abi_clock *clock, bool wall, uint64_t *ret)
 {
-	return RT_UNLIKELY(rt_session(c)->flags & ABI_FLAG_TSC_UNUSABLE) &&
-	       rt_may_call(c);
-}
-
-static uint64_t tick_clock(const struct abi_clock *clock, bool wall)
-{
-	uint64_t ns = 0;
 	for (int i = 0; i < RETRIES; i++) {
 		uint32_t before = __atomic_load_n(&clock->sequence, __ATOMIC_ACQUIRE);
 		uint64_t base = __atomic_load_n(
@@ -47,26 +41,38 @@ static uint64_t tick_clock(const struct abi_clock *clock, bool wall)
 		uint64_t now = rt_tsc();
 		/* another core's counter may be a few ticks behind the tracer's */
 		uint64_t ticks = (int64_t)(now - start) < 0 ? 0 : now - start;
-		ns = base + (uint64_t)(((wide_uint)ticks * mult) >> 32);
+		*ret = base + (uint64_t)(((wide_uint)ticks * mult) >> 32);
 		__atomic_thread_fence(__ATOMIC_ACQUIRE);
 		uint32_t after = __atomic_load_n(&clock->sequence, __ATOMIC_RELAXED);
-		if (before == after && !(before & 1))
-			break;
+		if (RT_LIKELY(before == after && !(before & 1)))
+			return true;
 		rt_pause();
 	}
-	return ns;
+	return false;
+}
+
+static bool use_kernel(const struct abi_context *c)
+{
+	return RT_UNLIKELY(rt_session(c)->flags & ABI_FLAG_TSC_UNUSABLE) &&
+	       rt_may_call(c);
+}
+
+static uint64_t read_clock(const struct abi_context *c, bool wall)
+{
+	uint64_t ns;
+	if (!use_kernel(c) && read_ticks(&rt_session(c)->clock, wall, &ns))
+		return ns;
+	return rt_may_call(c) ? kernel_clock(wall ? ID_REALTIME : ID_MONOTONIC) : ns;
 }
 
 uint64_t rt_clock_mono(const struct abi_context *c)
 {
-	return use_kernel(c) ? kernel_clock(ID_MONOTONIC)
-			     : tick_clock(&rt_session(c)->clock, false);
+	return read_clock(c, false);
 }
 
 uint64_t rt_clock_wall(const struct abi_context *c)
 {
-	return use_kernel(c) ? kernel_clock(ID_REALTIME)
-			     : tick_clock(&rt_session(c)->clock, true);
+	return read_clock(c, true);
 }
 
 uint64_t rt_stamp(const struct abi_context *c)

@@ -98,6 +98,8 @@ __attribute__((unused)) static struct abi_record *fixture_record(
 	while (c->ring_tail < __atomic_load_n(&c->ring_head, __ATOMIC_ACQUIRE)) {
 		struct abi_record *r =
 			(struct abi_record *)(void *)(ring + c->ring_tail % size);
+		if (c->ring_tail % size + r->size > size)
+			abort(); /* a record is contiguous */
 		__atomic_store_n(&c->ring_tail, c->ring_tail + r->size, __ATOMIC_RELEASE);
 		if (r->kind != ABI_RECORD_PAD)
 			return r;

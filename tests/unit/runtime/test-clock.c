@@ -62,29 +62,31 @@ static void test_units(void)
 	tap_is_long(rt_fn_local_clock_ns(f.c), (long long)f.session->clock.mono_base,
 		"a base in the future does not turn into the far future");
 	f.session->clock.sequence = 1;
-	rt_fn_local_clock_ns(f.c);
-	tap_ok(true, "a writer that died does not hang readers");
+	near(rt_fn_local_clock_ns(f.c), clock_ns(CLOCK_MONOTONIC), 5000000,
+		"a writer that died in the middle does not hang readers");
 	f.session->clock.sequence = 0;
 }
 
 /* ---- a tracer that refreshes the conversion all the time --------------------------------- */
 
-static uint32_t stop;
+static uint32_t stop, flips;
 
+/* Flips between two conversions that agree, a second apart; halves of both do not agree. */
 static void *refresh(void *unused)
 {
 	struct abi_clock *c = &f.session->clock;
-	while (!__atomic_load_n(&stop, __ATOMIC_RELAXED)) {
+	uint64_t ticks = (1000000000ull << 32) / c->mult;
+	uint64_t ns = (uint64_t)(((wide_uint)ticks * c->mult) >> 32);
+	for (int back = 1; !__atomic_load_n(&stop, __ATOMIC_RELAXED); back = !back) {
 		uint32_t sequence = c->sequence;
-		__atomic_store_n(&c->sequence, sequence + 1, __ATOMIC_RELAXED);
-		__atomic_thread_fence(__ATOMIC_SEQ_CST);
-		uint64_t now = rt_tsc();
-		uint64_t past =
-			(uint64_t)(((wide_uint)(now - c->tsc_base) * c->mult) >> 32);
-		__atomic_store_n(&c->mono_base, c->mono_base + past, __ATOMIC_RELAXED);
-		__atomic_store_n(&c->tsc_base, now, __ATOMIC_RELAXED);
+		__atomic_store_n(&c->sequence, sequence + 1, __ATOMIC_SEQ_CST);
+		uint64_t mono = back ? c->mono_base - ns : c->mono_base + ns;
+		uint64_t tsc = back ? c->tsc_base - ticks : c->tsc_base + ticks;
+		__atomic_store_n(&c->mono_base, mono, __ATOMIC_RELAXED);
+		__atomic_store_n(&c->tsc_base, tsc, __ATOMIC_RELAXED);
 		__atomic_store_n(&c->sequence, sequence + 2, __ATOMIC_RELEASE);
-		for (int i = 0; i < 50; i++)
+		__atomic_fetch_add(&flips, 1, __ATOMIC_RELAXED);
+		for (int i = 0; i < 20; i++)
 			rt_pause();
 	}
 	return unused;
@@ -95,7 +97,8 @@ static void test_sequence(void)
 	pthread_t thread;
 	pthread_create(&thread, NULL, refresh, NULL);
 	int64_t last = 0, back = 0;
-	for (int i = 0; i < 300000; i++) {
+	int64_t end = clock_ns(CLOCK_MONOTONIC) + 5000000000;
+	while (__atomic_load_n(&flips, __ATOMIC_RELAXED) < 20000 && last < end) {
 		int64_t now = rt_fn_local_clock_ns(f.c);
 		if (last - now > back)
 			back = last - now;
@@ -103,7 +106,7 @@ static void test_sequence(void)
 	}
 	__atomic_store_n(&stop, 1, __ATOMIC_RELAXED);
 	pthread_join(thread, NULL);
-	if (!tap_ok(back < 10000, "no torn conversion is seen"))
+	if (!tap_ok(back < 1000000, "no torn conversion is seen"))
 		printf("# went back by %lld ns\n", (long long)back);
 }
 

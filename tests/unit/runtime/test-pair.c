@@ -57,6 +57,25 @@ static void test_deep(void)
 	tap_is_long(pop(1, 0x1000000), -1, "and lost the outermost");
 }
 
+/* Values popped out of order leave holes, which go before any live value does. */
+static void test_holes(void)
+{
+	enum {
+		COUNT = 600
+	}; /* of 24 bytes: nearly all the room */
+	f.c->pair_top = 0;
+	bool good = true;
+	for (uint64_t i = 0; i < COUNT; i++)
+		push(1, 0x1000000 - i * 64, i);
+	for (uint64_t i = 1; i < COUNT; i += 2)
+		good = good && pop(1, 0x1000000 - i * 64) == (long long)i;
+	for (uint64_t i = COUNT; i < COUNT + 300; i++)
+		push(1, 0x1000000 - i * 64, i);
+	for (uint64_t i = 0; i < COUNT; i += 2)
+		good = good && pop(1, 0x1000000 - i * 64) == (long long)i;
+	tap_ok(good, "holes are squeezed out before live values go");
+}
+
 static void test_coroutines(void)
 {
 	f.c->pair_top = 0;
@@ -72,6 +91,7 @@ static void test_scribbled(void)
 {
 	uint32_t x = 12345;
 	for (int round = 0; round < 20000; round++) {
+		((uint32_t *)(void *)f.c->pair)[(uint32_t)round * 7 % 4096] = 0;
 		x = x * 1664525 + 1013904223;
 		((uint32_t *)(void *)f.c->pair)[x >> 20] = x;
 		if (round % 50 == 0)
@@ -92,6 +112,7 @@ int main(void)
 	test_simple();
 	test_left_frames();
 	test_deep();
+	test_holes();
 	test_coroutines();
 	test_scribbled();
 	return tap_done();
