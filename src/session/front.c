@@ -51,6 +51,18 @@ static void front_render(struct session *s)
 	strbuf_deinit(&text);
 }
 
+/* The count of what front_render() left out stands after the line about the pass. */
+static void front_render_suppressed(struct session *s)
+{
+	struct strbuf text;
+	if (s->options->verbose > 0)
+		return;
+	strbuf_init(&text);
+	stap_diagnostics_render_suppressed(&s->diagnostics, &text);
+	fputs(text.data, stderr);
+	strbuf_deinit(&text);
+}
+
 static struct stap_source *front_source(struct session *s, const struct session_text *text)
 {
 	struct stap_source *source = arena_new(&s->arena, struct stap_source);
@@ -77,6 +89,7 @@ static int front_parse(struct session *s, struct front *f)
 	if (result < 0) {
 		front_render(s);
 		fprintf(stderr, "%sPass 1: parse failed.  [man error::pass1]\n", summary.data);
+		front_render_suppressed(s);
 	}
 	strbuf_deinit(&summary);
 	return result;
@@ -170,10 +183,11 @@ static int front_pass2(struct session *s, struct front *f)
 	front_warn_unused_arguments(s, f);
 	s->program = stap_analyze(&s->arena, &options, &s->target, &s->diagnostics);
 	front_render(s);
-	if (!s->program) {
+	if (!s->program)
 		fprintf(stderr, "Pass 2: analysis failed.  [man error::pass2]\n");
+	front_render_suppressed(s);
+	if (!s->program)
 		return -1;
-	}
 	if (o->last_pass == 2) {
 		struct strbuf text;
 		strbuf_init(&text);

@@ -557,9 +557,13 @@ static void report_no_match(struct expansion *e, struct error *err)
 		char name[256];
 		if (functions[i].is_ifunc || functions[i].is_cold_part)
 			continue;
-		bool is_mangled = elf_demangle(functions[i].name, name, sizeof(name));
-		elf_similar_add(&similar,
-			is_mangled ? arena_strdup(e->arena, name) : functions[i].name);
+		const char *shown = functions[i].name;
+		if (elf_demangle(shown, name, sizeof(name))) {
+			const char *last =
+				strstr(point->name, "::") ? NULL : strrchr(name, ':');
+			shown = arena_strdup(e->arena, last ? last + 1 : name);
+		}
+		elf_similar_add(&similar, shown);
 	}
 	strbuf_init(&names);
 	elf_similar_print(&similar, &names);

@@ -88,7 +88,7 @@ static const char *parse_component_name(
 	struct strbuf name;
 	strbuf_init(&name);
 	strbuf_append(&name, token->text, token->text_size);
-	/* an error while reading on must not leak */
+	/* an error while reading on must not leak the text: it is raised after the loop */
 	while (p->peeked && is_name_piece(p->peeked) && p->peeked->at == end) {
 		strbuf_append(&name, p->peeked->text, p->peeked->text_size);
 		end = p->peeked->at + p->peeked->text_size;

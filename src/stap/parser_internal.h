@@ -70,11 +70,21 @@ void **stap_parse_take(struct stap_parser *p, size_t start, uint32_t *ret_count)
 
 /* parse_expr.c */
 struct stap_expr *stap_parse_expression(struct stap_parser *p);
+
+/* parse_value.c */
+struct stap_expr *stap_parse_value(struct stap_parser *p);
 struct stap_expr *stap_parse_literal(struct stap_parser *p);
 struct stap_expr *stap_parse_indexable(struct stap_parser *p);
 struct stap_expr_list stap_parse_slice(struct stap_parser *p);
 bool stap_parse_stat_op(const struct stap_token *token, enum stap_stat_op *ret);
 struct stap_expr *stap_parse_var(struct stap_parser *p, const struct stap_token *token);
+struct stap_expr *stap_parse_strings(
+	struct stap_parser *p, const struct stap_token *token);
+const char *stap_parse_name_string(struct stap_parser *p);
+struct stap_expr *stap_parse_child(
+	struct stap_parser *p, struct stap_expr *parent, struct stap_expr *expr);
+struct stap_expr_list stap_parse_take_list(
+	struct stap_parser *p, size_t start, struct stap_expr *parent);
 
 /* parse_stmt.c */
 struct stap_stmt *stap_parse_block(struct stap_parser *p);
