@@ -129,7 +129,8 @@ struct abi_journal_patch {
 	uint8_t original[16];
 	uint32_t pid; /* the process whose text it is; fork children have their own
 			 records */
-	uint32_t reserved2;
+	int32_t site_offset; /* of a jump in padding: where the patch is that leads to it,
+				relative to address; else 0 */
 };
 
 struct abi_journal_area {

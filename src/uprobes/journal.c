@@ -109,12 +109,21 @@ int journal_add_patch(struct journal *journal, pid_t pid, uint64_t address,
 	patch->size = size;
 	memcpy(patch->original, original, size);
 	patch->pid = (uint32_t)pid;
+	patch->site_offset = 0;
 	__atomic_store_n(&patch->live, 1, __ATOMIC_RELEASE);
 	if (i >= count)
 		__atomic_store_n(&abi->patch_count, i + 1, __ATOMIC_RELEASE);
 	journal->cursor = i + 1;
 	*ret = i;
 	return 0;
+}
+
+void journal_link_padding(struct journal *journal, uint32_t index, uint64_t site)
+{
+	struct abi_journal_patch *patch = &journal->abi->patches[index];
+
+	if (index < journal->patch_capacity)
+		patch->site_offset = (int32_t)(site - patch->address);
 }
 
 void journal_drop_patch(struct journal *journal, uint32_t index)

@@ -34,6 +34,8 @@ void journal_drop_area(struct journal *journal, uint32_t index);
 /** record text, before it is changed; complete when it returns; -ENOSPC */
 must_check int journal_add_patch(struct journal *journal, pid_t pid, uint64_t address,
 	const uint8_t *original, uint8_t size, uint32_t *ret);
+/** the record is of padding that the patch at @site leads to */
+void journal_link_padding(struct journal *journal, uint32_t index, uint64_t site);
 void journal_drop_patch(struct journal *journal, uint32_t index);
 /** a thread is about to make calls for us: its own signal mask; JOURNAL_NONE when there is no room */
 uint32_t journal_add_victim(struct journal *journal, pid_t tid, uint64_t mask);

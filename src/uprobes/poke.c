@@ -332,15 +332,6 @@ static size_t skip_foreign(struct uprobe_space *space)
 	return foreign;
 }
 
-static int restore_padding(struct uprobe_space *space, const struct uprobe_site *site)
-{
-	if (!site->padding)
-		return 0;
-	step();
-	return remote_memory_write(
-		space->memory_fd, site->padding, site->padding_original, SITE_PATCH_MAX);
-}
-
 static int remove_heads(struct uprobe_space *space, bool final)
 {
 	for (size_t i = 0; i < space->sites.count; i++) {
@@ -349,8 +340,6 @@ static int remove_heads(struct uprobe_space *space, bool final)
 			continue;
 		int r = write_byte(
 			space, site->address, final ? site->original[0] : BREAKPOINT);
-		if (r >= 0 && final)
-			r = restore_padding(space, site);
 		if (r < 0)
 			return r;
 		if (final)
@@ -410,12 +399,8 @@ int poke_remove_stopped(
 	}
 	int r = text_write_stopped(space->memory_fd, changes, count);
 	free(changes);
-	for (size_t i = 0; i < space->sites.count && r >= 0; i++) {
-		struct uprobe_site *site = &space->sites.items[i];
-		if (site->state != SITE_TRANSIENT)
-			continue;
-		r = restore_padding(space, site);
-		site->state = SITE_REMOVED;
-	}
+	for (size_t i = 0; i < space->sites.count && r >= 0; i++)
+		if (space->sites.items[i].state == SITE_TRANSIENT)
+			space->sites.items[i].state = SITE_REMOVED;
 	return r < 0 ? write_failed(space, r, err) : 0;
 }

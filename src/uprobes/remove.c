@@ -70,21 +70,73 @@ static bool is_inside(const struct held_thread *thread, void *data)
 	return thread_set_regs(thread, &regs) < 0;
 }
 
+/*
+ * Jumps in padding are restored only now: a thread may have made the short jump to it and not yet the
+ * long one, and saved contexts may say so too.  Nothing has happened to its registers in between, so
+ * it is put back to the site itself.
+ */
+static struct uprobe_site *padding_site(struct uprobe_space *space, uint64_t pc)
+{
+	for (size_t i = 0; i < space->sites.count; i++)
+		if (pc && space->sites.items[i].padding == pc &&
+			space->sites.items[i].state == SITE_REMOVED)
+			return &space->sites.items[i];
+	return NULL;
+}
+
+static void leave_padding(const struct signal_frame *frame, void *data)
+{
+	struct uprobe_space *space = data;
+	const struct uprobe_site *site = padding_site(space, frame->rip);
+
+	/* cannot fail: it has just been read */
+	if (site && remote_memory_write(space->memory_fd, frame->rip_address, &site->address,
+			    sizeof(site->address)) < 0)
+		return;
+}
+
+static int restore_padding(struct uprobe_space *space, const struct held_threads *held)
+{
+	for (size_t i = 0; i < held->threads.count; i++) {
+		struct user_regs_struct regs;
+		if (thread_regs(&held->threads.items[i], &regs) < 0)
+			continue;
+		stack_scan_frames(space->memory_fd, regs.rsp, leave_padding, space);
+		const struct uprobe_site *site = padding_site(space, regs.rip);
+		if (!site)
+			continue;
+		regs.rip = site->address;
+		if (thread_set_regs(&held->threads.items[i], &regs) < 0)
+			continue; /* gone */
+	}
+	for (size_t i = 0; i < space->sites.count; i++) {
+		const struct uprobe_site *site = &space->sites.items[i];
+		if (!site->padding || !site->trampoline || site->state != SITE_REMOVED)
+			continue;
+		step();
+		int r = remote_memory_write(space->memory_fd, site->padding,
+			site->padding_original, SITE_PATCH_MAX);
+		if (r < 0 && r != -EFAULT) /* unmapped */
+			return r;
+	}
+	return 0;
+}
+
 struct frame_search {
 	struct uprobe_space *space;
 	bool found;
 };
 
-static void note_frame(uint64_t rip, uint64_t restorer, void *data)
+static void note_frame(const struct signal_frame *frame, void *data)
 {
 	struct frame_search *search = data;
 
-	if (arena_contains(search->space, rip) || arena_contains(search->space, restorer))
-		search->found = true;
+	search->found |= arena_contains(search->space, frame->rip) ||
+		arena_contains(search->space, frame->restorer);
 }
 
-/* Nothing but a signal handler's frame can lead back into an arena: handlers call nothing
- * of the program, and displaced calls push the program's own return address. */
+/* Nothing but a signal handler's frame can lead back into an arena: handlers call nothing of the
+ * program, and displaced calls push the program's own return address. */
 static size_t returns_inside(struct uprobe_space *space, const struct held_threads *held)
 {
 	size_t count = 0;
@@ -161,6 +213,12 @@ static int remove_memory(
 
 	if (r < 0)
 		return r;
+	r = restore_padding(space, &held);
+	if (r < 0) {
+		threads_resume(&held);
+		return error_set(
+			err, r, "cannot write text of process %d: %s", space->pid, strerror(-r));
+	}
 	size_t inside = threads_evacuate(&held, is_inside, space);
 	size_t returning = returns_inside(space, &held);
 	if (inside || returning || foreign) {

@@ -228,36 +228,52 @@ static int copy_journal(struct uprobe_space *space, struct error *err)
 		r = journal_add_area(journal, space->pid, arena->address, arena->size,
 			ABI_JOURNAL_LIVE, &arena->journal);
 	}
-	for (size_t i = 0; i < space->sites.count && r >= 0; i++) {
-		struct uprobe_site *site = &space->sites.items[i];
-		r = journal_add_patch(journal, space->pid, site->address, site->original,
-			site->size, &site->journal);
-		if (r >= 0 && site->padding)
-			r = journal_add_patch(journal, space->pid, site->padding,
-				site->padding_original, SITE_PATCH_MAX,
-				&site->padding_journal);
-	}
+	for (size_t i = 0; i < space->sites.count && r >= 0; i++)
+		r = site_journal(space, &space->sites.items[i]);
 	if (r < 0)
 		return error_set(err, r, "undo journal is full");
 	return 0;
 }
 
+/* A fork between mapping an arena and filling it. */
+static int copy_arenas(struct uprobe_space *space, const struct uprobe_space *parent)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < space->arenas.count && r >= 0; i++) {
+		const struct uprobe_arena *arena = &space->arenas.items[i];
+		void *bytes = malloc(arena->used);
+		if (!bytes)
+			return -ENOMEM;
+		r = remote_memory_read(parent->memory_fd, arena->address, bytes, arena->used);
+		if (r >= 0)
+			r = remote_memory_write(
+				space->memory_fd, arena->address, bytes, arena->used);
+		free(bytes);
+	}
+	return r;
+}
+
+static bool has_text(struct uprobe_space *space, uint64_t address, const uint8_t *bytes, size_t size)
+{
+	uint8_t live[SITE_PATCH_MAX];
+
+	/* what cannot be read is not there any more, and needs no change */
+	return remote_memory_read(space->memory_fd, address, live, size) < 0 ||
+		!memcmp(live, bytes, size);
+}
+
 static int write_site(struct uprobe_space *space, struct uprobe_site *site, bool patched)
 {
-	const uint8_t *bytes = patched ? site->patch : site->original;
-	uint8_t live[SITE_PATCH_MAX];
-	int r = remote_memory_read(space->memory_fd, site->address, live, site->size);
+	int r = 0;
 
 	site->state = patched ? SITE_LIVE : SITE_REMOVED;
-	if (r < 0 || !memcmp(live, bytes, site->size))
-		return 0; /* gone, or as it should be */
 	if (site->padding)
 		r = remote_memory_write(space->memory_fd, site->padding,
-			patched ? site->padding_patch : site->padding_original,
-			SITE_PATCH_MAX);
+			patched ? site->padding_patch : site->padding_original, SITE_PATCH_MAX);
 	if (r >= 0)
-		r = remote_memory_write(
-			space->memory_fd, site->address, bytes, site->size);
+		r = remote_memory_write(space->memory_fd, site->address,
+			patched ? site->patch : site->original, site->size);
 	return r;
 }
 
@@ -267,24 +283,36 @@ static int write_site(struct uprobe_space *space, struct uprobe_site *site, bool
  * and is stopped, so its text can be made what it should be at once: patched where the parent is or
  * will be.
  */
-static int settle_child(
-	struct uprobe_space *space, struct utrace_task *child, bool inserting)
+static int settle_child(struct uprobe_space *space, const struct uprobe_space *parent,
+	struct utrace_task *child)
 {
 	struct user_regs_struct regs;
+	bool copied = false;
 	int r = utrace_get_regs(child, &regs);
 
 	for (size_t i = 0; i < space->sites.count && r >= 0; i++) {
 		struct uprobe_site *site = &space->sites.items[i];
 		bool wanted = site->state == SITE_LIVE ||
-			      (site->state == SITE_TRANSIENT && inserting);
+			(site->state == SITE_TRANSIENT && parent->inserting);
 		uint64_t copy;
 		wanted = wanted && arena_contains(space, site->trampoline);
-		r = write_site(space, site, wanted);
-		if (r >= 0 && wanted && site_redirect(site, regs.rip, &copy)) {
-			regs.rip = copy;
-			r = utrace_set_regs(child, &regs);
+		if (!has_text(space, site->address, wanted ? site->patch : site->original,
+			    site->size)) {
+			if (wanted && !copied)
+				r = copy_arenas(space, parent);
+			copied |= wanted;
+			if (r >= 0)
+				r = write_site(space, site, wanted);
+			if (r >= 0 && wanted && site_redirect(site, regs.rip, &copy)) {
+				regs.rip = copy;
+				r = utrace_set_regs(child, &regs);
+			}
 		}
+		site->state = wanted ? SITE_LIVE : SITE_REMOVED;
 		if (r >= 0 && !wanted) {
+			if (site->padding)
+				r = remote_memory_write(space->memory_fd, site->padding,
+					site->padding_original, SITE_PATCH_MAX);
 			journal_drop_patch(&space->journal, site->journal);
 			journal_drop_patch(&space->journal, site->padding_journal);
 		}
@@ -319,7 +347,7 @@ int uprobe_space_fork(struct uprobe_space *parent, struct utrace_task *child,
 	if (r >= 0)
 		r = copy_journal(space, err);
 	if (r >= 0) {
-		r = settle_child(space, child, parent->inserting);
+		r = settle_child(space, parent, child);
 		if (r < 0)
 			error_set(err, r, "cannot write text of process %d: %s",
 				space->pid, strerror(-r));

@@ -152,6 +152,8 @@ bool front_available(const struct uprobe_space *space);
 /** turn requests into pending sites; refuses what clashes or differs from the plan */
 must_check int place_admit(struct uprobe_space *space, struct uprobe_request *requests,
 	size_t count, struct error *err);
+/** record what the site's text was, in the process's own name */
+must_check int site_journal(struct uprobe_space *space, struct uprobe_site *site);
 /** give each pending site a trampoline and a journal record */
 must_check int place_trampolines(struct uprobe_space *space, struct error *err);
 must_check int place_journal(struct uprobe_space *space, struct error *err);
@@ -233,8 +235,12 @@ typedef bool (*thread_inside_fn)(const struct held_thread *thread, void *data);
 size_t threads_evacuate(
 	struct held_threads *held, thread_inside_fn is_inside, void *data);
 
-/** call @fn for each signal frame on the stack from @sp up: where it returns to, and through what */
-typedef void (*signal_frame_fn)(uint64_t rip, uint64_t restorer, void *data);
+/** call @fn for each signal frame on the stack from @sp up */
+struct signal_frame {
+	uint64_t rip, restorer;
+	uint64_t rip_address; /* where rip is saved */
+};
+typedef void (*signal_frame_fn)(const struct signal_frame *frame, void *data);
 void stack_scan_frames(int memory_fd, uint64_t sp, signal_frame_fn fn, void *data);
 
 /** with transient breakpoints in place: no thread is left inside a pending window */

@@ -241,7 +241,8 @@ void stack_scan_frames(int memory_fd, uint64_t sp, signal_frame_fn fn, void *dat
 	for (size_t i = FRAME_RIP; i + 2 < size / 8; i++)
 		if ((words[i + 2] & 0xffff) == USER_CS && words[i + 1] & 2 &&
 			words[i + 1] < 1u << 22)
-			fn(words[i], words[i - FRAME_RIP], data);
+			fn(&(struct signal_frame){words[i], words[i - FRAME_RIP], sp + i * 8},
+				data);
 }
 
 /* ---- interiors
@@ -268,11 +269,11 @@ static void mark_unlucky(struct uprobe_site *site, const char *why)
 				(unsigned long long)site->request->plan->address, why);
 }
 
-static void refuse_interrupted(uint64_t rip, uint64_t restorer, void *data)
+static void refuse_interrupted(const struct signal_frame *frame, void *data)
 {
 	struct uprobe_space *space = data;
 	uint64_t copy;
-	struct uprobe_site *site = interior_site(space, rip, &copy);
+	struct uprobe_site *site = interior_site(space, frame->rip, &copy);
 
 	if (site)
 		mark_unlucky(site,

@@ -291,6 +291,53 @@ static int restore_text(struct undo *undo, int fd, size_t *ret_foreign)
 	return 0;
 }
 
+/* A thread between the short jump of a patch and the long one in padding goes back to the patch. */
+static bool site_of_padding(const struct undo *undo, uint64_t pc, uint64_t *ret)
+{
+	for (size_t i = 0; i < undo->patches.items.count; i++) {
+		const struct abi_journal_patch *patch = &undo->patches.items.items[i];
+		if (patch->address != pc || !patch->site_offset)
+			continue;
+		*ret = pc + (uint64_t)(int64_t)patch->site_offset;
+		return true;
+	}
+	return false;
+}
+
+struct padding_frames {
+	const struct undo *undo;
+	int fd;
+};
+
+static void leave_padding(const struct signal_frame *frame, void *data)
+{
+	const struct padding_frames *frames = data;
+	uint64_t site;
+
+	/* cannot fail: it has just been read */
+	if (site_of_padding(frames->undo, frame->rip, &site) &&
+		remote_memory_write(frames->fd, frame->rip_address, &site, sizeof(site)) < 0)
+		return;
+}
+
+static void leave_paddings(const struct undo *undo, const struct held_threads *held, int fd)
+{
+	struct padding_frames frames = {undo, fd};
+
+	for (size_t i = 0; i < held->threads.count; i++) {
+		struct user_regs_struct regs;
+		uint64_t site;
+		if (thread_regs(&held->threads.items[i], &regs) < 0)
+			continue;
+		stack_scan_frames(fd, regs.rsp, leave_padding, &frames);
+		if (!site_of_padding(undo, regs.rip, &site))
+			continue;
+		regs.rip = site;
+		if (thread_set_regs(&held->threads.items[i], &regs) < 0)
+			continue; /* gone */
+	}
+}
+
 static bool is_inside(const struct held_thread *thread, void *data)
 {
 	const struct undo *undo = data;
@@ -303,11 +350,11 @@ static bool is_inside(const struct held_thread *thread, void *data)
 	return in_arena(undo, regs.rip);
 }
 
-static void note_frame(uint64_t rip, uint64_t restorer, void *data)
+static void note_frame(const struct signal_frame *frame, void *data)
 {
 	struct undo *undo = data;
 
-	if (in_arena(undo, rip) || in_arena(undo, restorer))
+	if (in_arena(undo, frame->rip) || in_arena(undo, frame->restorer))
 		undo->data = NULL;
 }
 
@@ -461,6 +508,7 @@ static int undo_stopped(struct undo *undo, struct utrace *utrace,
 	if (r < 0)
 		return r;
 	unblock_victims(undo, held);
+	leave_paddings(undo, held, fd);
 	r = restore_text(undo, fd, &foreign);
 	if (r < 0)
 		return error_set(err, r, "cannot write text of process %d: %s", undo->pid,
