@@ -127,7 +127,7 @@ struct abi_journal_patch {
 	uint8_t live;     /* 1 while the text may differ from original[] */
 	uint8_t reserved[6];
 	uint8_t original[16];
-	uint32_t pid; /* the process whose text it is; fork children have their own
+	uint32_t pid;        /* the process whose text it is; fork children have their own
 			 records */
 	int32_t site_offset; /* of a jump in padding: where the patch is that leads to it,
 				relative to address; else 0 */

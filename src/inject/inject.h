@@ -18,11 +18,11 @@ struct inject;
  * Picks and stops one victim thread (a running one, else one blocked in a restartable call), saves its
  * registers and signal mask.  Other threads are not stopped.
  */
-must_check int inject_create(struct utrace *utrace, pid_t pid, bool force, struct inject **ret,
-	struct error *err);
+must_check int inject_create(struct utrace *utrace, pid_t pid, bool force,
+	struct inject **ret, struct error *err);
 /** the same over a given stopped task (a launched program, a fork child) */
-must_check int inject_create_at(struct utrace_task *stopped, bool force, struct inject **ret,
-	struct error *err);
+must_check int inject_create_at(
+	struct utrace_task *stopped, bool force, struct inject **ret, struct error *err);
 
 /** give the victim its registers and mask back and let it run; remote calls are over until resumed */
 must_check int inject_release_victim(struct inject *inject, struct error *err);
@@ -30,15 +30,16 @@ must_check int inject_release_victim(struct inject *inject, struct error *err);
 must_check int inject_take_victim(struct inject *inject, struct error *err);
 bool inject_has_victim(const struct inject *inject);
 pid_t inject_victim_tid(const struct inject *inject); /* 0: none */
-void inject_destroy(struct inject *inject); /* releases the victim when held; unmaps nothing */
+void inject_destroy(
+	struct inject *inject); /* releases the victim when held; unmaps nothing */
 
 /**
  * inject_syscall() - run one system call in the target, on the held victim
  * @ret: raw result (-errno on failure)
  * Return: 0, or negative when the call could not be made at all (victim died: -ESRCH)
  */
-must_check int inject_syscall(struct inject *inject, long number, const uint64_t args[6], int64_t *ret,
-	struct error *err);
+must_check int inject_syscall(struct inject *inject, long number, const uint64_t args[6],
+	int64_t *ret, struct error *err);
 
 /** map a memfd of the tracer shared into the target (sent over a socket pair; target fds closed) */
 must_check int inject_map_fd(struct inject *inject, int fd, uint64_t size, uint64_t hint,
@@ -47,12 +48,14 @@ must_check int inject_map_fd(struct inject *inject, int fd, uint64_t size, uint6
  * inject_map_arena() - anonymous private read+execute memory somewhere in [low, high), for code that
  * is written through remote memory; named "utrace" where the kernel can (PR_SET_VMA)
  */
-must_check int inject_map_arena(struct inject *inject, uint64_t low, uint64_t high, uint64_t size,
-	uint64_t *ret_address, struct error *err);
+must_check int inject_map_arena(struct inject *inject, uint64_t low, uint64_t high,
+	uint64_t size, uint64_t *ret_address, struct error *err);
 /** a read-only zero page at a low address that suits `mov %gs:disp32`; the same in all processes when
  * *address is nonzero on entry (then -EEXIST when taken) */
-must_check int inject_map_null_context(struct inject *inject, uint64_t *address, struct error *err);
-must_check int inject_unmap(struct inject *inject, uint64_t address, uint64_t size, struct error *err);
+must_check int inject_map_null_context(
+	struct inject *inject, uint64_t *address, struct error *err);
+must_check int inject_unmap(
+	struct inject *inject, uint64_t address, uint64_t size, struct error *err);
 /** membarrier(PRIVATE_EXPEDITED_SYNC_CORE) in the target, registering first; all its running threads
  * have executed a serialising instruction on return */
 must_check int inject_sync_cores(struct inject *inject, struct error *err);
@@ -61,10 +64,10 @@ must_check int inject_sync_cores(struct inject *inject, struct error *err);
  * inject_install_signal_front() - rt_sigaction of `signals` to the agent's front, saving the old
  * actions where the front finds them (in the arena's signal table at @table, see agent/signal.h)
  */
-must_check int inject_install_signal_front(struct inject *inject, uint64_t front, uint64_t restorer,
+must_check int inject_install_signal_front(struct inject *inject, uint64_t front,
+	uint64_t restorer, uint64_t table, uint64_t signals, struct error *err);
+must_check int inject_remove_signal_front(struct inject *inject, uint64_t front,
 	uint64_t table, uint64_t signals, struct error *err);
-must_check int inject_remove_signal_front(struct inject *inject, uint64_t front, uint64_t table,
-	uint64_t signals, struct error *err);
 
 /** run a launched program from its exec stop to its entry point (dynamic linker done); the victim is
  * stopped there and is the held one */

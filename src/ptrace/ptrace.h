@@ -19,15 +19,18 @@
 /* ---- statuses ------------------------------------------------------------------------------- */
 
 enum ptrace_stop {
-	PTRACE_STOP_EXITED,    /* value: exit status */
-	PTRACE_STOP_KILLED,    /* value: signal; core: dumped */
-	PTRACE_STOP_SIGNAL,    /* signal-delivery-stop; value: signal */
-	PTRACE_STOP_GROUP,     /* group-stop; value: stopping signal */
+	PTRACE_STOP_EXITED, /* value: exit status */
+	PTRACE_STOP_KILLED, /* value: signal; core: dumped */
+	PTRACE_STOP_SIGNAL, /* signal-delivery-stop; value: signal */
+	PTRACE_STOP_GROUP,  /* group-stop; value: stopping signal */
 	PTRACE_STOP_INTERRUPT, /* event-stop from PTRACE_INTERRUPT, or a new task's first stop */
-	PTRACE_STOP_SYSCALL,   /* syscall-entry or -exit-stop */
-	PTRACE_STOP_CLONE, PTRACE_STOP_FORK, PTRACE_STOP_VFORK, PTRACE_STOP_VFORK_DONE,
-	PTRACE_STOP_EXEC,      /* GETEVENTMSG: the former tid */
-	PTRACE_STOP_EXIT,      /* about to exit; registers still readable */
+	PTRACE_STOP_SYSCALL, /* syscall-entry or -exit-stop */
+	PTRACE_STOP_CLONE,
+	PTRACE_STOP_FORK,
+	PTRACE_STOP_VFORK,
+	PTRACE_STOP_VFORK_DONE,
+	PTRACE_STOP_EXEC, /* GETEVENTMSG: the former tid */
+	PTRACE_STOP_EXIT, /* about to exit; registers still readable */
 	PTRACE_STOP_SECCOMP,
 	PTRACE_STOP_UNKNOWN,
 };
@@ -50,7 +53,8 @@ must_check int ptrace_peek_exit(pid_t *ret_tid);
 
 /* ---- requests ---------------------------------------------------------------------------------- */
 
-must_check int ptrace_seize(pid_t tid, unsigned long options, struct error *err); /* explains EPERM: uid, Yama, tracer */
+must_check int ptrace_seize(pid_t tid, unsigned long options,
+	struct error *err); /* explains EPERM: uid, Yama, tracer */
 must_check int ptrace_interrupt(pid_t tid);
 must_check int ptrace_cont(pid_t tid, int signal);
 must_check int ptrace_syscall(pid_t tid, int signal);
@@ -73,7 +77,8 @@ must_check int ptrace_get_rseq(pid_t tid, uint64_t *ret_address);
  * PTRACE_POKEDATA for writes the kernel refuses there. */
 must_check int remote_memory_open(pid_t pid, struct error *err); /* fd, O_CLOEXEC */
 must_check int remote_memory_read(int fd, uint64_t address, void *bytes, size_t size);
-must_check int remote_memory_write(int fd, uint64_t address, const void *bytes, size_t size);
+must_check int remote_memory_write(
+	int fd, uint64_t address, const void *bytes, size_t size);
 
 /* ---- /proc -------------------------------------------------------------------------------------- */
 
@@ -81,7 +86,8 @@ struct proc_map {
 	uint64_t start, end, offset;
 	uint64_t device_inode; /* folded; 0: anonymous */
 	bool read, write, execute, shared;
-	const char *path; /* "" for anonymous; " (deleted)" kept; owned by struct proc_maps */
+	const char *
+		path; /* "" for anonymous; " (deleted)" kept; owned by struct proc_maps */
 };
 struct proc_maps {
 	VEC(struct proc_map) maps;
@@ -94,7 +100,7 @@ struct proc_status {
 	pid_t tgid, ppid, tracer;
 	uid_t uid, euid;
 	gid_t gid, egid;
-	int seccomp;          /* 0 off, 1 strict, 2 filter */
+	int seccomp; /* 0 off, 1 strict, 2 filter */
 	int seccomp_filters;
 	bool no_new_privs;
 	char state;           /* R S D T t Z X */
@@ -102,13 +108,14 @@ struct proc_status {
 	uint64_t sig_blocked, sig_ignored, sig_caught;
 	bool shadow_stack;
 	char name[64];
-	int ns_pid;           /* innermost NSpid */
+	int ns_pid; /* innermost NSpid */
 };
 must_check int proc_read_status(pid_t tid, struct proc_status *ret, struct error *err);
 struct proc_stat {
 	char state;
-	uint32_t flags;      /* the kernel's PF_* */
-	uint64_t start_time; /* ticks after boot: with the pid, the identity of a process */
+	uint32_t flags; /* the kernel's PF_* */
+	uint64_t
+		start_time; /* ticks after boot: with the pid, the identity of a process */
 	uint64_t start_brk;
 };
 must_check int proc_read_stat(pid_t tid, struct proc_stat *ret);
@@ -121,8 +128,8 @@ must_check int proc_list_tasks(pid_t pid, struct proc_tids *ret, struct error *e
 must_check int proc_list_processes(struct proc_tids *ret, struct error *err);
 
 struct proc_syscall {
-	bool running;  /* not blocked: everything below is unknown */
-	long number;   /* -1: blocked outside a system call */
+	bool running; /* not blocked: everything below is unknown */
+	long number;  /* -1: blocked outside a system call */
 	uint64_t args[6], sp, pc;
 };
 must_check int proc_read_syscall(pid_t pid, pid_t tid, struct proc_syscall *ret);

@@ -23,7 +23,8 @@ static const char *front_tapset_dir(struct session *s)
 		char *slash = strrchr(exe, '/');
 		if (slash)
 			*slash = '\0';
-		static const char *const places[] = {"../tapset", "../share/utrace/tapset"};
+		static const char *const places[] = {
+			"../tapset", "../share/utrace/tapset"};
 		for (size_t i = 0; i < sizeof(places) / sizeof(*places); i++) {
 			char *dir = arena_printf(&s->arena, "%s/%s", exe, places[i]);
 			if (access(dir, R_OK) == 0)
@@ -63,7 +64,8 @@ static void front_render_suppressed(struct session *s)
 	strbuf_deinit(&text);
 }
 
-static struct stap_source *front_source(struct session *s, const struct session_text *text)
+static struct stap_source *front_source(
+	struct session *s, const struct session_text *text)
 {
 	struct stap_source *source = arena_new(&s->arena, struct stap_source);
 	source->name = text->name;
@@ -78,8 +80,10 @@ static int front_parse(struct session *s, struct front *f)
 	int result = 0;
 	strbuf_init(&summary);
 	for (size_t i = 0; i < s->options->scripts.count; i++) {
-		const struct stap_source *source = front_source(s, &s->options->scripts.items[i]);
-		struct stap_file *file = stap_parse(&s->arena, source, &f->parse, &s->diagnostics);
+		const struct stap_source *source =
+			front_source(s, &s->options->scripts.items[i]);
+		struct stap_file *file =
+			stap_parse(&s->arena, source, &f->parse, &s->diagnostics);
 		vec_append(&f->user, file);
 		if (!stap_parse_summary(file, &summary))
 			result = -1;
@@ -88,7 +92,8 @@ static int front_parse(struct session *s, struct front *f)
 		result = -1;
 	if (result < 0) {
 		front_render(s);
-		fprintf(stderr, "%sPass 1: parse failed.  [man error::pass1]\n", summary.data);
+		fprintf(stderr, "%sPass 1: parse failed.  [man error::pass1]\n",
+			summary.data);
 		front_render_suppressed(s);
 	}
 	strbuf_deinit(&summary);
@@ -118,8 +123,8 @@ static int front_pass1(struct session *s, struct front *f)
 	vec_append(&f->include, front_tapset_dir(s));
 	for (size_t i = 0; i < o->include_dirs.count; i++)
 		vec_append(&f->include, o->include_dirs.items[i]);
-	f->tapset = stap_tapset_load(&s->arena, f->include.items, (uint32_t)f->include.count, &f->parse,
-		&s->diagnostics);
+	f->tapset = stap_tapset_load(&s->arena, f->include.items,
+		(uint32_t)f->include.count, &f->parse, &s->diagnostics);
 	f->parse.macros = stap_tapset_macros(f->tapset);
 	int r = front_parse(s, f);
 	if (r == 0 && o->last_pass == 1)
@@ -137,7 +142,8 @@ static int front_target(struct session *s, struct error *err)
 		int r = proc_read_exe(s->options->pid, exe, sizeof(exe));
 		if (r < 0) {
 			error_set(err, r, "cannot probe process %d: %s", s->options->pid,
-				r == -ENOENT || r == -ESRCH ? "no such process" : strerror(-r));
+				r == -ENOENT || r == -ESRCH ? "no such process"
+							    : strerror(-r));
 			return r;
 		}
 		config.target_path = arena_strdup(&s->arena, exe);
@@ -214,7 +220,8 @@ int session_front(struct session *s)
 	session_pass_start(&pass);
 	int r = front_pass1(s, &f);
 	if (r == 0)
-		session_pass_end(s, &pass, "Pass 1: parsed user script and %u library scripts",
+		session_pass_end(s, &pass,
+			"Pass 1: parsed user script and %u library scripts",
 			stap_tapset_file_count(f.tapset));
 	session_pass_start(&pass);
 	if (r == 0 && s->options->last_pass >= 2)
@@ -235,7 +242,8 @@ static int compare_lines(const void *a, const void *b)
 	return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-static char *list_line(struct session *s, const struct stap_location *location, bool with_variables)
+static char *list_line(
+	struct session *s, const struct stap_location *location, bool with_variables)
 {
 	struct strbuf line;
 	struct stap_variable_info *variables = NULL;
@@ -243,10 +251,11 @@ static char *list_line(struct session *s, const struct stap_location *location, 
 	strbuf_init(&line);
 	strbuf_puts(&line, location->pp);
 	if (with_variables &&
-		s->target.ops->variables(s->target.data, location, true, !location->is_return, &s->arena,
-			&variables, &count, NULL) == 0) {
+		s->target.ops->variables(s->target.data, location, true,
+			!location->is_return, &s->arena, &variables, &count, NULL) == 0) {
 		for (uint32_t i = 0; i < count; i++)
-			strbuf_printf(&line, " $%s:%s", variables[i].name, variables[i].type_name);
+			strbuf_printf(&line, " $%s:%s", variables[i].name,
+				variables[i].type_name);
 	}
 	char *text = arena_strdup(&s->arena, line.data);
 	strbuf_deinit(&line);
@@ -271,7 +280,8 @@ int session_front_list(struct session *s, const char *point, bool with_variables
 	for (size_t i = 0; r == 0 && i < s->program->probes.count; i++) {
 		const struct stap_derived_probe *probe = s->program->probes.items[i];
 		for (uint32_t k = 0; k < probe->location_count; k++)
-			vec_append(&lines, list_line(s, probe->locations[k], with_variables));
+			vec_append(&lines,
+				list_line(s, probe->locations[k], with_variables));
 		if (!probe->location_count)
 			vec_append(&lines, arena_strdup(&s->arena, probe->pn));
 	}

@@ -140,8 +140,8 @@ struct session_pass {
 	struct rusage usage;
 };
 void session_pass_start(struct session_pass *pass);
-void session_pass_end(const struct session *s, struct session_pass *pass, const char *fmt, ...)
-	printf_like(3, 4);
+void session_pass_end(const struct session *s, struct session_pass *pass, const char *fmt,
+	...) printf_like(3, 4);
 
 must_check int session_memory_create(struct session *s, struct error *err);
 void session_memory_destroy(struct session *s);

@@ -169,7 +169,8 @@ void session_memory_destroy(struct session *s)
 uint32_t session_context_limit(const struct session *s)
 {
 	/* targets can write the header: it bounds the walk, SESSION_CONTEXTS bounds it */
-	uint32_t high = __atomic_load_n(&s->memory.header->context_high, __ATOMIC_ACQUIRE);
+	uint32_t high =
+		__atomic_load_n(&s->memory.header->context_high, __ATOMIC_ACQUIRE);
 	if (high < 1)
 		return 1; /* the tracer's own */
 	return high < SESSION_CONTEXTS ? high : SESSION_CONTEXTS;

@@ -39,7 +39,8 @@ static long elapsed_ms(struct timeval from, struct timeval to)
 }
 
 /* The harnesses of SystemTap's own users match these lines. */
-void session_pass_end(const struct session *s, struct session_pass *p, const char *fmt, ...)
+void session_pass_end(
+	const struct session *s, struct session_pass *p, const char *fmt, ...)
 {
 	if (!s->options->verbose)
 		return;

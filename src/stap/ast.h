@@ -11,7 +11,12 @@
 
 #include "stap/source.h"
 
-enum stap_type { STAP_TYPE_UNKNOWN, STAP_TYPE_LONG, STAP_TYPE_STRING, STAP_TYPE_STATS };
+enum stap_type {
+	STAP_TYPE_UNKNOWN,
+	STAP_TYPE_LONG,
+	STAP_TYPE_STRING,
+	STAP_TYPE_STATS
+};
 
 struct format; /* runtime/format.h */
 struct stap_expr;
@@ -20,28 +25,37 @@ struct stap_function;
 struct stap_intrinsic;
 struct stap_access; /* stap/target.h */
 
-enum { STAP_MAX_KEYS = 9 };
+enum {
+	STAP_MAX_KEYS = 9
+};
 
 /* ---- variables ------------------------------------------------------------------------------ */
 
 enum stap_stat_op {
-	STAP_STAT_COUNT, STAP_STAT_SUM, STAP_STAT_MIN, STAP_STAT_MAX, STAP_STAT_AVG, STAP_STAT_VARIANCE,
-	STAP_STAT_HIST_LOG, STAP_STAT_HIST_LINEAR,
+	STAP_STAT_COUNT,
+	STAP_STAT_SUM,
+	STAP_STAT_MIN,
+	STAP_STAT_MAX,
+	STAP_STAT_AVG,
+	STAP_STAT_VARIANCE,
+	STAP_STAT_HIST_LOG,
+	STAP_STAT_HIST_LINEAR,
 };
 
 enum stap_var_use {
 	/* How handlers that run inside a target use a global (functions they call included). */
-	STAP_USE_READ = 1u << 0,      /* value looked at */
-	STAP_USE_WRITE = 1u << 1,     /* anything but the two below */
-	STAP_USE_INCREMENT = 1u << 2, /* scalar long, value unused: x++, ++x, x += E, x--, x -= E */
+	STAP_USE_READ = 1u << 0,  /* value looked at */
+	STAP_USE_WRITE = 1u << 1, /* anything but the two below */
+	STAP_USE_INCREMENT =
+		1u << 2, /* scalar long, value unused: x++, ++x, x += E, x--, x -= E */
 	STAP_USE_ACCUMULATE = 1u << 3, /* x <<< E */
 };
 
 struct stap_var {
 	const char *name;
 	const struct stap_token *token;
-	enum stap_type type;    /* of the value; STATS for statistics and arrays of them */
-	int arity;              /* -1 unknown, 0 scalar, else number of keys */
+	enum stap_type type; /* of the value; STATS for statistics and arrays of them */
+	int arity;           /* -1 unknown, 0 scalar, else number of keys */
 	enum stap_type key_types[STAP_MAX_KEYS];
 	bool is_global, is_private, is_parameter;
 	bool is_wrapping;       /* declared with % */
@@ -51,11 +65,12 @@ struct stap_var {
 	const char *alias_name; /* unmangled name for output when renamed */
 
 	/* filled by the semantic pass */
-	uint32_t index;         /* globals: position in stap_program.globals; locals: in their owner */
+	uint32_t
+		index; /* globals: position in stap_program.globals; locals: in their owner */
 	bool is_read, is_written; /* anywhere in the script */
-	unsigned target_use;    /* enum stap_var_use, in handlers that run inside a target */
-	unsigned tracer_use;    /* the same for begin/end/timer handlers */
-	unsigned stat_ops;      /* 1 << enum stap_stat_op for every extractor used on it */
+	unsigned target_use; /* enum stap_var_use, in handlers that run inside a target */
+	unsigned tracer_use; /* the same for begin/end/timer handlers */
+	unsigned stat_ops;   /* 1 << enum stap_stat_op for every extractor used on it */
 	int64_t hist_params[3]; /* linear: low, high, width */
 	int64_t variance_shift;
 	const struct stap_token *hist_token;
@@ -69,44 +84,65 @@ struct stap_var {
 enum stap_expr_kind {
 	STAP_EXPR_NUMBER,
 	STAP_EXPR_STRING,
-	STAP_EXPR_VAR,       /* name */
-	STAP_EXPR_INDEX,     /* name[keys] */
-	STAP_EXPR_IN,        /* [keys] in name */
-	STAP_EXPR_UNARY,     /* + - ! ~ */
-	STAP_EXPR_BINARY,    /* arithmetic, bits, shifts, comparisons, `.` */
-	STAP_EXPR_LOGICAL,   /* && || */
+	STAP_EXPR_VAR,     /* name */
+	STAP_EXPR_INDEX,   /* name[keys] */
+	STAP_EXPR_IN,      /* [keys] in name */
+	STAP_EXPR_UNARY,   /* + - ! ~ */
+	STAP_EXPR_BINARY,  /* arithmetic, bits, shifts, comparisons, `.` */
+	STAP_EXPR_LOGICAL, /* && || */
 	STAP_EXPR_TERNARY,
-	STAP_EXPR_ASSIGN,    /* = += ... <<< .= */
-	STAP_EXPR_CRREMENT,  /* ++ --, pre and post */
-	STAP_EXPR_CALL,      /* @const @uregister @kregister @uderef @kderef @probewrite @enum @enumname, too */
-	STAP_EXPR_PRINT,     /* print family; type STRING for the sprint half, else no value */
-	STAP_EXPR_STAT,      /* @count(x) ... */
-	STAP_EXPR_HIST,      /* @hist_log(x), @hist_linear(x, l, h, w): print argument, or indexed */
-	STAP_EXPR_REGEX,     /* =~ !~ */
-	STAP_EXPR_TARGET,    /* $x->a[i], @cast(...)->..., @var(...)->... */
-	STAP_EXPR_DEFINED,   /* @defined(E) */
-	STAP_EXPR_ENTRY,     /* @entry(E) */
+	STAP_EXPR_ASSIGN,   /* = += ... <<< .= */
+	STAP_EXPR_CRREMENT, /* ++ --, pre and post */
+	STAP_EXPR_CALL, /* @const @uregister @kregister @uderef @kderef @probewrite @enum @enumname, too */
+	STAP_EXPR_PRINT, /* print family; type STRING for the sprint half, else no value */
+	STAP_EXPR_STAT,  /* @count(x) ... */
+	STAP_EXPR_HIST, /* @hist_log(x), @hist_linear(x, l, h, w): print argument, or indexed */
+	STAP_EXPR_REGEX,       /* =~ !~ */
+	STAP_EXPR_TARGET,      /* $x->a[i], @cast(...)->..., @var(...)->... */
+	STAP_EXPR_DEFINED,     /* @defined(E) */
+	STAP_EXPR_ENTRY,       /* @entry(E) */
 	STAP_EXPR_ENTRY_VALUE, /* semantic pass: value number saved at entry */
-	STAP_EXPR_PERF,      /* @perf("x") */
-	STAP_EXPR_EMBEDDED,  /* %{ %} */
+	STAP_EXPR_PERF,        /* @perf("x") */
+	STAP_EXPR_EMBEDDED,    /* %{ %} */
 };
 
 enum stap_op {
 	STAP_OP_NONE,
-	STAP_OP_ADD, STAP_OP_SUB, STAP_OP_MUL, STAP_OP_DIV, STAP_OP_MOD,
-	STAP_OP_AND, STAP_OP_OR, STAP_OP_XOR, STAP_OP_SHL, STAP_OP_SHR, STAP_OP_USHR,
-	STAP_OP_LT, STAP_OP_LE, STAP_OP_GT, STAP_OP_GE, STAP_OP_EQ, STAP_OP_NE,
+	STAP_OP_ADD,
+	STAP_OP_SUB,
+	STAP_OP_MUL,
+	STAP_OP_DIV,
+	STAP_OP_MOD,
+	STAP_OP_AND,
+	STAP_OP_OR,
+	STAP_OP_XOR,
+	STAP_OP_SHL,
+	STAP_OP_SHR,
+	STAP_OP_USHR,
+	STAP_OP_LT,
+	STAP_OP_LE,
+	STAP_OP_GT,
+	STAP_OP_GE,
+	STAP_OP_EQ,
+	STAP_OP_NE,
 	STAP_OP_CONCAT,
-	STAP_OP_LOGICAL_AND, STAP_OP_LOGICAL_OR,
-	STAP_OP_PLUS, STAP_OP_MINUS, STAP_OP_NOT, STAP_OP_COMPLEMENT,
-	STAP_OP_ASSIGN,     /* plain =; compound assignments name their operator: ADD, CONCAT, ... */
+	STAP_OP_LOGICAL_AND,
+	STAP_OP_LOGICAL_OR,
+	STAP_OP_PLUS,
+	STAP_OP_MINUS,
+	STAP_OP_NOT,
+	STAP_OP_COMPLEMENT,
+	STAP_OP_ASSIGN, /* plain =; compound assignments name their operator: ADD, CONCAT, ... */
 	STAP_OP_ACCUMULATE, /* <<< */
-	STAP_OP_INC, STAP_OP_DEC,
-	STAP_OP_MATCH, STAP_OP_NOT_MATCH,
+	STAP_OP_INC,
+	STAP_OP_DEC,
+	STAP_OP_MATCH,
+	STAP_OP_NOT_MATCH,
 };
 
 struct stap_expr_list {
-	struct stap_expr **items; /* an item may be NULL where the grammar has `*` (slices) */
+	struct stap_expr *
+		*items; /* an item may be NULL where the grammar has `*` (slices) */
 	uint32_t count;
 };
 
@@ -119,14 +155,15 @@ enum stap_target_base {
 
 struct stap_target_component {
 	const struct stap_token *token;
-	const char *member;       /* ->member, or NULL */
-	struct stap_expr *index;  /* [index], or NULL */
+	const char *member;      /* ->member, or NULL */
+	struct stap_expr *index; /* [index], or NULL */
 };
 
 struct stap_expr {
 	enum stap_expr_kind kind;
 	enum stap_type type;
-	uint16_t depth; /* of the tree; bounded by the parser so that passes may recurse */
+	uint16_t
+		depth; /* of the tree; bounded by the parser so that passes may recurse */
 	const struct stap_token *token;
 	union {
 		int64_t number;
@@ -137,10 +174,12 @@ struct stap_expr {
 		} var; /* VAR */
 		struct {
 			const char *name;
-			struct stap_expr_list keys; /* NULL items only for slices (IN, delete, foreach) */
+			struct stap_expr_list
+				keys; /* NULL items only for slices (IN, delete, foreach) */
 			struct stap_var *resolved;
-			struct stap_expr *hist; /* @hist_x(...)[i]: then name is NULL, one key */
-		} index; /* INDEX, IN */
+			struct stap_expr
+				*hist; /* @hist_x(...)[i]: then name is NULL, one key */
+		} index;               /* INDEX, IN */
 		struct {
 			enum stap_op op;
 			struct stap_expr *left, *right; /* UNARY: left only */
@@ -167,25 +206,30 @@ struct stap_expr {
 			const struct stap_intrinsic *intrinsic;
 		} call;
 		struct {
-			const char *name;    /* "printf", "sprint", "println", ... */
-			bool to_string;      /* sprint* */
-			bool has_format;     /* *printf: the literal is `format_text` */
+			const char *name; /* "printf", "sprint", "println", ... */
+			bool to_string;   /* sprint* */
+			bool has_format;  /* *printf: the literal is `format_text` */
 			bool has_delimiter, has_newline, is_char;
 			const char *format_text, *delimiter;
-			struct stap_expr_list args; /* histograms may stand in print/println/printd */
-			const struct format *format; /* semantic pass: for every one of the family */
+			struct stap_expr_list
+				args; /* histograms may stand in print/println/printd */
+			const struct format
+				*format; /* semantic pass: for every one of the family */
 		} print;
 		struct {
 			enum stap_stat_op op;
-			struct stap_expr *target; /* VAR or INDEX; the parser lets anything pass */
+			struct stap_expr
+				*target; /* VAR or INDEX; the parser lets anything pass */
 			int64_t params[3];
 			int param_count;
 		} stat; /* STAT, HIST */
 		struct {
 			enum stap_target_base base;
-			const char *name;      /* "$x" without $; ATVAR: its text; "" for casts */
+			const char
+				*name; /* "$x" without $; ATVAR: its text; "" for casts */
 			struct stap_expr *operand; /* CAST, AUTOCAST: the pointer */
-			const char *type_name, *module; /* CAST: type; CAST, ATVAR: module or NULL */
+			const char *type_name,
+				*module; /* CAST: type; CAST, ATVAR: module or NULL */
 			struct stap_target_component *components;
 			uint32_t component_count;
 			int pretty; /* 0; 1 for `$`, 2 for `$$` at the end */
@@ -226,7 +270,8 @@ struct stap_stmt {
 	enum stap_stmt_kind kind;
 	const struct stap_token *token;
 	union {
-		struct stap_expr *expr; /* EXPR; RETURN (or NULL); DELETE (VAR, or INDEX with NULLs for `*`) */
+		struct stap_expr *
+			expr; /* EXPR; RETURN (or NULL); DELETE (VAR, or INDEX with NULLs for `*`) */
 		struct {
 			struct stap_stmt **items;
 			uint32_t count;
@@ -244,11 +289,13 @@ struct stap_stmt {
 			uint32_t key_count;
 			struct stap_expr *value; /* VAR node or NULL */
 			struct stap_expr *array; /* VAR node, or HIST */
-			struct stap_expr_list slice; /* count 0: none; NULL items are `*` */
-			int sort_direction;    /* 0 none, 1 ascending, -1 descending */
-			int sort_column;       /* 0: the value, else key number from 1 */
+			struct stap_expr_list
+				slice;      /* count 0: none; NULL items are `*` */
+			int sort_direction; /* 0 none, 1 ascending, -1 descending */
+			int sort_column;    /* 0: the value, else key number from 1 */
 			bool sort_has_op;
-			enum stap_stat_op sort_op; /* statistics by value: default count */
+			enum stap_stat_op
+				sort_op; /* statistics by value: default count */
 			struct stap_expr *limit;
 			struct stap_stmt *body;
 		} foreach;
@@ -283,8 +330,8 @@ struct stap_probe {
 	struct stap_stmt *body;
 	const struct stap_source *source;
 	/* alias definitions only */
-	struct stap_point *alias; /* the name, NULL for a plain probe */
-	bool alias_epilogue;      /* += */
+	struct stap_point *alias;   /* the name, NULL for a plain probe */
+	bool alias_epilogue;        /* += */
 	struct stap_stmt *epilogue; /* `= points {pro}, {epi}` */
 };
 
@@ -294,23 +341,25 @@ struct stap_function {
 	struct stap_var **params;
 	uint32_t param_count;
 	VEC(struct stap_var *) locals; /* semantic pass; parameters not included */
-	enum stap_type type; /* of the result; UNKNOWN after the semantic pass: no value */
+	enum stap_type
+		type; /* of the result; UNKNOWN after the semantic pass: no value */
 	bool has_declared_type, is_private, is_library;
 	int64_t priority;
 	struct stap_stmt *body; /* NULL: embedded C */
 	const char *embedded;
-	uint32_t index; /* in stap_program.functions */
+	uint32_t index;                      /* in stap_program.functions */
 	struct stap_function *next_overload; /* tried when the body executes `next` */
-	bool is_recursive; /* semantic pass */
-	const struct stap_token *type_token; /* where the result type was first inferred */
+	bool is_recursive;                   /* semantic pass */
+	const struct stap_token
+		*type_token;       /* where the result type was first inferred */
 	uint32_t mark, usage_mark; /* semantic pass: last traversals that came here */
 };
 
 struct stap_file {
 	const struct stap_source *source;
-	uint32_t error_count; /* parse errors */
-	bool is_empty;        /* no item at all, which is an error */
-	bool has_tokens;      /* before preprocessing */
+	uint32_t error_count;                    /* parse errors */
+	bool is_empty;                           /* no item at all, which is an error */
+	bool has_tokens;                         /* before preprocessing */
 	VEC(const struct stap_token *) embedded; /* %{ %} at top level */
 	VEC(struct stap_probe *) probes, aliases;
 	VEC(struct stap_function *) functions;
@@ -320,7 +369,11 @@ struct stap_file {
 /* ---- result of the semantic pass --------------------------------------------------------------- */
 
 enum stap_probe_kind {
-	STAP_PROBE_BEGIN, STAP_PROBE_END, STAP_PROBE_ERROR, STAP_PROBE_NEVER, STAP_PROBE_TIMER,
+	STAP_PROBE_BEGIN,
+	STAP_PROBE_END,
+	STAP_PROBE_ERROR,
+	STAP_PROBE_NEVER,
+	STAP_PROBE_TIMER,
 	STAP_PROBE_UPROBE,  /* process(...).function(...) and friends, at entry */
 	STAP_PROBE_URETURN, /* .return */
 };
@@ -329,38 +382,45 @@ struct stap_derived_probe {
 	enum stap_probe_kind kind;
 	const struct stap_token *token;
 	const struct stap_probe *origin;
-	struct stap_stmt *body; /* own copy, resolved */
+	struct stap_stmt *body;      /* own copy, resolved */
 	struct stap_expr *condition; /* or NULL */
 	VEC(struct stap_var *) locals;
 	int64_t priority;     /* BEGIN, END, ERROR */
 	uint64_t interval_ns; /* TIMER */
 	uint64_t randomize_ns;
-	const char *pn;       /* as written after alias and wildcard expansion */
-	const char *pp;       /* the resolved point; NULL for UPROBE, URETURN: see their locations */
+	const char *pn; /* as written after alias and wildcard expansion */
+	const char *
+		pp; /* the resolved point; NULL for UPROBE, URETURN: see their locations */
 	/* UPROBE, URETURN: all places that run this same body */
 	struct stap_location **locations; /* stap/target.h */
 	uint32_t location_count;
 	/* URETURN: evaluated at entry, in a hidden handler on the same functions; the body refers to
 	 * them by STAP_EXPR_ENTRY_VALUE.  Empty: the return probe needs no pairing. */
 	VEC(struct stap_expr *) entry_values;
-	uint32_t index; /* in stap_program.probes */
+	uint32_t index;         /* in stap_program.probes */
 	bool uses_return_value; /* $return, returnval(): tail-call exits cannot give it */
 };
 
 struct stap_program {
 	struct arena *arena;
-	VEC(struct stap_var *) globals;         /* used ones only */
-	VEC(struct stap_function *) functions;  /* used ones only */
+	VEC(struct stap_var *) globals;        /* used ones only */
+	VEC(struct stap_function *) functions; /* used ones only */
 	VEC(struct stap_derived_probe *) probes;
-	VEC(struct stap_var *) unread_globals;  /* to print at the end, in declaration order */
+	VEC(struct stap_var *)
+	unread_globals; /* to print at the end, in declaration order */
 };
 
 /* constructors and helpers, ast.c */
-struct stap_expr *stap_expr_new(struct arena *arena, enum stap_expr_kind kind, const struct stap_token *token);
-struct stap_stmt *stap_stmt_new(struct arena *arena, enum stap_stmt_kind kind, const struct stap_token *token);
+struct stap_expr *stap_expr_new(
+	struct arena *arena, enum stap_expr_kind kind, const struct stap_token *token);
+struct stap_stmt *stap_stmt_new(
+	struct arena *arena, enum stap_stmt_kind kind, const struct stap_token *token);
 struct stap_expr *stap_expr_copy(struct arena *arena, const struct stap_expr *expr);
 struct stap_stmt *stap_stmt_copy(struct arena *arena, const struct stap_stmt *stmt);
 /** stap_walk() - call fn on every expression below a statement, innermost last; false stops */
-bool stap_walk(struct stap_stmt *stmt, bool (*fn)(struct stap_expr *expr, void *data), void *data);
-bool stap_walk_expr(struct stap_expr *expr, bool (*fn)(struct stap_expr *expr, void *data), void *data);
-const char *stap_type_name(enum stap_type type); /* "long", "string", "stats", "unknown" */
+bool stap_walk(struct stap_stmt *stmt, bool (*fn)(struct stap_expr *expr, void *data),
+	void *data);
+bool stap_walk_expr(struct stap_expr *expr,
+	bool (*fn)(struct stap_expr *expr, void *data), void *data);
+const char *stap_type_name(
+	enum stap_type type); /* "long", "string", "stats", "unknown" */

@@ -15,7 +15,8 @@ struct format *stap_format_parse(struct arena *arena, const char *text, size_t s
 /** stap_format_begin/add/end - build a format for print/println/printd */
 struct format_builder;
 struct format_builder *stap_format_begin(struct arena *arena);
-void stap_format_add_literal(struct format_builder *builder, const char *text, size_t size);
+void stap_format_add_literal(
+	struct format_builder *builder, const char *text, size_t size);
 void stap_format_add_long(struct format_builder *builder, char conversion);
 void stap_format_add_string(struct format_builder *builder);
 void stap_format_add_histogram(struct format_builder *builder);

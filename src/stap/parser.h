@@ -13,10 +13,10 @@ struct stap_parse_options {
 	const char *const *arguments; /* $1.. @1.. */
 	uint32_t argument_count;
 	bool guru;
-	const char *compatible; /* --compatible version or NULL */
-	bool *argument_used;    /* argument_count flags, or NULL */
+	const char *compatible;           /* --compatible version or NULL */
+	bool *argument_used;              /* argument_count flags, or NULL */
 	const struct stap_macros *macros; /* of the library, or NULL */
-	const char *kernel_release; /* for kernel_v and kernel_vr; NULL: uname() */
+	const char *kernel_release;       /* for kernel_v and kernel_vr; NULL: uname() */
 	/* value of a kernel configuration name ("CONFIG_X") or NULL; may be NULL itself */
 	const char *(*kernel_config)(void *data, const char *name);
 	void *kernel_config_data;
@@ -31,8 +31,9 @@ void stap_macros_destroy(struct stap_macros *macros);
  * Macros of the set are visible in it.  Errors go to @diag, and then nothing of the file is added
  * (the caller warns: macro tapset "F" has errors, and will be skipped).
  */
-must_check bool stap_macros_add(struct stap_macros *macros, const struct stap_source *source,
-	const struct stap_parse_options *options, struct stap_diagnostics *diag);
+must_check bool stap_macros_add(struct stap_macros *macros,
+	const struct stap_source *source, const struct stap_parse_options *options,
+	struct stap_diagnostics *diag);
 
 /**
  * stap_parse() - parse one source

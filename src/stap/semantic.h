@@ -10,7 +10,9 @@
 #include "stap/target.h"
 
 /* Jiffies as the scripts of timer.jiffies(N) mean them: those of distribution kernels. */
-enum { STAP_JIFFIES_HZ = 250 };
+enum {
+	STAP_JIFFIES_HZ = 250
+};
 
 struct stap_semantic_options {
 	const struct stap_file *const *user_files; /* -E scripts and the script itself */
@@ -26,8 +28,9 @@ struct stap_semantic_options {
  * Return: the program, or NULL when @diag holds errors (the caller renders them and prints
  * "Pass 2: analysis failed.  [man error::pass2]").
  */
-struct stap_program *stap_analyze(struct arena *arena, const struct stap_semantic_options *options,
-	const struct stap_target *target, struct stap_diagnostics *diag);
+struct stap_program *stap_analyze(struct arena *arena,
+	const struct stap_semantic_options *options, const struct stap_target *target,
+	struct stap_diagnostics *diag);
 
 /** stap_program_dump() - -p2: globals, functions and probes with their types and locals */
 void stap_program_dump(const struct stap_program *program, struct strbuf *out);
@@ -41,10 +44,13 @@ struct stap_intrinsic {
 	const char *symbol;
 };
 enum stap_intrinsic_flag {
-	STAP_INTRINSIC_FALLIBLE = 1, STAP_INTRINSIC_REGS = 2, STAP_INTRINSIC_PURE = 4,
+	STAP_INTRINSIC_FALLIBLE = 1,
+	STAP_INTRINSIC_REGS = 2,
+	STAP_INTRINSIC_PURE = 4,
 	STAP_INTRINSIC_CALLEE_SAVED = 8,
 };
-const struct stap_intrinsic *stap_intrinsic_find(const char *name, uint32_t argument_count);
+const struct stap_intrinsic *stap_intrinsic_find(
+	const char *name, uint32_t argument_count);
 bool stap_intrinsic_exists(const char *name);
 /** for dumps and "similar" hints: NULL after the last */
 const struct stap_intrinsic *stap_intrinsic_at(uint32_t index);

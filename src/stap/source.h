@@ -31,11 +31,11 @@ enum stap_token_kind {
 /* A token keeps its place for the whole compilation; every AST node points at one. */
 struct stap_token {
 	enum stap_token_kind kind;
-	const char *text;     /* NUL-terminated, in the arena */
+	const char *text; /* NUL-terminated, in the arena */
 	size_t text_size;
-	const char *raw;      /* STRING: as written, for messages; NULL: the same as text */
-	uint32_t code;        /* OPERATOR: its characters, see stap/lexer.h; KEYWORD: which */
-	int64_t number;       /* NUMBER */
+	const char *raw; /* STRING: as written, for messages; NULL: the same as text */
+	uint32_t code;   /* OPERATOR: its characters, see stap/lexer.h; KEYWORD: which */
+	int64_t number;  /* NUMBER */
 	const struct stap_source *source;
 	const char *at;        /* where it starts in source->text */
 	uint32_t line, column; /* from 1 */
@@ -44,16 +44,20 @@ struct stap_token {
 	const char *junk_message; /* JUNK that has a reason, NUMBER out of range */
 };
 
-enum stap_severity { STAP_PARSE_ERROR, STAP_SEMANTIC_ERROR, STAP_WARNING };
+enum stap_severity {
+	STAP_PARSE_ERROR,
+	STAP_SEMANTIC_ERROR,
+	STAP_WARNING
+};
 
 struct stap_diagnostic {
 	enum stap_severity severity;
-	const char *message;            /* without the "parse error: " in front */
-	const char *key;                /* diagnostics of one key are similar: shown once */
-	const struct stap_token *token; /* NULL: no place */
-	const char *saw;                /* parse errors: "saw" or "at"; else NULL */
+	const char *message; /* without the "parse error: " in front */
+	const char *key;     /* diagnostics of one key are similar: shown once */
+	const struct stap_token *token;  /* NULL: no place */
+	const char *saw;                 /* parse errors: "saw" or "at"; else NULL */
 	const struct stap_token *token2; /* a second place, shown without a message */
-	struct stap_diagnostic *cause;  /* chained error, printed after this one */
+	struct stap_diagnostic *cause;   /* chained error, printed after this one */
 };
 
 struct stap_diagnostics {
@@ -71,15 +75,17 @@ void stap_diagnostics_deinit(struct stap_diagnostics *d);
  * of one text; with a @fmt of just "%s" the text decides for both.
  * Return: the diagnostic; the caller may set token2.
  */
-struct stap_diagnostic *stap_diagnose(struct stap_diagnostics *d, enum stap_severity severity,
-	const struct stap_token *token, const char *fmt, ...) printf_like(4, 5);
+struct stap_diagnostic *stap_diagnose(struct stap_diagnostics *d,
+	enum stap_severity severity, const struct stap_token *token, const char *fmt, ...)
+	printf_like(4, 5);
 
 /**
  * stap_diagnose_cause() - add the reason of an error at the end of its chain
  * It is printed after @diagnostic as a block of its own and not counted.
  */
-struct stap_diagnostic *stap_diagnose_cause(struct stap_diagnostics *d, struct stap_diagnostic *diagnostic,
-	const struct stap_token *token, const char *fmt, ...) printf_like(4, 5);
+struct stap_diagnostic *stap_diagnose_cause(struct stap_diagnostics *d,
+	struct stap_diagnostic *diagnostic, const struct stap_token *token,
+	const char *fmt, ...) printf_like(4, 5);
 
 /**
  * stap_diagnostics_render() - everything that goes to stderr, in SystemTap's format
@@ -87,7 +93,9 @@ struct stap_diagnostic *stap_diagnose_cause(struct stap_diagnostics *d, struct s
  * The lines "1 parse error." (stap_parse_summary()) and "Pass 1: parse failed.  [man error::pass1]"
  * follow it, then stap_diagnostics_render_suppressed().
  */
-void stap_diagnostics_render(const struct stap_diagnostics *d, bool verbose, struct strbuf *out);
+void stap_diagnostics_render(
+	const struct stap_diagnostics *d, bool verbose, struct strbuf *out);
 
 /** stap_diagnostics_render_suppressed() - "Number of similar error messages suppressed: N." or nothing */
-void stap_diagnostics_render_suppressed(const struct stap_diagnostics *d, struct strbuf *out);
+void stap_diagnostics_render_suppressed(
+	const struct stap_diagnostics *d, struct strbuf *out);

@@ -10,9 +10,10 @@
 /* One place in one ELF file where a probe point applies.  Produced by expand(); the session knows
  * what `opaque` is. */
 struct stap_location {
-	const char *module_path;   /* canonical */
-	const char *function;      /* name as matched */
-	uint64_t link_address;     /* probed instruction (entry) in the file's address space */
+	const char *module_path; /* canonical */
+	const char *function;    /* name as matched */
+	uint64_t
+		link_address; /* probed instruction (entry) in the file's address space */
 	uint64_t function_start, function_end;
 	bool is_return;
 	bool has_debug_info;
@@ -24,16 +25,36 @@ struct stap_location {
 
 /* A value computed from registers and memory: a little stack machine that codegen compiles. */
 enum stap_access_op_kind {
-	STAP_ACCESS_REG,      /* push DWARF register `value`: 0 rax 1 rdx 2 rcx 3 rbx 4 rsi 5 rdi 6 rbp 7 rsp 8..15, 16 rip */
-	STAP_ACCESS_CONST,    /* push value */
-	STAP_ACCESS_STATIC,   /* push link-time address `value` + load bias of the module */
-	STAP_ACCESS_OPERAND,  /* push expression operands[value] (array index, @cast pointer) */
-	STAP_ACCESS_ADD, STAP_ACCESS_SUB, STAP_ACCESS_MUL, STAP_ACCESS_DIV, STAP_ACCESS_MOD,
-	STAP_ACCESS_AND, STAP_ACCESS_OR, STAP_ACCESS_XOR, STAP_ACCESS_SHL, STAP_ACCESS_SHR, STAP_ACCESS_SHRA,
-	STAP_ACCESS_NEG, STAP_ACCESS_NOT,
-	STAP_ACCESS_EQ, STAP_ACCESS_NE, STAP_ACCESS_LT, STAP_ACCESS_LE, STAP_ACCESS_GT, STAP_ACCESS_GE,
-	STAP_ACCESS_DUP, STAP_ACCESS_DROP, STAP_ACCESS_SWAP, STAP_ACCESS_OVER, STAP_ACCESS_PICK, STAP_ACCESS_ROT,
-	STAP_ACCESS_DEREF,       /* pop address, push `value` bytes (1,2,4,8) zero-extended; may fault */
+	STAP_ACCESS_REG, /* push DWARF register `value`: 0 rax 1 rdx 2 rcx 3 rbx 4 rsi 5 rdi 6 rbp 7 rsp 8..15, 16 rip */
+	STAP_ACCESS_CONST,  /* push value */
+	STAP_ACCESS_STATIC, /* push link-time address `value` + load bias of the module */
+	STAP_ACCESS_OPERAND, /* push expression operands[value] (array index, @cast pointer) */
+	STAP_ACCESS_ADD,
+	STAP_ACCESS_SUB,
+	STAP_ACCESS_MUL,
+	STAP_ACCESS_DIV,
+	STAP_ACCESS_MOD,
+	STAP_ACCESS_AND,
+	STAP_ACCESS_OR,
+	STAP_ACCESS_XOR,
+	STAP_ACCESS_SHL,
+	STAP_ACCESS_SHR,
+	STAP_ACCESS_SHRA,
+	STAP_ACCESS_NEG,
+	STAP_ACCESS_NOT,
+	STAP_ACCESS_EQ,
+	STAP_ACCESS_NE,
+	STAP_ACCESS_LT,
+	STAP_ACCESS_LE,
+	STAP_ACCESS_GT,
+	STAP_ACCESS_GE,
+	STAP_ACCESS_DUP,
+	STAP_ACCESS_DROP,
+	STAP_ACCESS_SWAP,
+	STAP_ACCESS_OVER,
+	STAP_ACCESS_PICK,
+	STAP_ACCESS_ROT,
+	STAP_ACCESS_DEREF, /* pop address, push `value` bytes (1,2,4,8) zero-extended; may fault */
 	STAP_ACCESS_SIGN_EXTEND, /* from `value` bits */
 	STAP_ACCESS_ZERO_EXTEND, /* from `value` bits */
 };
@@ -44,9 +65,17 @@ struct stap_access_op {
 };
 
 enum stap_value_class {
-	STAP_VALUE_SIGNED, STAP_VALUE_UNSIGNED, STAP_VALUE_BOOL, STAP_VALUE_CHAR,
-	STAP_VALUE_POINTER, STAP_VALUE_STRING_POINTER /* char * */, STAP_VALUE_ENUM,
-	STAP_VALUE_FLOAT, STAP_VALUE_AGGREGATE, STAP_VALUE_ARRAY, STAP_VALUE_CHAR_ARRAY,
+	STAP_VALUE_SIGNED,
+	STAP_VALUE_UNSIGNED,
+	STAP_VALUE_BOOL,
+	STAP_VALUE_CHAR,
+	STAP_VALUE_POINTER,
+	STAP_VALUE_STRING_POINTER /* char * */,
+	STAP_VALUE_ENUM,
+	STAP_VALUE_FLOAT,
+	STAP_VALUE_AGGREGATE,
+	STAP_VALUE_ARRAY,
+	STAP_VALUE_CHAR_ARRAY,
 	STAP_VALUE_VOID,
 };
 
@@ -56,8 +85,8 @@ struct stap_access {
 	struct stap_expr **operands; /* borrowed from the target expression */
 	uint32_t operand_count;
 	enum stap_value_class value_class;
-	const char *type_name; /* as C writes it: "char const*" */
-	uint32_t size;         /* of the value in bytes */
+	const char *type_name;   /* as C writes it: "char const*" */
+	uint32_t size;           /* of the value in bytes */
 	bool needs_callee_saved; /* reads rbx, rbp, r12..r15 */
 	bool needs_static;
 };
@@ -91,19 +120,21 @@ struct stap_target_ops {
 	 * @at_entry: for a return probe: evaluated at the function's entry
 	 * Return: 0, or negative with SystemTap's text in @err ("unable to find local 'x', ...")
 	 */
-	int (*access)(void *data, const struct stap_location *location, const struct stap_expr *target,
-		bool at_entry, struct arena *arena, struct stap_access **ret, struct error *err);
+	int (*access)(void *data, const struct stap_location *location,
+		const struct stap_expr *target, bool at_entry, struct arena *arena,
+		struct stap_access **ret, struct error *err);
 	/** variables() - what $$parms/$$locals/$$vars list; -L uses it too */
-	int (*variables)(void *data, const struct stap_location *location, bool parameters, bool locals,
-		struct arena *arena, struct stap_variable_info **ret, uint32_t *ret_count, struct error *err);
+	int (*variables)(void *data, const struct stap_location *location,
+		bool parameters, bool locals, struct arena *arena,
+		struct stap_variable_info **ret, uint32_t *ret_count, struct error *err);
 	/**
 	 * members() - what `$x$` prints of a struct, union, class or array
 	 * @target: the expression without its `$` suffix
 	 * May be NULL: then only scalars can be pretty-printed.
 	 */
-	int (*members)(void *data, const struct stap_location *location, const struct stap_expr *target,
-		bool at_entry, struct arena *arena, struct stap_member_info **ret, uint32_t *ret_count,
-		struct error *err);
+	int (*members)(void *data, const struct stap_location *location,
+		const struct stap_expr *target, bool at_entry, struct arena *arena,
+		struct stap_member_info **ret, uint32_t *ret_count, struct error *err);
 };
 
 struct stap_target {

@@ -448,14 +448,15 @@ int place_trampolines(struct uprobe_space *space, struct error *err)
 
 int site_journal(struct uprobe_space *space, struct uprobe_site *site)
 {
-	int r = journal_add_patch(&space->journal, space->pid, site->address, site->original,
-		site->size, &site->journal);
+	int r = journal_add_patch(&space->journal, space->pid, site->address,
+		site->original, site->size, &site->journal);
 
 	if (r >= 0 && site->padding)
 		r = journal_add_patch(&space->journal, space->pid, site->padding,
 			site->padding_original, SITE_PATCH_MAX, &site->padding_journal);
 	if (r >= 0 && site->padding)
-		journal_link_padding(&space->journal, site->padding_journal, site->address);
+		journal_link_padding(
+			&space->journal, site->padding_journal, site->address);
 	return r;
 }
 

@@ -90,8 +90,8 @@ static void leave_padding(const struct signal_frame *frame, void *data)
 	const struct uprobe_site *site = padding_site(space, frame->rip);
 
 	/* cannot fail: it has just been read */
-	if (site && remote_memory_write(space->memory_fd, frame->rip_address, &site->address,
-			    sizeof(site->address)) < 0)
+	if (site && remote_memory_write(space->memory_fd, frame->rip_address,
+			    &site->address, sizeof(site->address)) < 0)
 		return;
 }
 
@@ -132,7 +132,7 @@ static void note_frame(const struct signal_frame *frame, void *data)
 	struct frame_search *search = data;
 
 	search->found |= arena_contains(search->space, frame->rip) ||
-		arena_contains(search->space, frame->restorer);
+			 arena_contains(search->space, frame->restorer);
 }
 
 /* Nothing but a signal handler's frame can lead back into an arena: handlers call nothing of the
@@ -216,8 +216,8 @@ static int remove_memory(
 	r = restore_padding(space, &held);
 	if (r < 0) {
 		threads_resume(&held);
-		return error_set(
-			err, r, "cannot write text of process %d: %s", space->pid, strerror(-r));
+		return error_set(err, r, "cannot write text of process %d: %s",
+			space->pid, strerror(-r));
 	}
 	size_t inside = threads_evacuate(&held, is_inside, space);
 	size_t returning = returns_inside(space, &held);

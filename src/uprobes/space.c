@@ -245,7 +245,8 @@ static int copy_arenas(struct uprobe_space *space, const struct uprobe_space *pa
 		void *bytes = malloc(arena->used);
 		if (!bytes)
 			return -ENOMEM;
-		r = remote_memory_read(parent->memory_fd, arena->address, bytes, arena->used);
+		r = remote_memory_read(
+			parent->memory_fd, arena->address, bytes, arena->used);
 		if (r >= 0)
 			r = remote_memory_write(
 				space->memory_fd, arena->address, bytes, arena->used);
@@ -254,13 +255,14 @@ static int copy_arenas(struct uprobe_space *space, const struct uprobe_space *pa
 	return r;
 }
 
-static bool has_text(struct uprobe_space *space, uint64_t address, const uint8_t *bytes, size_t size)
+static bool has_text(
+	struct uprobe_space *space, uint64_t address, const uint8_t *bytes, size_t size)
 {
 	uint8_t live[SITE_PATCH_MAX];
 
 	/* what cannot be read is not there any more, and needs no change */
 	return remote_memory_read(space->memory_fd, address, live, size) < 0 ||
-		!memcmp(live, bytes, size);
+	       !memcmp(live, bytes, size);
 }
 
 static int write_site(struct uprobe_space *space, struct uprobe_site *site, bool patched)
@@ -270,7 +272,8 @@ static int write_site(struct uprobe_space *space, struct uprobe_site *site, bool
 	site->state = patched ? SITE_LIVE : SITE_REMOVED;
 	if (site->padding)
 		r = remote_memory_write(space->memory_fd, site->padding,
-			patched ? site->padding_patch : site->padding_original, SITE_PATCH_MAX);
+			patched ? site->padding_patch : site->padding_original,
+			SITE_PATCH_MAX);
 	if (r >= 0)
 		r = remote_memory_write(space->memory_fd, site->address,
 			patched ? site->patch : site->original, site->size);
@@ -293,7 +296,7 @@ static int settle_child(struct uprobe_space *space, const struct uprobe_space *p
 	for (size_t i = 0; i < space->sites.count && r >= 0; i++) {
 		struct uprobe_site *site = &space->sites.items[i];
 		bool wanted = site->state == SITE_LIVE ||
-			(site->state == SITE_TRANSIENT && parent->inserting);
+			      (site->state == SITE_TRANSIENT && parent->inserting);
 		uint64_t copy;
 		wanted = wanted && arena_contains(space, site->trampoline);
 		if (!has_text(space, site->address, wanted ? site->patch : site->original,

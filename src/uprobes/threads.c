@@ -241,7 +241,8 @@ void stack_scan_frames(int memory_fd, uint64_t sp, signal_frame_fn fn, void *dat
 	for (size_t i = FRAME_RIP; i + 2 < size / 8; i++)
 		if ((words[i + 2] & 0xffff) == USER_CS && words[i + 1] & 2 &&
 			words[i + 1] < 1u << 22)
-			fn(&(struct signal_frame){words[i], words[i - FRAME_RIP], sp + i * 8},
+			fn(&(struct signal_frame){words[i], words[i - FRAME_RIP],
+				   sp + i * 8},
 				data);
 }
 

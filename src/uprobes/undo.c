@@ -316,11 +316,13 @@ static void leave_padding(const struct signal_frame *frame, void *data)
 
 	/* cannot fail: it has just been read */
 	if (site_of_padding(frames->undo, frame->rip, &site) &&
-		remote_memory_write(frames->fd, frame->rip_address, &site, sizeof(site)) < 0)
+		remote_memory_write(frames->fd, frame->rip_address, &site, sizeof(site)) <
+			0)
 		return;
 }
 
-static void leave_paddings(const struct undo *undo, const struct held_threads *held, int fd)
+static void leave_paddings(
+	const struct undo *undo, const struct held_threads *held, int fd)
 {
 	struct padding_frames frames = {undo, fd};
 

@@ -8,6 +8,7 @@
 #define UTRACE_BENCH_TRACEPOINT_H
 #include <lttng/tracepoint.h>
 LTTNG_UST_TRACEPOINT_EVENT(utrace_bench, work, LTTNG_UST_TP_ARGS(long, a, long, b),
-	LTTNG_UST_TP_FIELDS(lttng_ust_field_integer(long, a, a) lttng_ust_field_integer(long, b, b)))
+	LTTNG_UST_TP_FIELDS(
+		lttng_ust_field_integer(long, a, a) lttng_ust_field_integer(long, b, b)))
 #endif
 #include <lttng/tracepoint-event.h>

@@ -9,7 +9,8 @@
 
 static int tap_count, tap_failed;
 
-__attribute__((format(printf, 2, 3), unused)) static bool tap_ok(bool ok, const char *fmt, ...)
+__attribute__((format(printf, 2, 3), unused)) static bool tap_ok(
+	bool ok, const char *fmt, ...)
 {
 	__builtin_va_list ap;
 	printf("%sok %d - ", ok ? "" : "not ", ++tap_count);
@@ -23,16 +24,19 @@ __attribute__((format(printf, 2, 3), unused)) static bool tap_ok(bool ok, const 
 	return ok;
 }
 
-__attribute__((unused)) static bool tap_is_string(const char *got, const char *want, const char *name)
+__attribute__((unused)) static bool tap_is_string(
+	const char *got, const char *want, const char *name)
 {
 	bool ok = got && want ? strcmp(got, want) == 0 : got == want;
 	tap_ok(ok, "%s", name);
 	if (!ok)
-		printf("# got:  %s\n# want: %s\n", got ? got : "(null)", want ? want : "(null)");
+		printf("# got:  %s\n# want: %s\n", got ? got : "(null)",
+			want ? want : "(null)");
 	return ok;
 }
 
-__attribute__((unused)) static bool tap_is_long(long long got, long long want, const char *name)
+__attribute__((unused)) static bool tap_is_long(
+	long long got, long long want, const char *name)
 {
 	bool ok = got == want;
 	tap_ok(ok, "%s", name);
