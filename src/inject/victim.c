@@ -161,7 +161,8 @@ int inject_take_task(struct inject *inject, struct utrace_task *task, struct err
 		if (r == 0)
 			r = utrace_wait_stopped(task, STOP_TIMEOUT_MS, err);
 	}
-	if (r == 0 && !inject->task)
+	bool is_exiting = !inject->task || utrace_task_stop(task) == PTRACE_STOP_EXIT;
+	if (r == 0 && is_exiting)
 		r = error_set(err, -ESRCH, "process %d has exited", inject->pid);
 	if (r == 0 && utrace_task_stop(task) == PTRACE_STOP_VFORK)
 		r = error_set(err, -EBUSY, "thread %d waits for its vfork child",

@@ -59,7 +59,7 @@ static bool use_kernel(const struct abi_context *c)
 
 static uint64_t read_clock(const struct abi_context *c, bool wall)
 {
-	uint64_t ns;
+	uint64_t ns = 0;
 	if (!use_kernel(c) && read_ticks(&rt_session(c)->clock, wall, &ns))
 		return ns;
 	return rt_may_call(c) ? kernel_clock(wall ? ID_REALTIME : ID_MONOTONIC) : ns;

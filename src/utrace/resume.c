@@ -1,9 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /* Setting stopped tasks in motion, and letting them go. */
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
 
 #include "utrace/internal.h"
+
+enum {
+	WAIT_SLICE_MS = 10
+};
 
 void utrace_kick(struct utrace_task *task)
 {
@@ -110,10 +117,42 @@ static int defer(struct utrace_task *task, const struct ptrace_event *event)
 	return -ESRCH;
 }
 
+static void wait_for_child_signal(struct utrace *utrace, bool *ret_drained)
+{
+	struct signalfd_siginfo info;
+	struct pollfd fd = {.fd = utrace->signal_fd, .events = POLLIN};
+	/* In slices: the signal may have told of an event that came before. */
+	if (poll(&fd, 1, WAIT_SLICE_MS) > 0 &&
+		read(utrace->signal_fd, &info, sizeof(info)) > 0)
+		*ret_drained = true;
+}
+
+/*
+ * Not a blocking waitpid(): the status of a leader that dies before its threads is held back
+ * until these are reaped, and nobody does that while we are in here.
+ */
+static int wait_for_stop(struct utrace_task *task, struct ptrace_event *ret)
+{
+	bool drained = false, is_zombie = false;
+	int r;
+	while ((r = ptrace_wait(task->tid, false, ret)) == 0 && !is_zombie) {
+		struct proc_stat stat;
+		wait_for_child_signal(task->utrace, &drained);
+		r = ptrace_wait(task->tid, false, ret);
+		if (r != 0)
+			break;
+		is_zombie = proc_read_stat(task->tid, &stat) < 0 || stat.state == 'Z';
+	}
+	if (drained)
+		raise(SIGCHLD); /* blocked: utrace_fd() tells of the others still */
+	return r;
+}
+
 int utrace_task_run(
 	struct utrace_task *task, enum utrace_run how, struct ptrace_event *ret)
 {
-	if (task->state != TASK_STOPPED || task->deferred)
+	if (task->state != TASK_STOPPED || task->deferred ||
+		task->stop.stop == PTRACE_STOP_EXIT)
 		return -ESRCH;
 	if (how == UTRACE_RUN_INTERRUPT) {
 		int r = ptrace_interrupt(task->tid);
@@ -127,9 +166,11 @@ int utrace_task_run(
 	if (r < 0)
 		return r;
 	task->state = TASK_RUNNING;
-	r = ptrace_wait(task->tid, true, ret);
-	if (r < 0)
-		return r == -ECHILD ? -ESRCH : r;
+	r = wait_for_stop(task, ret);
+	if (r == 0)
+		task->state = TASK_EXITING;
+	if (r <= 0)
+		return r == 0 || r == -ECHILD ? -ESRCH : r;
 	if (ret->stop == PTRACE_STOP_EXITED || ret->stop == PTRACE_STOP_KILLED)
 		return defer(task, ret);
 	task->state = TASK_STOPPED;

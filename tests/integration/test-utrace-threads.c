@@ -244,6 +244,58 @@ static void test_churn(const char *name, void (*body)(void))
 	tap_is_long(end(pid), 0, "it ends well");
 }
 
+/* ---- a leader that waits in its exit-stop while other threads live ------------------------------ */
+
+static uint32_t hold_exit(
+	uint32_t action, struct utrace_engine *engine, long orig_code, long *code)
+{
+	return UTRACE_STOP;
+}
+
+static const struct utrace_engine_ops hold_exit_ops = {.report_exit = hold_exit};
+
+static void leader_exits(void)
+{
+	pthread_t thread;
+	pthread_create(&thread, NULL, wait_for_stop, NULL);
+	shared->ready = 1;
+	while (!shared->failed) /* "go" */
+		sleep_ms(1);
+	shared->failed = 0;
+	syscall(SYS_exit, 0);
+}
+
+static void test_exiting_leader(void)
+{
+	struct error err = {0};
+	struct utrace_engine *engine;
+	struct ptrace_event event;
+	struct inject *inject = NULL;
+	pid_t pid = start(leader_exits);
+	int r = utrace_seize_process(utrace, pid, &err);
+	struct utrace_task *leader = utrace_find_task(utrace, pid);
+	if (r == 0)
+		r = utrace_attach_task(
+			leader, UTRACE_ATTACH_CREATE, &hold_exit_ops, NULL, &engine);
+	if (r == 0)
+		r = utrace_set_events(leader, engine, UTRACE_EVENT(EXIT));
+	shared->failed = 1;
+	for (int i = 0; r == 0 && i < 5000 && !utrace_task_is_stopped(leader); i++)
+		dispatch_ms(1);
+	tap_ok(r == 0 && utrace_task_stop(leader) == PTRACE_STOP_EXIT,
+		"a leader is held at its exit");
+	tap_is_long(utrace_task_run(leader, UTRACE_RUN_INTERRUPT, &event), -ESRCH,
+		"it does not run any more");
+	tap_is_long(inject_create_at(leader, false, &inject, &err), -ESRCH,
+		"it makes no calls for us");
+	tap_is_long(inject_create(utrace, pid, false, &inject, &err), 0,
+		"its other thread does");
+	inject_destroy(inject);
+	utrace_engine_put(engine);
+	utrace_detach_process(utrace, pid);
+	tap_is_long(end(pid), 0, "it ends well");
+}
+
 /* A killed tracer leaves running programs behind. */
 static void test_killed_tracer(void)
 {
@@ -281,6 +333,7 @@ int main(void)
 	test_churn("threads that come and go", thread_churn);
 	test_churn("processes that come and go", fork_churn);
 	test_churn("signals all the time", signal_churn);
+	test_exiting_leader();
 	test_killed_tracer();
 	utrace_destroy(utrace);
 	return tap_done();
