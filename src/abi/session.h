@@ -144,10 +144,14 @@ enum abi_journal_live {
 	ABI_JOURNAL_INTENT = 2, /* about to be mapped, somewhere at or above address */
 };
 
-/* A thread that makes system calls for the tracer has its signals blocked meanwhile. */
+/* A thread that makes system calls for the tracer: its signals are blocked meanwhile, and padding
+ * of the text holds the code it calls from. */
 struct abi_journal_victim {
 	uint64_t mask; /* the program's own */
-	uint32_t tid, live;
+	uint32_t pid, tid;
+	uint64_t stub_address;
+	uint32_t stub_size, live;
+	uint8_t stub_original[192];
 };
 
 enum {

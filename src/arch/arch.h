@@ -20,7 +20,8 @@ enum {
 	ARCH_MAX_WINDOW = 32,
 	ARCH_JUMP_SIZE = 5,
 	ARCH_MAX_HANDLERS = 16,
-	ARCH_TRAMPOLINE_MAX = 1536
+	ARCH_TRAMPOLINE_MAX = 1536,
+	ARCH_CALL_STUB_MAX = 192
 };
 
 /* ---- what is known of a module's text ---- */
@@ -208,3 +209,23 @@ must_check int arch_padding_bytes(const struct arch_plan *plan, uint64_t bias,
 
 /** "jump", "jump-window", "jump-short", "breakpoint" */
 const char *arch_patch_form_name(enum arch_patch_form form);
+
+/* ---- remote calls ---- */
+
+/* Where a thread was when it was taken to make system calls for a tracer. */
+struct arch_call_home {
+	uint64_t rax, rcx, rdx, rsi, rdi, r8, r9, r10, r11, rip;
+	uint64_t signal_mask;
+};
+
+/**
+ * arch_call_stub() - code for a thread that makes system calls for a tracer
+ * Begins with a `syscall`.  A tracer that is alive takes the thread back when that returns; when it
+ * has died the thread goes on: its signal mask and the registers a system call needs are set as they
+ * were, and it is where it was.  Position-independent; uses no stack and no memory but its own.
+ * Return: size in bytes
+ */
+size_t arch_call_stub(const struct arch_call_home *home, uint8_t ret[ARCH_CALL_STUB_MAX]);
+/** is this a stub, and where does it lead? */
+bool arch_call_stub_home(
+	const uint8_t bytes[ARCH_CALL_STUB_MAX], struct arch_call_home *ret);

@@ -1,68 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* System calls in the target, and what every user of them needs: a `syscall` instruction
- * to run and a page for their arguments. */
+/* System calls in the target, and what every user of them needs: a page for their
+ * arguments. */
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 
-#include "base/cleanup.h"
 #include "inject/internal.h"
-
-enum {
-	SCAN_CHUNK = 64 * 1024
-};
-
-/* ---- the instruction
- * ------------------------------------------------------------------------------ */
-
-/* The two bytes need not be an instruction of the program: they are when we jump there.
- */
-static uint64_t scan_map(int fd, const struct proc_map *map)
-{
-	static const unsigned char syscall_insn[] = {0x0f, 0x05};
-	CLEANUP(cleanup_free) unsigned char *bytes = malloc(SCAN_CHUNK);
-	if (!bytes)
-		return 0;
-	for (uint64_t at = map->start; at < map->end; at += SCAN_CHUNK - 1) {
-		size_t size = map->end - at < SCAN_CHUNK ? map->end - at : SCAN_CHUNK;
-		if (remote_memory_read(fd, at, bytes, size) < 0)
-			return 0;
-		const unsigned char *found =
-			memmem(bytes, size, syscall_insn, sizeof(syscall_insn));
-		if (found)
-			return at + (uint64_t)(found - bytes);
-		if (size < SCAN_CHUNK)
-			break;
-	}
-	return 0;
-}
-
-int inject_find_gadget(struct inject *inject, struct error *err)
-{
-	struct proc_maps maps;
-	uint64_t found = 0;
-	int r = proc_read_maps(utrace_task_tid(inject->task), &maps, err);
-	if (r < 0)
-		return r;
-	/* The vdso first: nobody patches it, and it stays. */
-	for (size_t i = 0; i < maps.maps.count && !found; i++) {
-		if (!strcmp(maps.maps.items[i].path, "[vdso]"))
-			found = scan_map(inject->memory_fd, &maps.maps.items[i]);
-	}
-	for (size_t i = 0; i < maps.maps.count && !found; i++) {
-		const struct proc_map *map = &maps.maps.items[i];
-		if (map->execute && strcmp(map->path, "[vsyscall]") != 0)
-			found = scan_map(inject->memory_fd, map);
-	}
-	proc_maps_free(&maps);
-	if (!found)
-		return error_set(err, -ENOEXEC,
-			"process %d has no system call instruction", inject->pid);
-	inject->gadget = found;
-	return 0;
-}
 
 /* ---- one call
  * ---------------------------------------------------------------------------------------
@@ -135,10 +79,12 @@ int inject_syscall(struct inject *inject, long number, const uint64_t args[6],
 	if (r < 0)
 		return r;
 	r = utrace_get_regs(inject->task, &saved);
+	if (r == 0)
+		r = inject_write_stub(inject, &saved);
 	if (r < 0)
 		return explain_call(inject, r, err);
 	regs = saved;
-	regs.rip = inject->gadget;
+	regs.rip = inject->stub.address;
 	regs.rax = (uint64_t)number;
 	regs.orig_rax = UINT64_MAX; /* nothing to restart */
 	regs.rdi = args[0];
@@ -147,16 +93,21 @@ int inject_syscall(struct inject *inject, long number, const uint64_t args[6],
 	regs.r10 = args[3];
 	regs.r8 = args[4];
 	regs.r9 = args[5];
+	step();
 	r = utrace_set_regs(inject->task, &regs);
+	step();
 	if (r == 0)
 		r = run_to_syscall_stop(inject);
+	step();
 	if (r == 0)
 		r = run_to_syscall_stop(inject);
+	step();
 	int got = r == 0 ? utrace_get_regs(inject->task, &regs) : 0;
 	if (r < 0)
 		drop_raised_signal(inject);
 	/* Whatever happened: the program's registers are its own again. */
 	int back = inject->task ? utrace_set_regs(inject->task, &saved) : -ESRCH;
+	step();
 	if (r < 0 || got < 0 || back < 0)
 		return explain_call(inject, r < 0 ? r : (got < 0 ? got : back), err);
 	*ret = (int64_t)regs.rax;

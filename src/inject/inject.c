@@ -86,7 +86,7 @@ static int finish_create(
 	if (r == 0)
 		r = check_registers(inject, err);
 	if (r == 0)
-		r = inject_find_gadget(inject, err);
+		r = inject_find_stub(inject, err);
 	if (r < 0) {
 		inject_destroy(inject);
 		return r;
@@ -131,6 +131,11 @@ void inject_destroy(struct inject *inject)
 	if (inject->memory_fd >= 0)
 		close(inject->memory_fd);
 	free(inject);
+}
+
+const struct inject_stub *inject_stub(const struct inject *inject)
+{
+	return &inject->stub;
 }
 
 int inject_memory_fd(const struct inject *inject)

@@ -2,14 +2,24 @@
 /*
  * Bringing session memory and code arenas into a process, and out again.  One struct inject per
  * address space.  Works on dynamic, static, musl and Go programs alike: only raw system calls run in
- * the target, on a `syscall` instruction found in its vdso or text, on one stopped thread (the
- * victim).
+ * the target, on one stopped thread (the victim).  A tracer that is killed in the middle of one leaves a
+ * thread that finds its own way back: see arch_call_stub().
  */
 #pragma once
 
+#include "agent/agent.h"
+#include "arch/arch.h"
 #include "utrace/utrace.h"
 
 struct inject;
+
+/* Where remote calls are made from: padding of a module that holds code of ours meanwhile. */
+struct inject_stub {
+	uint64_t address;
+	size_t size; /* of our code; 0: the padding is as it was */
+	uint8_t original[ARCH_CALL_STUB_MAX];
+	struct arch_call_home home; /* what our code leads to */
+};
 
 /**
  * inject_create() - prepare a process whose threads are all seized
@@ -66,6 +76,8 @@ must_check int inject_sync_cores(struct inject *inject, struct error *err);
  */
 must_check int inject_install_signal_front(struct inject *inject, uint64_t front,
 	uint64_t restorer, uint64_t table, uint64_t signals, struct error *err);
+must_check int inject_get_signal_action(struct inject *inject, int signal,
+	struct agent_sigaction *ret, struct error *err);
 must_check int inject_remove_signal_front(struct inject *inject, uint64_t front,
 	uint64_t table, uint64_t signals, struct error *err);
 
@@ -73,6 +85,10 @@ must_check int inject_remove_signal_front(struct inject *inject, uint64_t front,
  * stopped there and is the held one */
 must_check int inject_run_to_entry(struct inject *inject, struct error *err);
 
+/** a child that was forked while calls were made has the code for them too: take it out */
+must_check int inject_clean_child(const struct inject *parent, int child_memory_fd);
+/** for the undo journal: what has to be put back should the tracer die */
+const struct inject_stub *inject_stub(const struct inject *inject);
 int inject_memory_fd(const struct inject *inject); /* /proc/PID/mem */
 pid_t inject_pid(const struct inject *inject);
 bool inject_has_shadow_stack(const struct inject *inject);

@@ -2,6 +2,7 @@
 /* What the files of inject/ share. */
 #pragma once
 
+#include "base/step.h"
 #include "inject/inject.h"
 #include "ptrace/ptrace.h"
 
@@ -10,7 +11,7 @@ struct inject {
 	pid_t pid;
 	int memory_fd;
 	bool shadow_stack;
-	uint64_t gadget;  /* address of a `syscall` instruction */
+	struct inject_stub stub;
 	uint64_t scratch; /* a writable page of ours, while a victim is held; 0: none yet
 			   */
 	bool sync_registered;
@@ -34,8 +35,14 @@ must_check int inject_prepare_calls(struct inject *inject, struct error *err);
 must_check int inject_finish_calls(struct inject *inject, struct error *err);
 must_check int inject_check_victim(const struct inject *inject, struct error *err);
 
+/* stub.c */
+must_check int inject_find_stub(struct inject *inject, struct error *err);
+/** make the stub lead to where @regs are, unless it does already */
+must_check int inject_write_stub(
+	struct inject *inject, const struct user_regs_struct *regs);
+void inject_erase_stub(struct inject *inject);
+
 /* call.c */
-must_check int inject_find_gadget(struct inject *inject, struct error *err);
 must_check int inject_scratch(struct inject *inject, struct error *err);
 /** inject_syscall() whose failure in the target is an error too; *ret may be NULL */
 must_check int inject_call(struct inject *inject, const char *name, long number,

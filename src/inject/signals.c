@@ -129,3 +129,10 @@ int inject_remove_signal_front(struct inject *inject, uint64_t front, uint64_t t
 	}
 	return r;
 }
+
+int inject_get_signal_action(
+	struct inject *inject, int signal, struct agent_sigaction *ret, struct error *err)
+{
+	int r = inject_scratch(inject, err);
+	return r < 0 ? r : change_action(inject, signal, NULL, ret, err);
+}

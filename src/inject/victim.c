@@ -77,6 +77,7 @@ static const struct utrace_engine_ops victim_ops = {
 
 static void drop_engine(struct inject *inject)
 {
+	inject_erase_stub(inject);
 	struct utrace_task *task = utrace_engine_task(inject->engine);
 	inject->holding = false;
 	if (task)
@@ -330,6 +331,7 @@ int inject_prepare_calls(struct inject *inject, struct error *err)
 	}
 	abort_rseq(inject);
 	r = ptrace_get_sigmask(tid, &inject->signal_mask);
+	step();
 	if (r == 0)
 		r = ptrace_set_sigmask(tid, inject->signal_mask | ~SYNCHRONOUS);
 	if (r < 0)
@@ -360,11 +362,15 @@ int inject_finish_calls(struct inject *inject, struct error *err)
 	r = utrace_get_regs(inject->task, &regs);
 	if (r == 0 && utrace_task_stop(inject->task) == PTRACE_STOP_SYSCALL)
 		r = run_to_event_stop(inject);
+	step();
 	if (r == 0)
 		r = utrace_set_regs(inject->task, &regs);
+	step();
 	if (r == 0)
 		r = ptrace_set_sigmask(
 			utrace_task_tid(inject->task), inject->signal_mask);
+	step();
+	inject_erase_stub(inject);
 	inject->calling = false;
 	if (r < 0)
 		return error_set(err, r,

@@ -72,6 +72,16 @@ static int mark_dead_again(struct undo *undo)
 	return 0;
 }
 
+/* Killed before session memory was mapped, or after it was unmapped. */
+static bool has_victim(const struct guarded *guarded, pid_t pid)
+{
+	const struct abi_journal_victim *victims = guarded->journal.abi->victims;
+	for (uint32_t i = 0; i < ABI_JOURNAL_VICTIMS; i++)
+		if (victims[i].live && victims[i].pid == (uint32_t)pid)
+			return true;
+	return false;
+}
+
 static void undo_process(struct guarded *guarded, pid_t pid)
 {
 	struct undo undo = {.pid = pid, .on_stopped = mark_dead_again, .data = guarded};
@@ -85,8 +95,7 @@ static void undo_process(struct guarded *guarded, pid_t pid)
 	undo_deinit(&undo);
 }
 
-/* Every process that has session memory mapped: also fork children that nobody followed.
- */
+/* Every process that has session memory mapped, also fork children that nobody followed. */
 static void undo_all(struct guarded *guarded)
 {
 	struct proc_tids processes = {0};
@@ -95,7 +104,8 @@ static void undo_all(struct guarded *guarded)
 		return;
 	for (size_t i = 0; i < processes.tids.count; i++) {
 		pid_t pid = processes.tids.items[i];
-		if (pid != getpid() && maps_session(guarded, pid))
+		if (pid != getpid() &&
+			(maps_session(guarded, pid) || has_victim(guarded, pid)))
 			undo_process(guarded, pid);
 	}
 	vec_free(&processes.tids);

@@ -122,6 +122,9 @@ static int insert_pending(struct uprobe_space *space, struct error *err)
 	if (r >= 0)
 		r = front_repair(space, err);
 	uint64_t wanted = wanted_front(space);
+	/* Whoever hit a transient breakpoint needs it until its signal has been seen. */
+	if (!threads_settle_traps(space))
+		wanted |= SIGNAL_BIT(SIGTRAP);
 	if (r >= 0)
 		r = front_install(space, wanted, err);
 	return r < 0 ? r : front_remove(space, ~wanted, err);

@@ -64,16 +64,17 @@ void journal_place_area(struct journal *journal, uint32_t index, uint64_t addres
 		&journal->abi->areas[index].live, ABI_JOURNAL_LIVE, __ATOMIC_RELEASE);
 }
 
-uint32_t journal_add_victim(struct journal *journal, pid_t tid, uint64_t mask)
+uint32_t journal_add_victim(
+	struct journal *journal, const struct abi_journal_victim *victim)
 {
 	struct abi_journal_victim *victims = journal->abi->victims;
 
 	for (uint32_t i = 0; i < ABI_JOURNAL_VICTIMS; i++) {
 		if (__atomic_load_n(&victims[i].live, __ATOMIC_RELAXED) &&
-			victims[i].tid != (uint32_t)tid)
+			victims[i].tid != victim->tid)
 			continue;
-		victims[i].mask = mask;
-		victims[i].tid = (uint32_t)tid;
+		victims[i] = *victim;
+		victims[i].live = 0;
 		__atomic_store_n(&victims[i].live, 1, __ATOMIC_RELEASE);
 		return i;
 	}

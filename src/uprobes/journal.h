@@ -37,8 +37,10 @@ must_check int journal_add_patch(struct journal *journal, pid_t pid, uint64_t ad
 /** the record is of padding that the patch at @site leads to */
 void journal_link_padding(struct journal *journal, uint32_t index, uint64_t site);
 void journal_drop_patch(struct journal *journal, uint32_t index);
-/** a thread is about to make calls for us: its own signal mask; JOURNAL_NONE when there is no room */
-uint32_t journal_add_victim(struct journal *journal, pid_t tid, uint64_t mask);
+/** a thread is about to make calls for us; @victim->live is not looked at; JOURNAL_NONE when there
+ * is no room */
+uint32_t journal_add_victim(
+	struct journal *journal, const struct abi_journal_victim *victim);
 void journal_drop_victim(struct journal *journal, uint32_t index);
 /** forget everything recorded for a process */
 void journal_drop_process(struct journal *journal, pid_t pid);

@@ -231,6 +231,10 @@ static int remove_memory(
 		reset_gs(space, &held);
 		r = space_take_victim(space, &taken, err);
 		if (r >= 0)
+			r = front_repair(space, err);
+		if (r >= 0)
+			r = front_remove(space, ~0ull, err);
+		if (r >= 0)
 			r = unmap_all(space, err);
 		if (r >= 0)
 			r = space_release_victim(space, err);
@@ -247,14 +251,6 @@ static int space_remove(struct uprobe_space *space, uint64_t *ret_left, struct e
 
 	if (r >= 0)
 		r = restore_text(space, &foreign, err);
-	if (r >= 0)
-		r = space_take_victim(space, &taken, err);
-	/* Overwritten patches lead into the arenas still: their breakpoints keep the
-	 * front. */
-	if (r >= 0 && !foreign)
-		r = front_repair(space, err);
-	if (r >= 0 && !foreign)
-		r = front_remove(space, ~0ull, err);
 	if (r >= 0)
 		r = space_release_victim(space, err);
 	return r < 0 ? r : remove_memory(space, foreign, ret_left, err);

@@ -53,13 +53,21 @@ static int space_alloc(const struct uprobe_session *session, pid_t pid,
 /* Its mask is changed by the first call it makes. */
 static void note_victim(struct uprobe_space *space)
 {
-	pid_t tid = inject_victim_tid(space->inject);
-	uint64_t mask;
+	const struct inject_stub *stub = inject_stub(space->inject);
+	struct abi_journal_victim victim = {
+		.pid = (uint32_t)space->pid,
+		.tid = (uint32_t)inject_victim_tid(space->inject),
+		.stub_address = stub->address,
+		.stub_size = sizeof(stub->original),
+	};
 
+	_Static_assert(sizeof(victim.stub_original) == sizeof(stub->original),
+		"the journal holds a stub");
+	memcpy(victim.stub_original, stub->original, sizeof(stub->original));
 	journal_drop_victim(&space->journal, space->victim_journal);
 	space->victim_journal = JOURNAL_NONE;
-	if (tid && ptrace_get_sigmask(tid, &mask) >= 0)
-		space->victim_journal = journal_add_victim(&space->journal, tid, mask);
+	if (victim.tid && ptrace_get_sigmask((pid_t)victim.tid, &victim.mask) >= 0)
+		space->victim_journal = journal_add_victim(&space->journal, &victim);
 }
 
 int space_take_victim(struct uprobe_space *space, bool *ret_taken, struct error *err)
@@ -346,7 +354,10 @@ int uprobe_space_fork(struct uprobe_space *parent, struct utrace_task *child,
 		copy->request = NULL;
 		copy->journal = copy->padding_journal = JOURNAL_NONE;
 	}
-	r = inherit_mappings(space, parent, err);
+	if (parent->inject)
+		r = inject_clean_child(parent->inject, space->memory_fd);
+	if (r >= 0)
+		r = inherit_mappings(space, parent, err);
 	if (r >= 0)
 		r = copy_journal(space, err);
 	if (r >= 0) {

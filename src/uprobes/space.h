@@ -10,6 +10,7 @@
 #pragma once
 
 #include "abi/session.h"
+#include "base/step.h"
 #include "base/vec.h"
 #include "uprobes/journal.h"
 #include "uprobes/uprobes.h"
@@ -81,15 +82,6 @@ struct uprobe_space {
 			      */
 	size_t refused;
 };
-
-/* called before each step that changes the target; tests die in it */
-void uprobe_step(void) __attribute__((weak));
-
-static inline void step(void)
-{
-	if (uprobe_step)
-		uprobe_step();
-}
 
 /* ---- life (space.c)
  * -------------------------------------------------------------------------- */
@@ -250,5 +242,7 @@ void thread_leave_interior(
 	struct uprobe_space *space, const struct held_thread *thread, struct error *err);
 /** note who has synchronous signals blocked, so that a forced one can be undone */
 void threads_note_blocked(struct uprobe_space *space);
+/** see the signals of all breakpoints hit so far; false: some thread does not get to its own */
+bool threads_settle_traps(struct uprobe_space *space);
 /** is a SIGTRAP pending that has not been reported yet? */
 bool thread_has_pending_trap(pid_t tid);

@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 #include <linux/kcmp.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -187,6 +188,36 @@ static uint64_t now_ms(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+/* Hit, and not yet seen by us: on its way to the stop, or in it. */
+static bool is_trapping(struct utrace_task *task)
+{
+	struct proc_stat stat;
+	pid_t tid = utrace_task_tid(task);
+
+	if (utrace_task_is_stopped(task) || utrace_task_in_group_stop(task))
+		return false;
+	return thread_has_pending_trap(tid) ||
+	       (proc_read_stat(tid, &stat) >= 0 && stat.state == 't');
+}
+
+bool threads_settle_traps(struct uprobe_space *space)
+{
+	struct utrace *utrace = space->session.utrace;
+	struct pollfd fd = {.fd = utrace_fd(utrace), .events = POLLIN};
+	uint64_t deadline = now_ms() + EVACUATE_MS;
+
+	for (;;) {
+		struct utrace_task *task = space_first_task(utrace, space->pid);
+		while (task && !is_trapping(task))
+			task = space_next_task(task, space->pid);
+		if (!task)
+			return true;
+		if (now_ms() >= deadline || poll(&fd, 1, 1) < 0 ||
+			utrace_dispatch(utrace, NULL) < 0)
+			return false;
+	}
 }
 
 size_t threads_evacuate(struct held_threads *held, thread_inside_fn is_inside, void *data)

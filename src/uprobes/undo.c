@@ -44,7 +44,8 @@ void undo_select(struct undo *undo, const struct abi_journal *journal,
 			(!own || journal->areas[i].pid == (uint32_t)undo->pid))
 			vec_append(&undo->areas.items, journal->areas[i]);
 	for (uint32_t i = 0; i < ABI_JOURNAL_VICTIMS; i++)
-		if (journal->victims[i].live)
+		if (journal->victims[i].live &&
+			journal->victims[i].stub_size <= ARCH_CALL_STUB_MAX)
 			vec_append(&undo->victims.items, journal->victims[i]);
 	for (uint32_t i = 0; i < patch_count; i++) {
 		struct abi_journal_patch patch = journal->patches[i];
@@ -89,6 +90,17 @@ enum verdict {
 	OURS,
 	FOREIGN
 };
+
+static const struct abi_journal_victim *stub_at(const struct undo *undo, uint64_t address)
+{
+	for (size_t i = 0; i < undo->victims.items.count; i++) {
+		const struct abi_journal_victim *victim = &undo->victims.items.items[i];
+		if (victim->pid == (uint32_t)undo->pid &&
+			address - victim->stub_address < victim->stub_size)
+			return victim;
+	}
+	return NULL;
+}
 
 static enum verdict judge(const struct undo *undo, const struct abi_journal_patch *patch,
 	const uint8_t *live)
@@ -349,7 +361,7 @@ static bool is_inside(const struct held_thread *thread, void *data)
 		return false;
 	if (patch_at(undo, regs.rip - 1) && thread_has_pending_trap(thread->tid))
 		return true;
-	return in_arena(undo, regs.rip);
+	return in_arena(undo, regs.rip) || stub_at(undo, regs.rip);
 }
 
 static void note_frame(const struct signal_frame *frame, void *data)
@@ -400,22 +412,15 @@ static void reset_gs(const struct undo *undo, const struct held_threads *held)
 
 /* The dead tracer's signal front: an action whose handler lies in an arena.  The arena's
  * first page has what the program had before. */
-static int remove_front(
-	struct undo *undo, struct inject *inject, uint64_t sp, struct error *err)
+static int remove_front(struct undo *undo, struct inject *inject, struct error *err)
 {
 	const int signals[] = {SIGTRAP, SIGSEGV, SIGBUS, SIGILL, SIGFPE};
-	uint64_t scratch = (sp - 4096) & ~15ull; /* dead stack */
 
 	for (size_t i = 0; i < sizeof(signals) / sizeof(*signals); i++) {
-		const uint64_t args[6] = {(uint64_t)signals[i], 0, scratch, 8};
 		struct agent_sigaction action;
-		int64_t result;
-		int r = inject_syscall(inject, SYS_rt_sigaction, args, &result, err);
+		int r = inject_get_signal_action(inject, signals[i], &action, err);
 		if (r < 0)
 			return r;
-		if (result < 0 || remote_memory_read(inject_memory_fd(inject), scratch,
-					  &action, sizeof(action)) < 0)
-			continue;
 		for (size_t j = 0; j < undo->areas.items.count; j++) {
 			const struct abi_journal_area *area = &undo->areas.items.items[j];
 			if (action.handler - area->address >= area->size)
@@ -460,6 +465,8 @@ static int remove_memory(struct undo *undo, struct utrace *utrace,
 	struct utrace_task *task = NULL;
 	struct inject *inject;
 
+	if (!undo->areas.items.count)
+		return 0; /* the tracer died before it had mapped anything */
 	for (size_t i = 0; i < held->threads.count && !task; i++)
 		if (thread_regs(&held->threads.items[i], &regs) >= 0)
 			task = utrace_engine_task(held->threads.items[i].engine);
@@ -468,7 +475,7 @@ static int remove_memory(struct undo *undo, struct utrace *utrace,
 	int r = inject_create_at(task, true, &inject, err);
 	if (r < 0)
 		return r;
-	r = remove_front(undo, inject, regs.rsp, err);
+	r = remove_front(undo, inject, err);
 	if (r >= 0)
 		r = unmap_areas(undo, inject, err);
 	inject_destroy(inject);
@@ -499,6 +506,20 @@ static void unblock_victims(const struct undo *undo, const struct held_threads *
 	}
 }
 
+/* No thread is inside any more. */
+static int restore_stubs(const struct undo *undo, int fd)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < undo->victims.items.count && r >= 0; i++) {
+		const struct abi_journal_victim *victim = &undo->victims.items.items[i];
+		if (victim->pid == (uint32_t)undo->pid)
+			r = remote_memory_write(fd, victim->stub_address,
+				victim->stub_original, victim->stub_size);
+	}
+	return r;
+}
+
 static int undo_stopped(struct undo *undo, struct utrace *utrace,
 	struct held_threads *held, int fd, struct error *err)
 {
@@ -516,6 +537,11 @@ static int undo_stopped(struct undo *undo, struct utrace *utrace,
 		return error_set(err, r, "cannot write text of process %d: %s", undo->pid,
 			strerror(-r));
 	size_t inside = threads_evacuate(held, is_inside, undo);
+	if (!inside)
+		r = restore_stubs(undo, fd);
+	if (r < 0)
+		return error_set(err, r, "cannot write text of process %d: %s", undo->pid,
+			strerror(-r));
 	if (inside || foreign || returns_inside(undo, held, fd))
 		return error_set(err, -EBUSY,
 			"process %d keeps its probe memory: %zu threads still run in it, "

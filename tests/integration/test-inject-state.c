@@ -211,7 +211,8 @@ static int visit_signals(struct inject *inject, uint64_t arena, struct error *er
 	return r;
 }
 
-static int visit(struct inject *inject, struct error *err)
+/* @lasts: the program does not end by itself, so that its thread can be let go and taken again */
+static int visit(struct inject *inject, bool lasts, struct error *err)
 {
 	uint64_t memory, arena, null = 0, same;
 	char text[8] = {0};
@@ -241,9 +242,9 @@ static int visit(struct inject *inject, struct error *err)
 		r = inject_sync_cores(inject, err);
 	if (r == 0)
 		r = visit_signals(inject, arena, err);
-	if (r == 0)
+	if (r == 0 && lasts)
 		r = inject_release_victim(inject, err);
-	if (r == 0)
+	if (r == 0 && lasts)
 		r = inject_take_victim(inject, err);
 	if (r == 0)
 		r = inject_unmap(inject, null, 4096, err);
@@ -273,7 +274,7 @@ static void test_visit(const char *name, void (*body)(void))
 	if (r == 0)
 		r = inject_create(utrace, pid, false, &inject, &err);
 	if (r == 0)
-		r = visit(inject, &err);
+		r = visit(inject, true, &err);
 	inject_destroy(inject);
 	utrace_detach_process(utrace, pid);
 	tap_ok(r == 0, "%s: everything works", name);
@@ -310,14 +311,14 @@ static void test_launch(const char *name, const char *file)
 	if (r == 0)
 		r = inject_create_at(task, false, &inject, &err);
 	if (r == 0)
-		r = visit(inject, &err);
+		r = visit(inject, false, &err);
 	tap_ok(r == 0, "%s: a visit at exec", name);
 	if (r == 0)
 		r = inject_run_to_entry(inject, &err);
 	tap_ok(r == 0 && stands_at_entry(task, inject_memory_fd(inject)),
 		"%s: at its entry", name);
 	if (r == 0)
-		r = visit(inject, &err);
+		r = visit(inject, false, &err);
 	tap_ok(r == 0, "%s: a visit there", name);
 	if (r < 0)
 		printf("# %s; %s\n", err.message, err.hint);
@@ -391,7 +392,7 @@ static void test_refusals(void)
 		if (r == 0)
 			r = inject_create(utrace, pid, cases[i].force, &inject, &err);
 		if (r == 0)
-			r = visit(inject, &err);
+			r = visit(inject, true, &err);
 		tap_is_long(r, cases[i].result, cases[i].name);
 		if (r < 0)
 			printf("# %s; %s\n", err.message, err.hint);

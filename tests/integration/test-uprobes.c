@@ -18,6 +18,7 @@
 #include "abi/context.h"
 #include "abi/session.h"
 #include "agent/image.h"
+#include "base/step.h"
 #include "ptrace/ptrace.h"
 #include "tap.h"
 #include "uprobes/uprobes.h"
@@ -308,8 +309,13 @@ static bool is_clean(const struct target *target, const char *when)
 	bool text = read_text(target, now) && !memcmp(now, target->original, sizeof(now));
 	bool same = !strcmp(maps, target->maps);
 
-	if (!text)
-		printf("# %s: text differs\n", when);
+	for (size_t i = 0; !text && i < sizeof(now); i++)
+		if (now[i] != target->original[i]) {
+			printf("# %s: text differs at %#llx: %02x, was %02x\n", when,
+				(unsigned long long)target->text + i, now[i],
+				target->original[i]);
+			break;
+		}
 	if (!same)
 		printf("# %s: maps were\n%s# and are\n%s", when, target->maps, maps);
 	free(maps);
@@ -613,12 +619,28 @@ static void test_cycles(
 /* ---- a tracer that dies --------------------------------------------------------------------------- */
 
 static long steps, die_at;
-void uprobe_step(void);
-
-void uprobe_step(void)
+static pid_t doomed; /* not its guardian */
+void test_step(void)
 {
-	if (++steps == die_at)
+	if (getpid() == doomed && ++steps == die_at)
 		kill(getpid(), SIGKILL);
+}
+
+/* Is there a guardian at work? */
+static bool is_guarded(void)
+{
+	struct proc_tids tids = {0};
+	bool found = false;
+
+	if (proc_list_processes(&tids, NULL) < 0)
+		return false;
+	for (size_t i = 0; i < tids.tids.count && !found; i++) {
+		struct proc_status status = {0};
+		found = proc_read_status(tids.tids.items[i], &status, NULL) >= 0 &&
+			!strcmp(status.name, "utrace-guardian") && status.state != 'Z';
+	}
+	vec_free(&tids.tids);
+	return found;
 }
 
 /* The tracer as a process of its own: inserts, removes, over and over, and dies at a step. */
@@ -635,9 +657,12 @@ static pid_t doomed_tracer(const struct target *target, long at, bool guarded)
 		return pid;
 	steps = 0;
 	die_at = at;
+	doomed = getpid();
 	if (guarded && uprobe_guardian_start(session.session_fd, session.session_size,
 			       &guardian, &err) < 0)
 		_exit(1);
+	while (guarded && !is_guarded())
+		pump(-1, 1);
 	bool ok = seize(target) && make_plans(target, &plans, false);
 	for (int i = 0; ok && i < 100; i++) {
 		ok = insert(target, &plans, &refused);
@@ -670,8 +695,7 @@ static bool wait_clean(const struct target *target)
 		char *maps = read_maps(target->pid);
 		bool same = !strcmp(maps, target->maps);
 		free(maps);
-		/* the guardian lets go last */
-		if (same && !is_traced(target->pid))
+		if (same && !is_guarded() && !is_traced(target->pid))
 			break;
 		const struct timespec pause = {.tv_nsec = 10000000};
 		nanosleep(&pause, NULL);
