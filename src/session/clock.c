@@ -7,6 +7,8 @@
 #include <time.h>
 #include <x86intrin.h>
 
+__extension__ typedef unsigned __int128 wide_uint;
+
 static uint64_t clock_ns(clockid_t id)
 {
 	struct timespec ts;
@@ -60,15 +62,14 @@ void session_clock_start(struct session_clock *clock)
 
 static uint64_t clock_rate(const struct session_clock *clock, uint64_t ticks, uint64_t ns)
 {
-	unsigned __int128 span = (unsigned __int128)(ns - clock->first_ns) << 32;
+	wide_uint span = (wide_uint)(ns - clock->first_ns) << 32;
 	uint64_t elapsed = ticks - clock->first_ticks;
 	return elapsed ? (uint64_t)(span / elapsed) : 1ull << 32;
 }
 
 static uint64_t clock_advance(const struct abi_clock *c, uint64_t base, uint64_t ticks)
 {
-	return base +
-	       (uint64_t)(((unsigned __int128)(ticks - c->tsc_base) * c->mult) >> 32);
+	return base + (uint64_t)(((wide_uint)(ticks - c->tsc_base) * c->mult) >> 32);
 }
 
 static void clock_write(struct abi_clock *c, const struct abi_clock *next)
@@ -109,8 +110,7 @@ void session_clock_publish(struct session_clock *clock, struct abi_session *sess
 	uint64_t wall_ticks = 0, wall = 0;
 	clock_sample(CLOCK_REALTIME, &wall_ticks, &wall);
 	next.wall_base =
-		wall -
-		(uint64_t)(((unsigned __int128)(wall_ticks - ticks) * next.mult) >> 32);
+		wall - (uint64_t)(((wide_uint)(wall_ticks - ticks) * next.mult) >> 32);
 	clock_write(&session->clock, &next);
 }
 
@@ -151,5 +151,5 @@ uint64_t session_clock_now(const struct abi_session *session)
 uint64_t session_clock_ticks(const struct abi_session *session, uint64_t ns)
 {
 	uint64_t mult = session->clock.mult ? session->clock.mult : 1ull << 32;
-	return (uint64_t)(((unsigned __int128)ns << 32) / mult);
+	return (uint64_t)(((wide_uint)ns << 32) / mult);
 }

@@ -233,14 +233,12 @@ static void print_part(struct session *s, const struct format *whole,
 		output_write(s, (const char *)whole + part->text, part->text_size);
 		return;
 	}
-	struct {
-		struct format head;
-		struct format_part part;
-	} one = {.head = {.size = sizeof(one),
-			 .part_count = 1,
-			 .argument_count = argument_count},
-		.part = *part};
-	size_t size = format_text(&one.head, args, text, sizeof(text));
+	_Alignas(struct format) unsigned char room[sizeof(struct format) + sizeof(*part)];
+	struct format *one = (void *)room;
+	*one = (struct format){
+		.size = sizeof(room), .part_count = 1, .argument_count = argument_count};
+	one->parts[0] = *part;
+	size_t size = format_text(one, args, text, sizeof(text));
 	output_write(s, text, size);
 }
 

@@ -28,10 +28,7 @@ static int change_live(struct uprobe_space *space, struct error *err)
 {
 	int r = front_install(space, SIGNAL_BIT(SIGTRAP), err);
 
-	if (r < 0)
-		return r;
-	threads_note_blocked(space);
-	return poke_insert_live(space, err);
+	return r < 0 ? r : poke_insert_live(space, err);
 }
 
 static int change_stopped(struct uprobe_space *space, struct error *err)
@@ -63,6 +60,8 @@ static int change_stopped(struct uprobe_space *space, struct error *err)
 		}
 	}
 	r = poke_insert_stopped(space, err);
+	if (r >= 0)
+		r = space_sync_stopped(space, err);
 	threads_resume(&held);
 	return r;
 }
@@ -73,8 +72,11 @@ static int change_text(struct uprobe_space *space, struct error *err)
 
 	if (space_is_single_stopped(space))
 		return poke_insert_stopped(space, err);
-	/* Tried before the first byte changes: without it nothing may run meanwhile. */
-	if (inject_sync_cores(space->inject, &why) < 0)
+	/* Tried before the first byte changes: without it nothing may run meanwhile, nor where
+	 * a breakpoint is not survived. */
+	threads_note_blocked(space);
+	if (threads_have_trap_blocked(space) ||
+		inject_sync_cores(space->inject, &why) < 0)
 		return change_stopped(space, err);
 	return change_live(space, err);
 }

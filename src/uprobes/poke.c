@@ -311,7 +311,7 @@ static size_t skip_foreign(struct uprobe_space *space)
 	text_reader_init(&reader, space->memory_fd);
 	for (size_t i = 0; i < space->sites.count; i++) {
 		struct uprobe_site *site = &space->sites.items[i];
-		uint8_t live[SITE_PATCH_MAX];
+		uint8_t live[SITE_PATCH_MAX] = {0};
 		if (site->state == SITE_PENDING) {
 			site->state = SITE_REMOVED;
 			continue;

@@ -23,12 +23,11 @@ static int restore_text(
 
 	if (space_is_single_stopped(space))
 		return poke_remove_stopped(space, ret_foreign, err);
-	if (inject_sync_cores(space->inject, &why) >= 0) {
+	threads_note_blocked(space);
+	if (!threads_have_trap_blocked(space) &&
+		inject_sync_cores(space->inject, &why) >= 0) {
 		int r = front_install(space, 1ull << (SIGTRAP - 1), err);
-		if (r < 0)
-			return r;
-		threads_note_blocked(space);
-		return poke_remove_live(space, ret_foreign, err);
+		return r < 0 ? r : poke_remove_live(space, ret_foreign, err);
 	}
 	int r = space_release_victim(space, err);
 	if (r >= 0)
@@ -36,6 +35,8 @@ static int restore_text(
 	if (r < 0)
 		return r;
 	r = poke_remove_stopped(space, ret_foreign, err);
+	if (r >= 0)
+		r = space_sync_stopped(space, err);
 	threads_resume(&held);
 	return r;
 }

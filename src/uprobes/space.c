@@ -98,6 +98,21 @@ int space_release_victim(struct uprobe_space *space, struct error *err)
 	return r;
 }
 
+/* The kernel lets a thread go on behind an instruction that serialises when membarrier() was called
+ * while it did not run; where there is no such call it happens to do so all the same. */
+int space_sync_stopped(struct uprobe_space *space, struct error *err)
+{
+	struct error ignored;
+	bool taken;
+	int r = space_take_victim(space, &taken, err);
+
+	if (r < 0)
+		return r;
+	if (inject_sync_cores(space->inject, &ignored) == -ESRCH)
+		return error_set(err, -ESRCH, "%s", ignored.message);
+	return space_release_victim(space, err);
+}
+
 /* ---- creation ---- */
 
 /* The null page is wanted at the same address in all processes of a session; where that is taken,

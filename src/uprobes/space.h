@@ -90,6 +90,8 @@ struct uprobe_space {
 must_check int space_take_victim(
 	struct uprobe_space *space, bool *ret_taken, struct error *err);
 must_check int space_release_victim(struct uprobe_space *space, struct error *err);
+/** with all threads held: they will run what is in memory now */
+must_check int space_sync_stopped(struct uprobe_space *space, struct error *err);
 /** the held victim is the only thread */
 bool space_is_single_stopped(struct uprobe_space *space);
 void space_free(struct uprobe_space *space);
@@ -242,6 +244,8 @@ void thread_leave_interior(
 	struct uprobe_space *space, const struct held_thread *thread, struct error *err);
 /** note who has synchronous signals blocked, so that a forced one can be undone */
 void threads_note_blocked(struct uprobe_space *space);
+/** of those noted: a breakpoint would end the process should the tracer die before its report */
+bool threads_have_trap_blocked(const struct uprobe_space *space);
 /** see the signals of all breakpoints hit so far; false: some thread does not get to its own */
 bool threads_settle_traps(struct uprobe_space *space);
 /** is a SIGTRAP pending that has not been reported yet? */

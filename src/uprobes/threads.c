@@ -413,3 +413,11 @@ void threads_note_blocked(struct uprobe_space *space)
 			((struct blocked_thread){tid, status.sig_blocked & forced}));
 	}
 }
+
+bool threads_have_trap_blocked(const struct uprobe_space *space)
+{
+	for (size_t i = 0; i < space->blocked.count; i++)
+		if (space->blocked.items[i].mask & 1ull << (SIGTRAP - 1))
+			return true;
+	return false;
+}

@@ -769,8 +769,10 @@ int main(int argc, char **argv)
 	if (WANTED("fork"))
 		test_cycles("forking", "fork", NULL, rounds);
 	if (WANTED("guardian"))
-		test_crash(true, rounds / 2, NULL);
+		test_crash(true, rounds * 2, NULL);
 	if (WANTED("heal"))
-		test_crash(false, rounds / 2, NULL);
+		test_crash(false, rounds * 2, NULL);
+	if (WANTED("blocked"))
+		test_crash(true, rounds * 2, "block");
 	return tap_done();
 }

@@ -246,7 +246,7 @@ static int fake_access(void *data, const struct stap_location *location,
 	const struct stap_expr *target, bool at_entry, struct arena *arena,
 	struct stap_access **ret, struct error *err)
 {
-	struct fake_variable variable;
+	struct fake_variable variable = {0};
 	struct stap_access *access;
 	int code = fake_variable_find(location, target, &variable, err);
 
