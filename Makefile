@@ -31,6 +31,8 @@ sanitize:
 	@sh tools/run-tests.sh $(BUILD)-san
 
 install: all
+	@meson configure $(BUILD) -Dprefix=$(PREFIX)
+	@ninja -C $(BUILD)
 	@meson install -C $(BUILD) $(if $(DESTDIR),--destdir $(DESTDIR))
 
 clean:
