@@ -29,6 +29,9 @@ enum {
 	ABI_CONTEXT_SCRATCH_SIZE = 96 * 1024, /* string temporaries and script frames */
 	ABI_CONTEXT_PAIR_SIZE =
 		16 * 1024, /* entry values waiting for their return probe */
+	ABI_CONTEXT_STACK_SIZE =
+		16 *
+		1024, /* for code of ours that the program's stack may have no room for */
 	ABI_ERROR_SIZE = 256,
 	ABI_CONTEXT_LOCKS = 256, /* one handler may hold */
 	ABI_HELD_WRITING = 0x8000,
@@ -83,6 +86,7 @@ struct abi_context {
 	uint64_t ring_next; /* ring_head after the commit of the reserved record */
 	_Alignas(64) uint64_t ring_tail; /* consumer */
 
+	_Alignas(64) unsigned char stack[ABI_CONTEXT_STACK_SIZE];
 	_Alignas(64) unsigned char pair[ABI_CONTEXT_PAIR_SIZE];
 	_Alignas(64) unsigned char scratch[ABI_CONTEXT_SCRATCH_SIZE];
 	/* sharded counters and statistics follow; codegen gives their offsets from here
@@ -90,4 +94,7 @@ struct abi_context {
 	_Alignas(64) unsigned char shards[];
 };
 
+/* top of the stack; the highest word is where the program's stack pointer waits */
+#define ABI_CONTEXT_STACK_TOP \
+	(offsetof(struct abi_context, stack) + ABI_CONTEXT_STACK_SIZE)
 #define ABI_CONTEXT_SHARDS offsetof(struct abi_context, shards)

@@ -151,46 +151,72 @@ static bool set_gs(const struct abi_session *s, uint64_t base)
 	return rt_syscall(SYSCALL_ARCH_PRCTL, ARCH_SET_GS, base, 0, 0) == 0;
 }
 
-static struct abi_context *give_up(struct abi_context *c)
-{
-	__atomic_store_n(&c->self, 0, __ATOMIC_RELAXED);
-	__atomic_store_n(&c->claimed, 0, __ATOMIC_RELEASE);
-	return NULL;
-}
+/*
+ * Registration is in three parts, so that most of it runs on the stack of the context claimed by the
+ * first (agent_register_thread() in front.S).
+ */
+struct claim {
+	struct abi_context *context; /* NULL: none */
+	unsigned char *stack_top;
+};
+struct claim agent_claim_context(void);
 
-RT_EXPORT struct abi_context *agent_register_thread(void)
+struct claim agent_claim_context(void)
 {
 	struct abi_session *s = (struct abi_session *)(uintptr_t)arena()->session;
 	if (rt_state(s) != ABI_STATE_RUNNING)
-		return NULL;
+		return (struct claim){0};
 	uint32_t slot = claim_slot(s);
 	if (!slot) {
 		__atomic_fetch_add(&s->register_failures, 1, __ATOMIC_RELAXED);
-		return NULL;
+		return (struct claim){0};
 	}
 	struct abi_context *c = rt_context(s, slot);
-	raise_high(s, slot + 1);
-	reset_context(c, s, slot);
+	c->slot = slot;
+	return (struct claim){c, c->stack + ABI_CONTEXT_STACK_SIZE};
+}
+
+struct registration {
+	struct abi_context *context; /* the thread's, to go on with; NULL: none */
+	bool release;                /* the claimed one was not needed */
+};
+struct registration agent_fill_context(struct abi_context *c);
+
+struct registration agent_fill_context(struct abi_context *c)
+{
+	struct abi_session *s = (struct abi_session *)(uintptr_t)arena()->session;
+	raise_high(s, c->slot + 1);
+	reset_context(c, s, c->slot);
 	if (!(s->flags & ABI_FLAG_NO_SYSCALLS))
 		fill_identity(c);
 	/* A signal handler may have registered this very thread in the meantime. */
 	struct abi_context *other = current_context();
-	if (other) {
-		give_up(c);
-		return other;
-	}
+	if (other)
+		return (struct registration){other, true};
 	__atomic_store_n(&c->self, (uint64_t)(uintptr_t)c, __ATOMIC_SEQ_CST);
 	if (!set_gs(s, (uint64_t)(uintptr_t)c - arena()->null_context)) {
 		__atomic_fetch_add(&s->register_failures, 1, __ATOMIC_RELAXED);
-		return give_up(c);
+		return (struct registration){NULL, true};
 	}
 	/* rt_session_stop() sets the state, then empties every `self`: one of us sees the
 	 * other. The slot stays ours: the GS base points to it. */
 	if (__atomic_load_n(&s->state, __ATOMIC_SEQ_CST) != ABI_STATE_RUNNING) {
 		__atomic_store_n(&c->self, 0, __ATOMIC_RELAXED);
-		return NULL;
+		return (struct registration){NULL, false};
 	}
-	return c;
+	return (struct registration){c, false};
+}
+
+/* Back on the program's stack: from here on the context's may be somebody else's. */
+struct abi_context *agent_release_context(
+	struct abi_context *c, struct abi_context *result);
+
+struct abi_context *agent_release_context(
+	struct abi_context *c, struct abi_context *result)
+{
+	__atomic_store_n(&c->self, 0, __ATOMIC_RELAXED);
+	__atomic_store_n(&c->claimed, 0, __ATOMIC_RELEASE);
+	return result;
 }
 
 /* ---- signals ------------------------------------------------------------- */

@@ -44,9 +44,10 @@ struct agent_arena {
 };
 
 /**
- * agent_register_thread() - slow path of every trampoline (exported as
- * "agent_register_thread") Claims a context, fills pid, tid, comm, sets the GS base.
- * NULL: the session is not running, or no context is free (counted).
+ * agent_register_thread() - slow path of every trampoline
+ * Claims a context, fills pid, tid, comm, sets the GS base.  Needs little of the program's stack: the
+ * rest runs on the context's.
+ * Return: NULL: the session is not running, or no context is free (counted)
  */
 struct abi_context *agent_register_thread(void);
 

@@ -55,6 +55,30 @@ agent_read_fixup:
 	ret
 
 /*
+ * struct abi_context *agent_register_thread(void): claims a context, and does the rest on its stack.
+ * Calls of a program's function leave it as little as a few hundred bytes on the stacks of Go.
+ */
+	.globl agent_register_thread
+	.type agent_register_thread, @function
+	.balign 16
+agent_register_thread:
+	call agent_claim_context
+	test %rax, %rax
+	jz 1f
+	push %rax
+	mov %rsp, -8(%rdx)
+	lea -8(%rdx), %rsp
+	mov %rax, %rdi
+	call agent_fill_context
+	mov (%rsp), %rsp
+	pop %rdi
+	test %edx, %edx
+	jz 1f
+	mov %rax, %rsi
+	jmp agent_release_context
+1:	ret
+
+/*
  * The handler the kernel calls.  agent_signal_decide() returns 0 when the signal was ours; else
  * the program's own handler, which is entered as the kernel would have: same arguments, same
  * stack, and a return into the restorer.

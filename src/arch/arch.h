@@ -160,6 +160,8 @@ struct arch_trampoline_request {
 	uint64_t runtime_address;  /* of the trampoline */
 	uint64_t runtime_register; /* rt_register_thread(): SysV, returns context or 0 */
 	int32_t null_context;      /* low address: displacement after %gs: */
+	/* run handlers on the context's stack: the program's has no room (Go) */
+	bool own_stack;
 	const struct arch_handler_call *handlers;
 	size_t handler_count;
 };

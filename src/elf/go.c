@@ -111,3 +111,9 @@ void elf_go_functions_collect(struct elf_module *module)
 		vec_append(&module->functions, function);
 	}
 }
+
+bool elf_module_is_go(struct elf_module *module)
+{
+	struct go_table table;
+	return table_open(module, &table);
+}

@@ -27,6 +27,8 @@ void elf_module_close(struct elf_module *module);
 const char *elf_module_path(const struct elf_module *module); /* canonical */
 /** lowercase hex build ID, "" when there is none */
 const char *elf_module_build_id(const struct elf_module *module);
+/** does it bring the Go runtime? */
+bool elf_module_is_go(struct elf_module *module);
 bool elf_module_is_pie(const struct elf_module *module); /* ET_DYN */
 uint64_t elf_module_entry(const struct elf_module *module);
 /** path in PT_INTERP, NULL for static programs and libraries without */

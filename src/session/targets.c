@@ -177,6 +177,7 @@ static int process_insert(struct session *s, struct session_process *p, struct e
 			struct uprobe_request *request = vec_push(&requests);
 			request->plan = &m->patches.items[k].plan;
 			request->bias = bias;
+			request->own_stack = elf_module_is_go(m->elf);
 			request->handlers = m->patches.items[k].handlers.items;
 			request->handler_count = m->patches.items[k].handlers.count;
 		}

@@ -13,7 +13,7 @@
 
 enum {
 	ROOM_PER_SITE = 320,
-	ROOM_PER_HANDLER = 96,
+	ROOM_PER_HANDLER = 144,
 	STAGING_SIZE = 1 << 20
 };
 static const uint64_t cluster_slack = 64 << 20;
@@ -345,6 +345,7 @@ static int emit(struct uprobe_space *space, struct uprobe_site *site,
 		.runtime_address = arena->address + arena->used,
 		.runtime_register = image + (uint64_t)space->session.register_offset,
 		.null_context = (int32_t)space->null_context,
+		.own_stack = request->own_stack,
 		.handlers = handlers,
 		.handler_count = request->handler_count,
 	};

@@ -43,6 +43,7 @@ struct uprobe_request {
 	const struct arch_handler_call
 		*handlers; /* runtime_address is an offset into the image here */
 	size_t handler_count;
+	bool own_stack; /* see struct arch_trampoline_request */
 	/* result */
 	int status; /* 0, or negative: this one was refused */
 	struct error refused;

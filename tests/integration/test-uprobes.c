@@ -735,8 +735,8 @@ static void test_crash(bool guarded, int points, const char *option)
 		}
 		int dead = waitpid(target.pid, &status, WNOHANG) != 0;
 		if (dead || !wait_clean(&target) || !ok) {
-			printf("# killed at step %ld: the program %s\n", at,
-				dead ? "died" : "is not clean");
+			printf("# killed at step %ld: the program %s (status %#x)\n", at,
+				dead ? "died" : "is not clean", dead ? status : 0);
 			break;
 		}
 		survived++;

@@ -4,6 +4,10 @@
 #include <pthread.h>
 #include <string.h>
 
+enum {
+	LINUX_SYSCALL_VECTOR = 0x80
+};
+
 static ZydisDecoder decoder;
 static pthread_once_t decoder_once = PTHREAD_ONCE_INIT;
 
@@ -45,8 +49,10 @@ static enum insn_kind classify(const ZydisDecodedInstruction *z)
 		return INSN_TRAP;
 	case ZYDIS_MNEMONIC_SYSCALL:
 	case ZYDIS_MNEMONIC_SYSENTER:
-	case ZYDIS_MNEMONIC_INT:
 		return INSN_SYSCALL;
+	case ZYDIS_MNEMONIC_INT:
+		return z->raw.imm[0].value.u == LINUX_SYSCALL_VECTOR ? INSN_SYSCALL
+								     : INSN_TRAP;
 	case ZYDIS_MNEMONIC_ENDBR32:
 	case ZYDIS_MNEMONIC_ENDBR64:
 		return INSN_PLAIN;

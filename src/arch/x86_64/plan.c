@@ -55,8 +55,8 @@ int arch_plan_site(struct arch_text *text, uint64_t address, uint64_t start, uin
 	bool entry = address == start;
 	plan.probe_address = address;
 	plan.mid_function = !entry || flow->loops_to_start;
-	plan.flags_live = !(entry && options->trust_abi_flags) &&
-			  flags_are_live(text, patch, options->trust_abi_flags);
+	/* also at an entry: Go's asyncPreempt begins wherever a signal came, and saves them */
+	plan.flags_live = flags_are_live(text, patch, options->trust_abi_flags);
 	*ret = plan;
 	return 0;
 }

@@ -175,6 +175,29 @@ static void emit_count(
 		emit_u32(&w->e, (uint32_t)h->inline_increment);
 }
 
+/* A handler that runs already, interrupted by a signal, has the context's stack. */
+static void emit_call_on_own_stack(struct writer *w, uint64_t target)
+{
+	EMIT(&w->e, 0x83, 0xbf); /* cmpl $0,depth(%rdi) */
+	emit_u32(&w->e, offsetof(struct abi_context, depth));
+	EMIT(&w->e, 0x00);
+	EMIT(&w->e, 0x0f, 0x85); /* jne nested */
+	size_t nested = w->e.size;
+	emit_u32(&w->e, 0);
+	EMIT(&w->e, 0x48, 0x89, 0xa7); /* mov %rsp,top-8(%rdi) */
+	emit_u32(&w->e, ABI_CONTEXT_STACK_TOP - 8);
+	EMIT(&w->e, 0x48, 0x8d, 0xa7); /* lea top-8(%rdi),%rsp */
+	emit_u32(&w->e, ABI_CONTEXT_STACK_TOP - 8);
+	emit_call(&w->e, target);
+	EMIT(&w->e, 0x48, 0x8b, 0x24, 0x24); /* mov (%rsp),%rsp */
+	EMIT(&w->e, 0xe9);                   /* jmp done */
+	size_t done = w->e.size;
+	emit_u32(&w->e, 0);
+	emit_patch_rel32(&w->e, nested, w->e.size);
+	emit_call(&w->e, target);
+	emit_patch_rel32(&w->e, done, w->e.size);
+}
+
 static void emit_handler_call(struct writer *w, const struct arch_handler_call *h)
 {
 	bool kept = w->request->handler_count >
@@ -189,7 +212,10 @@ static void emit_handler_call(struct writer *w, const struct arch_handler_call *
 	emit_rel32(&w->e, w->plan->probe_address + w->request->bias, 0);
 	EMIT(&w->e, 0x41, 0xb8); /* mov $site,%r8d */
 	emit_u32(&w->e, h->site);
-	emit_call(&w->e, h->runtime_address);
+	if (w->request->own_stack)
+		emit_call_on_own_stack(w, h->runtime_address);
+	else
+		emit_call(&w->e, h->runtime_address);
 }
 
 /* mov %gs:null_context,%reg; test; jz slow */

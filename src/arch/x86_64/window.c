@@ -91,6 +91,14 @@ static bool check_own_branches(const struct window *w, struct window_reason *rea
 	return true;
 }
 
+/* Go's goexit is a nop and a call, and every goroutine returns to the call.  Nops in a row are room
+ * for a patch. */
+static bool is_return_address(const struct window *w)
+{
+	return w->head == w->flow->start && w->count > 1 && w->insns[0].length == 1 &&
+	       w->insns[0].kind == INSN_NOP && w->insns[1].kind != INSN_NOP;
+}
+
 static bool check_interior(
 	const struct window *w, uint64_t end, struct window_reason *reason)
 {
@@ -110,6 +118,10 @@ static bool check_interior(
 		return refuse(reason,
 			"an indirect jump of the function is not understood",
 			w->flow->unknown_at);
+	if (is_return_address(w))
+		return refuse(reason,
+			"the instruction behind the first nop may be a return address",
+			w->insns[1].address);
 	if (!check_own_branches(w, reason))
 		return false;
 	if (text_find_branch(text, w->head + 1, end, w->head, w->end, &source))

@@ -64,13 +64,13 @@ __asm__(".text\n.globl run_code, run_exit\n"
 /* ---- handlers ---- */
 
 struct call {
-	uint64_t context, regs_address, sp, address, site;
+	uint64_t context, regs_address, sp, address, site, frame;
 	struct abi_regs regs;
 };
 
 static struct call calls[8];
 static unsigned int call_count;
-static struct abi_context *context; /* only `self` and a few words behind are used */
+static struct abi_context *context;
 static bool register_works;
 static unsigned int register_count;
 
@@ -78,7 +78,8 @@ __attribute__((used)) static void record_call(uint64_t ctx, const struct abi_reg
 	uint64_t sp, uint64_t address, uint64_t site)
 {
 	struct call *c = &calls[call_count < 7 ? call_count : 7];
-	*c = (struct call){ctx, (uintptr_t)regs, sp, address, (uint32_t)site, *regs};
+	*c = (struct call){ctx, (uintptr_t)regs, sp, address, (uint32_t)site,
+		(uintptr_t)__builtin_frame_address(0), *regs};
 	call_count++;
 }
 
@@ -300,6 +301,7 @@ struct setup {
 	size_t count;
 	struct arch_handler_call handlers[3];
 	bool registered, register_works;
+	bool own_stack, nested;
 };
 
 /* a breakpoint: do what the session does, continue at the trampoline */
@@ -348,6 +350,7 @@ static bool apply(const struct arch_plan *plan, const struct setup *setup,
 		.runtime_address = (uintptr_t)arena_page,
 		.runtime_register = (uintptr_t)clobbering_register,
 		.null_context = (int32_t)(uintptr_t)null_page,
+		.own_stack = setup->own_stack,
 		.handlers = setup->handlers,
 		.handler_count = setup->count};
 	uint8_t bytes[ARCH_MAX_WINDOW];
@@ -391,7 +394,11 @@ static bool right_calls(const struct setup *setup, const struct arch_plan *plan,
 		return false;
 	for (unsigned int i = 0; i < call_count && i < 7; i++) {
 		const struct call *c = &calls[i];
-		if (c->context != (uintptr_t)context || c->address != plan->probe_address)
+		bool on_own =
+			c->frame - (uintptr_t)context->stack < sizeof(context->stack);
+		if (c->context != (uintptr_t)context ||
+			c->address != plan->probe_address ||
+			on_own != (setup->own_stack && !setup->nested))
 			return false;
 	}
 	return true;
@@ -419,6 +426,7 @@ static bool run_round(const struct piece *piece, const struct setup *setup,
 	memcpy(text_page, patched, size);
 	*null_page = setup->registered ? (uintptr_t)context : 0;
 	register_works = setup->register_works;
+	context->depth = setup->nested;
 	call_count = register_count = 0;
 	run_code(&probed, text_page);
 	return same_state(&plain, &probed, stack_plain, data_plain, plan) &&
@@ -547,6 +555,9 @@ static struct setup setups[] = {
 	{"count, registering", 2, {COUNT, COUNT_MANY}, .register_works = true},
 	{"count, no context", 1, {COUNT}, .registered = false},
 	{"count and handler", 3, {COUNT, CALL, COUNT_MANY}, .registered = true},
+	{"own stack", 2, {CALL, CALL_ALL}, .registered = true, .own_stack = true},
+	{"own stack in use", 1, {CALL}, .registered = true, .own_stack = true,
+		.nested = true},
 };
 
 static void test_out_of_reach(void)
