@@ -3,10 +3,10 @@
 # everything is there (exit 0).
 set -u
 
-DEBIAN="gcc make meson ninja-build pkg-config python3 libdw-dev libelf-dev libdebuginfod-dev libzydis-dev
+DEBIAN="gcc make meson ninja-build pkg-config python3 libdw-dev libelf-dev libdebuginfod-dev libiberty-dev libzydis-dev
 llvm-19-dev uthash-dev libzstd-dev scdoc musl-tools g++ binutils gdb redis-server redis-tools procps util-linux"
 FEDORA="gcc make meson ninja-build pkgconf-pkg-config python3 elfutils-devel elfutils-libelf-devel
-elfutils-debuginfod-client-devel zydis-devel llvm19-devel uthash-devel libzstd-devel scdoc musl-gcc gcc-c++
+elfutils-debuginfod-client-devel binutils-devel zydis-devel llvm19-devel uthash-devel libzstd-devel scdoc musl-gcc gcc-c++
 binutils gdb redis procps-ng util-linux"
 
 have_build_tools()
@@ -16,7 +16,7 @@ have_build_tools()
 	done
 	pkg-config --exists libdw libelf || return 1
 	command -v llvm-config-19 >/dev/null 2>&1 || command -v llvm-config >/dev/null 2>&1 || return 1
-	printf '#include <Zydis/Zydis.h>\n#include <uthash.h>\nint main(void){return 0;}\n' |
+	printf '#include <Zydis/Zydis.h>\n#include <libiberty/demangle.h>\n#include <uthash.h>\nint main(void){return 0;}\n' |
 		cc -fsyntax-only -x c - 2>/dev/null
 }
 

@@ -10,15 +10,21 @@
 #include "elf/dwarf_internal.h"
 
 enum {
-	NAMESPACE_DEPTH_MAX = 32
+	NAMESPACE_DEPTH_MAX = 32,
+	RANGE_TRIES = 8
 };
 
 void elf_dwarf_destroy(struct elf_dwarf *dwarf)
 {
 	if (!dwarf)
 		return;
-	for (size_t i = 0; i < dwarf->units.count; i++)
-		vec_free(&dwarf->units.items[i].functions);
+	for (size_t i = 0; i < dwarf->units.count; i++) {
+		struct elf_unit *unit = &dwarf->units.items[i];
+		vec_free(&unit->functions);
+		vec_free(&unit->inlines);
+		vec_free(&unit->spans);
+		vec_free(&unit->rows);
+	}
 	vec_free(&dwarf->units);
 	vec_free(&dwarf->ranges);
 	if (dwarf->dwfl)
@@ -88,7 +94,7 @@ static void add_function_ranges(struct elf_dwarf *dwarf, size_t index)
 	struct elf_unit *unit = &dwarf->units.items[index];
 	elf_unit_index(dwarf, unit);
 	for (size_t i = 0; i < unit->functions.count; i++) {
-		const struct elf_subprogram *function = &unit->functions.items[i];
+		const struct elf_instance *function = &unit->functions.items[i];
 		add_range(dwarf, function->entry - dwarf->bias,
 			function->end - dwarf->bias, index);
 	}
@@ -104,6 +110,7 @@ static void collect_units(struct elf_dwarf *dwarf)
 		bool is_split =
 			type == DW_UT_skeleton && dwarf_tag(&split) != DW_TAG_invalid;
 		unit->die = is_split ? split : die;
+		unit->skeleton = die;
 		unit->type = type;
 		size_t index = dwarf->units.count - 1;
 		if (type != DW_UT_compile && type != DW_UT_skeleton)
@@ -123,6 +130,7 @@ struct elf_dwarf *elf_module_dwarf(struct elf_module *module)
 		struct elf_dwarf *dwarf = calloc(1, sizeof(*dwarf));
 		if (!dwarf)
 			abort();
+		dwarf->arena = &module->arena;
 		if (dwarf_open(module, dwarf))
 			collect_units(dwarf);
 		if (dwarf->units.count == 0) {
@@ -154,7 +162,7 @@ int elf_missing_debuginfo(struct elf_module *module, const char *what, struct er
 
 static int subprogram_compare(const void *a, const void *b)
 {
-	const struct elf_subprogram *left = a, *right = b;
+	const struct elf_instance *left = a, *right = b;
 	return left->entry < right->entry ? -1 : left->entry > right->entry;
 }
 
@@ -186,8 +194,9 @@ static void collect_functions(
 			if (!subprogram_extent(&die, &entry, &end) || entry == 0)
 				break;
 			vec_append(&unit->functions,
-				((struct elf_subprogram){
-					entry + dwarf->bias, end + dwarf->bias, die}));
+				((struct elf_instance){.entry = entry + dwarf->bias,
+					.end = end + dwarf->bias,
+					.die = die}));
 			break;
 		}
 		case DW_TAG_namespace:
@@ -214,42 +223,59 @@ void elf_unit_index(struct elf_dwarf *dwarf, struct elf_unit *unit)
 			sizeof(*unit->functions.items), subprogram_compare);
 }
 
-static const struct elf_subprogram *unit_function(
+static const struct elf_instance *unit_function(
 	struct elf_dwarf *dwarf, size_t index, uint64_t entry)
 {
 	struct elf_unit *unit = &dwarf->units.items[index];
 	elf_unit_index(dwarf, unit);
-	struct elf_subprogram key = {.entry = entry};
+	struct elf_instance key = {.entry = entry};
 	if (!unit->functions.count)
 		return NULL;
 	return bsearch(&key, unit->functions.items, unit->functions.count, sizeof(key),
 		subprogram_compare);
 }
 
-const struct elf_subprogram *elf_dwarf_subprogram(
+/* The last range that starts at or before an address; ranges of sound units do not overlap. */
+static size_t range_before(const struct elf_dwarf *dwarf, uint64_t address)
+{
+	size_t low = 0, high = dwarf->ranges.count;
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		if (dwarf->ranges.items[middle].start <= address)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+const struct elf_instance *elf_dwarf_subprogram(
 	struct elf_module *module, uint64_t entry)
 {
 	struct elf_dwarf *dwarf = elf_module_dwarf(module);
 	if (!dwarf)
 		return NULL;
-	size_t low = 0, high = dwarf->ranges.count;
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-		if (dwarf->ranges.items[middle].start <= entry)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	/* Ranges of sound units do not overlap; a few steps back forgive those that do.
-	 */
-	for (int tries = 0; low > 0 && tries < 8; low--, tries++) {
+	size_t low = range_before(dwarf, entry);
+	/* a few steps back forgive ranges that do overlap */
+	for (int tries = 0; low > 0 && tries < RANGE_TRIES; low--, tries++) {
 		const struct elf_unit_range *range = &dwarf->ranges.items[low - 1];
 		if (entry >= range->end)
 			continue;
-		const struct elf_subprogram *found =
+		const struct elf_instance *found =
 			unit_function(dwarf, range->unit, entry);
 		if (found)
 			return found;
+	}
+	return NULL;
+}
+
+struct elf_unit *elf_dwarf_unit_at(struct elf_dwarf *dwarf, uint64_t address)
+{
+	size_t low = range_before(dwarf, address);
+	for (int tries = 0; low > 0 && tries < RANGE_TRIES; low--, tries++) {
+		const struct elf_unit_range *range = &dwarf->ranges.items[low - 1];
+		if (address < range->end)
+			return &dwarf->units.items[range->unit];
 	}
 	return NULL;
 }
@@ -289,7 +315,7 @@ void elf_die_declaration(Dwarf_Die *die, struct elf_declaration *ret)
 bool elf_dwarf_function(
 	struct elf_module *module, uint64_t entry, struct elf_declaration *ret)
 {
-	const struct elf_subprogram *function = elf_dwarf_subprogram(module, entry);
+	const struct elf_instance *function = elf_dwarf_subprogram(module, entry);
 	if (!function)
 		return false;
 	Dwarf_Die die = function->die;
@@ -312,7 +338,7 @@ bool elf_dwarf_next_function(struct elf_module *module, size_t *cursor,
 			continue;
 		elf_unit_index(dwarf, unit);
 		for (; index < unit->functions.count; index++) {
-			const struct elf_subprogram *function =
+			const struct elf_instance *function =
 				&unit->functions.items[index];
 			Dwarf_Die die = function->die;
 			elf_die_declaration(&die, ret);
@@ -345,7 +371,7 @@ bool elf_is_prologue_slot(Dwarf_Die *variable)
 }
 
 /* Without optimisation every parameter is described by one place; with it, by lists. */
-static bool has_prologue_parameters(const struct elf_subprogram *function)
+static bool has_prologue_parameters(const struct elf_instance *function)
 {
 	Dwarf_Die parent = function->die, die;
 	if (dwarf_child(&parent, &die) != 0)
@@ -374,7 +400,7 @@ static bool has_prologue_parameters(const struct elf_subprogram *function)
  * like one of unoptimised code, while "the second line" of optimised code may be
  * anywhere.
  */
-static bool is_compiled_with_optimisation(const struct elf_subprogram *function)
+static bool is_compiled_with_optimisation(const struct elf_instance *function)
 {
 	Dwarf_Die die = function->die, unit;
 	Dwarf_Attribute attr;
@@ -393,7 +419,7 @@ static bool is_compiled_with_optimisation(const struct elf_subprogram *function)
 
 uint64_t elf_dwarf_probe_address(struct elf_module *module, uint64_t entry)
 {
-	const struct elf_subprogram *function = elf_dwarf_subprogram(module, entry);
+	const struct elf_instance *function = elf_dwarf_subprogram(module, entry);
 	if (!function || is_compiled_with_optimisation(function) ||
 		!has_prologue_parameters(function))
 		return entry;

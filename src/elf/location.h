@@ -24,7 +24,7 @@ struct elf_place {
 /* The place in the code where a variable is looked at. */
 struct elf_frame {
 	struct elf_module *module;
-	const struct elf_subprogram *function; /* NULL: none, only static things exist */
+	const struct elf_instance *function; /* NULL: none, only static things exist */
 	uint64_t pc;
 };
 

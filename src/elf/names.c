@@ -3,292 +3,105 @@
 
 #include <ctype.h>
 #include <fnmatch.h>
+#include <libiberty/demangle.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "base/cleanup.h"
+
 enum {
-	NAME_SIZE_MAX = 512,
-	SIMILAR_LENGTH_MAX = 96,
-	TEMPLATE_DEPTH_MAX = 64
+	NAME_SIZE_MAX = 4096,
+	SIMILAR_LENGTH_MAX = 96
 };
 
-/* ---- demangling ------------------------------------------------------------------------------------------
- * Only the names on the way to a function are wanted.  The grammar (Itanium C++ ABI, 5.1) is followed
- * far enough to step over template arguments; what else turns up makes the symbol stay mangled.
+/* ---- demangling ---------------------------------------------------------------------------------------- */
+
+/* Is a bracket here part of an operator's name? */
+static bool is_operator_tail(const char *start, const char *at)
+{
+	while (at > start && strchr("<>=-()[]", at[-1]))
+		at--;
+	return at - start >= 8 && memcmp(at - 8, "operator", 8) == 0;
+}
+
+static bool is_word(char c)
+{
+	return isalnum((unsigned char)c) || c == '_';
+}
+
+/* One spelling for names that people space differently: blanks stay between words only. */
+static void squeeze(char *text)
+{
+	char *out = text;
+	for (const char *p = text; *p; p++) {
+		bool between = out > text && is_word(out[-1]) && is_word(p[1]);
+		if (*p != ' ' || between)
+			*out++ = *p;
+	}
+	*out = '\0';
+}
+
+/*
+ * "std::vector<int>::clear[abi:cxx11]" to "std::vector::clear".  A '<' that begins a component is
+ * Rust's "<T as Trait>::f" and stays; after "::" it is a turbofish and goes with its colons.
  */
+static void strip_arguments(char *text)
+{
+	char *out = text;
+	size_t depth = 0;
+	for (const char *p = text; *p; p++) {
+		if (depth == 0 && strncmp(p, "[abi:", 5) == 0 && strchr(p, ']')) {
+			p = strchr(p, ']');
+			continue;
+		}
+		bool opens = *p == '<' && p > text && !is_operator_tail(text, p);
+		bool closes = *p == '>' && depth > 0 && p[-1] != '-';
+		if (opens && depth == 0 && out - text >= 2 && out[-1] == ':')
+			out -= 2;
+		depth += opens;
+		if (depth == 0)
+			*out++ = *p;
+		depth -= closes;
+	}
+	while (out > text && out[-1] == ' ') /* "operator<< <int>" */
+		out--;
+	*out = '\0';
+}
 
-struct demangle {
-	const char *p;
-	char *out;
-	size_t used, size;
-	size_t last; /* where the last component begins, for constructors */
+enum name_form {
+	NAME_BARE,       /* ns::cls::f */
+	NAME_TEMPLATED,  /* ns::cls<int>::f */
+	NAME_PARAMETERS, /* ns::cls<int>::f(int) const */
 };
 
-static bool demangle_append(struct demangle *d, const char *text, size_t length)
+/* Thunks, tables and guards have names that contain those of functions, but are none. */
+static bool is_mangled(const char *symbol)
 {
-	if (length >= d->size - d->used)
-		return false;
-	memcpy(d->out + d->used, text, length);
-	d->used += length;
-	d->out[d->used] = '\0';
-	return true;
-}
-
-static bool demangle_component(struct demangle *d, const char *text, size_t length)
-{
-	if (d->used && !demangle_append(d, "::", 2))
-		return false;
-	d->last = d->used;
-	return demangle_append(d, text, length);
-}
-
-static bool parse_length(const char **p, size_t *ret)
-{
-	size_t length = 0;
-	if (!isdigit((unsigned char)**p))
-		return false;
-	while (isdigit((unsigned char)**p)) {
-		length = length * 10 + (size_t)(*(*p)++ - '0');
-		if (length > NAME_SIZE_MAX)
-			return false;
-	}
-	*ret = length;
-	return strnlen(*p, length) == length;
-}
-
-static bool demangle_source_name(struct demangle *d)
-{
-	size_t length;
-	if (!parse_length(&d->p, &length))
-		return false;
-	const char *text = d->p;
-	d->p += length;
-	if (length >= 8 && strncmp(text, "_GLOBAL_", 8) == 0)
-		return demangle_component(d, "(anonymous namespace)", 21);
-	return demangle_component(d, text, length);
-}
-
-static bool skip_substitution(const char **p)
-{
-	(*p)++; /* S */
-	if (islower((unsigned char)**p)) {
-		(*p)++;
+	if (strncmp(symbol, "_R", 2) == 0)
 		return true;
-	}
-	while (isdigit((unsigned char)**p) || isupper((unsigned char)**p))
-		(*p)++;
-	return *(*p)++ == '_';
+	return strncmp(symbol, "_Z", 2) == 0 && symbol[2] != 'T' && symbol[2] != 'G';
 }
 
-/* L <type> <value> E; a type is a builtin letter or a name */
-static bool skip_literal(const char **p)
+static bool demangle(const char *symbol, enum name_form form, char *ret, size_t size)
 {
-	size_t length;
-	(*p)++;
-	if (isdigit((unsigned char)**p)) {
-		if (!parse_length(p, &length))
-			return false;
-		*p += length;
-	}
-	const char *end = strchr(*p, 'E');
-	if (!end)
+	if (!is_mangled(symbol) || size == 0 || strlen(symbol) >= NAME_SIZE_MAX)
 		return false;
-	*p = end + 1;
-	return true;
-}
-
-static bool skip_template_arguments(struct demangle *d)
-{
-	int depth = 0;
-	const char *p = d->p;
-	do {
-		size_t length;
-		if (isdigit((unsigned char)*p)) {
-			if (!parse_length(&p, &length))
-				return false;
-			p += length;
-		} else if (*p == 'S') {
-			if (!skip_substitution(&p))
-				return false;
-		} else if (*p == 'L') {
-			if (!skip_literal(&p))
-				return false;
-		} else if (*p == 'T') {
-			p = strchr(p, '_');
-			if (!p++)
-				return false;
-		} else if (*p == 'D') {
-			depth += p[1] == 't' || p[1] == 'T';
-			p += p[1] ? 2 : 1;
-		} else if (*p == '\0' || depth > TEMPLATE_DEPTH_MAX) {
-			return false;
-		} else {
-			depth += *p == 'I' || *p == 'N' || *p == 'X' || *p == 'J' ||
-				 *p == 'F';
-			depth -= *p == 'E';
-			p++;
-		}
-	} while (depth > 0);
-	d->p = p;
-	return true;
-}
-
-static bool demangle_operator(struct demangle *d)
-{
-	static const struct {
-		char code[3];
-		const char *text;
-	} operators[] = {
-		{"nw", " new"},
-		{"na", " new[]"},
-		{"dl", " delete"},
-		{"da", " delete[]"},
-		{"cl", "()"},
-		{"ix", "[]"},
-		{"aS", "="},
-		{"eq", "=="},
-		{"ne", "!="},
-		{"lt", "<"},
-		{"gt", ">"},
-		{"le", "<="},
-		{"ge", ">="},
-		{"pl", "+"},
-		{"mi", "-"},
-		{"ml", "*"},
-		{"dv", "/"},
-		{"rm", "%"},
-		{"pL", "+="},
-		{"mI", "-="},
-		{"mL", "*="},
-		{"dV", "/="},
-		{"ls", "<<"},
-		{"rs", ">>"},
-		{"an", "&"},
-		{"or", "|"},
-		{"eo", "^"},
-		{"aN", "&="},
-		{"oR", "|="},
-		{"eO", "^="},
-		{"aa", "&&"},
-		{"oo", "||"},
-		{"nt", "!"},
-		{"co", "~"},
-		{"pp", "++"},
-		{"mm", "--"},
-		{"pt", "->"},
-		{"de", "*"},
-		{"ad", "&"},
-		{"ss", "<=>"},
-	};
-	for (size_t i = 0; i < sizeof(operators) / sizeof(operators[0]); i++) {
-		if (strncmp(d->p, operators[i].code, 2) != 0)
-			continue;
-		d->p += 2;
-		return demangle_component(d, "operator", 8) &&
-		       demangle_append(d, operators[i].text, strlen(operators[i].text));
-	}
-	return false;
-}
-
-static bool demangle_special_member(struct demangle *d)
-{
-	char class[NAME_SIZE_MAX];
-	size_t length = d->used - d->last;
-	if (length == 0 || length >= sizeof(class))
+	CLEANUP(cleanup_free) char *text = rust_demangle(symbol, 0);
+	if (!text)
+		text = cplus_demangle_v3(symbol,
+			form == NAME_PARAMETERS ? DMGL_PARAMS | DMGL_RET_DROP : 0);
+	if (!text || strlen(text) >= size)
 		return false;
-	memcpy(class, d->out + d->last, length);
-	bool is_destructor = *d->p == 'D';
-	d->p += 2;
-	return demangle_component(d, "~", is_destructor) &&
-	       demangle_append(d, class, length);
-}
-
-static bool demangle_standard_class(struct demangle *d)
-{
-	static const struct {
-		char letter;
-		const char *name;
-	} classes[] = {{'a', "allocator"}, {'b', "basic_string"}, {'s', "string"},
-		{'i', "istream"}, {'o', "ostream"}, {'d', "iostream"}};
-	char letter = d->p[1];
-	if (letter == 't') {
-		d->p += 2;
-		return demangle_component(d, "std", 3);
-	}
-	for (size_t i = 0; i < sizeof(classes) / sizeof(classes[0]); i++) {
-		if (classes[i].letter != letter)
-			continue;
-		d->p += 2;
-		return demangle_component(d, "std", 3) &&
-		       demangle_component(d, classes[i].name, strlen(classes[i].name));
-	}
-	return false;
-}
-
-static bool demangle_one(struct demangle *d)
-{
-	char c = d->p[0], next = c ? d->p[1] : '\0';
-	if (isdigit((unsigned char)c))
-		return demangle_source_name(d);
-	if (c == 'L' && isdigit((unsigned char)next)) { /* internal linkage */
-		d->p++;
-		return demangle_source_name(d);
-	}
-	if (c == 'S')
-		return demangle_standard_class(d);
-	if (c == 'I')
-		return d->used > 0 && skip_template_arguments(d);
-	if (c == 'B') { /* ABI tag */
-		size_t length;
-		d->p++;
-		if (!parse_length(&d->p, &length))
-			return false;
-		d->p += length;
-		return true;
-	}
-	if ((c == 'C' || c == 'D') && isdigit((unsigned char)next))
-		return demangle_special_member(d);
-	return islower((unsigned char)c) && demangle_operator(d);
-}
-
-/* core::fmt::write::h0123456789abcdef: Rust's legacy mangling ends in a hash */
-static void strip_rust_hash(struct demangle *d)
-{
-	const char *last = d->out + d->last;
-	if (d->last < 2 || d->used - d->last != 17 || last[0] != 'h')
-		return;
-	for (size_t i = 1; i < 17; i++) {
-		if (!isxdigit((unsigned char)last[i]))
-			return;
-	}
-	d->used = d->last - 2;
-	d->out[d->used] = '\0';
+	strcpy(ret, text);
+	if (form == NAME_BARE)
+		strip_arguments(ret);
+	return ret[0];
 }
 
 bool elf_demangle(const char *symbol, char *ret, size_t size)
 {
-	struct demangle d = {.out = ret, .size = size};
-	if (strncmp(symbol, "_Z", 2) != 0 || size == 0)
-		return false;
-	d.p = symbol + 2;
-	ret[0] = '\0';
-	if (*d.p != 'N') {
-		if (strncmp(d.p, "St", 2) == 0 && !demangle_one(&d))
-			return false;
-		return (isdigit((unsigned char)*d.p) || *d.p == 'L' ||
-			       islower((unsigned char)*d.p)) &&
-		       demangle_one(&d);
-	}
-	d.p++;
-	while (*d.p &&
-		strchr("rVKRO", *d.p)) /* cv- and reference qualifiers of the method */
-		d.p++;
-	while (*d.p != 'E') {
-		if (!demangle_one(&d))
-			return false;
-	}
-	strip_rust_hash(&d);
-	return d.used > 0;
+	return demangle(symbol, NAME_BARE, ret, size);
 }
 
 /* ---- patterns -------------------------------------------------------------------------------------------- */
@@ -300,43 +113,129 @@ bool elf_pattern_has_wildcard(const char *pattern)
 
 static bool pattern_matches(const char *pattern, bool has_wildcard, const char *text)
 {
-	return has_wildcard ? fnmatch(pattern, text, 0) == 0 : strcmp(pattern, text) == 0;
+	return strcmp(pattern, text) == 0 ||
+	       (has_wildcard && fnmatch(pattern, text, 0) == 0);
 }
 
-static bool matches_qualified(const char *pattern, bool has_wildcard, const char *symbol)
+/* The next "::" outside of brackets. */
+static const char *next_scope(const char *text)
 {
-	char name[NAME_SIZE_MAX];
-	if (!elf_demangle(symbol, name, sizeof(name)))
-		return false;
-	bool is_qualified = strstr(pattern, "::") != NULL;
-	const char *tail = name;
+	int depth = 0;
+	for (const char *p = text; *p; p++) {
+		depth += *p == '<' || *p == '(' || *p == '{';
+		depth -= (*p == '>' && p > text && p[-1] != '-') || *p == ')' ||
+			 *p == '}';
+		if (depth <= 0 && p[0] == ':' && p[1] == ':')
+			return p;
+	}
+	return NULL;
+}
+
+/* The qualified name, or what is left when outer scopes are taken off. */
+static bool matches_tail(const char *pattern, bool has_wildcard, const char *name)
+{
+	bool is_qualified = next_scope(pattern) != NULL;
 	for (;;) {
-		const char *next = strstr(tail, "::");
+		const char *next = next_scope(name);
 		if ((is_qualified || !next) &&
-			pattern_matches(pattern, has_wildcard, tail))
+			pattern_matches(pattern, has_wildcard, name))
 			return true;
 		if (!next)
 			return false;
-		tail = next + 2;
+		name = next + 2;
 	}
+}
+
+/*
+ * Demangling costs a microsecond: most symbols are out because they do not contain the longest word
+ * of the pattern's last component.  Operators and the standard abbreviations are spelled otherwise.
+ */
+static bool may_match(const char *pattern, const char *symbol)
+{
+	static const char *const abbreviated[] = {"allocator", "basic_string", "string",
+		"istream", "ostream", "iostream"};
+	const char *last = pattern, *next;
+	char word[128];
+	size_t length = 0;
+	if (strstr(pattern, "operator") || strpbrk(pattern, "~({[$"))
+		return true;
+	while ((next = next_scope(last)))
+		last = next + 2;
+	for (const char *p = last; *p && *p != '<';) {
+		size_t run = 0;
+		while (is_word(p[run]))
+			run++;
+		if (run > length && run < sizeof(word)) {
+			length = run;
+			memcpy(word, p, run);
+		}
+		p += run ? run : 1;
+	}
+	word[length] = '\0';
+	for (size_t i = 0; i < sizeof(abbreviated) / sizeof(abbreviated[0]); i++) {
+		if (strstr(abbreviated[i], word))
+			return true;
+	}
+	return strstr(symbol, word) != NULL;
+}
+
+static bool matches_mangled(const char *pattern, bool has_wildcard, const char *symbol)
+{
+	char name[NAME_SIZE_MAX], wanted[NAME_SIZE_MAX];
+	if (!is_mangled(symbol) || strlen(pattern) >= sizeof(wanted) ||
+		!may_match(pattern, symbol))
+		return false;
+	strcpy(wanted, pattern);
+	squeeze(wanted);
+	enum name_form last = strchr(pattern, '(')   ? NAME_PARAMETERS
+			      : strchr(pattern, '<') ? NAME_TEMPLATED
+						     : NAME_BARE;
+	for (enum name_form form = NAME_BARE; form <= last; form++) {
+		if (!demangle(symbol, form, name, sizeof(name)))
+			return false;
+		squeeze(name);
+		if (matches_tail(wanted, has_wildcard, name))
+			return true;
+		char *constant = strstr(name, ")const");
+		if (form != NAME_PARAMETERS || !constant)
+			continue;
+		constant[1] = '\0';
+		if (matches_tail(wanted, has_wildcard, name))
+			return true;
+	}
+	return false;
+}
+
+/* foo.constprop.0, foo.isra.0.cold, foo.lto_priv.1: copies of foo.  Go's main.main is none of main. */
+static bool matches_clone(const char *pattern, bool has_wildcard, const char *symbol)
+{
+	static const char *const suffixes[] = {".constprop.", ".isra.", ".part.", ".cold",
+		".lto_priv.", ".localalias", ".llvm.", ".clone."};
+	char base[NAME_SIZE_MAX];
+	const char *dot = symbol[0] ? strchr(symbol + 1, '.') : NULL;
+	if (!dot || (size_t)(dot - symbol) >= sizeof(base) || strchr(pattern, '.'))
+		return false;
+	for (size_t i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++) {
+		if (strncmp(dot, suffixes[i], strlen(suffixes[i])) != 0)
+			continue;
+		memcpy(base, symbol, (size_t)(dot - symbol));
+		base[dot - symbol] = '\0';
+		return pattern_matches(pattern, has_wildcard, base);
+	}
+	return false;
 }
 
 bool elf_pattern_matches_symbol(const char *pattern, const char *symbol)
 {
 	bool has_wildcard = elf_pattern_has_wildcard(pattern);
-	if (pattern_matches(pattern, has_wildcard, symbol))
-		return true;
-	char base[NAME_SIZE_MAX];
-	const char *dot = symbol[0] ? strchr(symbol + 1, '.') : NULL;
-	if (dot && (size_t)(dot - symbol) < sizeof(base) && dot[1] &&
-		!strchr(pattern, '.') && islower((unsigned char)dot[1])) {
-		memcpy(base, symbol, (size_t)(dot - symbol));
-		base[dot - symbol] = '\0';
-		if (pattern_matches(pattern, has_wildcard, base))
-			return true;
-	}
-	return symbol[0] == '_' && symbol[1] == 'Z' &&
-	       matches_qualified(pattern, has_wildcard, symbol);
+	return pattern_matches(pattern, has_wildcard, symbol) ||
+	       matches_clone(pattern, has_wildcard, symbol) ||
+	       matches_mangled(pattern, has_wildcard, symbol);
+}
+
+bool elf_pattern_matches_name(const char *pattern, const char *qualified)
+{
+	return matches_tail(pattern, elf_pattern_has_wildcard(pattern), qualified);
 }
 
 bool elf_pattern_matches_file(const char *pattern, const char *path)

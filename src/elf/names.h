@@ -12,16 +12,20 @@ bool elf_pattern_has_wildcard(const char *pattern); /* * ? [ */
 /**
  * elf_pattern_matches_symbol() - FUNC against a symbol
  * Matches the symbol itself, without suffixes of clones (foo.constprop.0), and for mangled names the
- * qualified name or its tail (ns::cls::f, cls::f, f; no parameters or template arguments).
+ * qualified name or its tail: ns::cls::f, cls::f, f; with template arguments and with parameters when
+ * the pattern has them: cls<int>::f, f(int, char const*).
  */
 bool elf_pattern_matches_symbol(const char *pattern, const char *symbol);
+
+/** elf_pattern_matches_name() - FUNC against a qualified name that is not mangled, or its tail */
+bool elf_pattern_matches_name(const char *pattern, const char *qualified);
 
 /** elf_pattern_matches_file() - FILE matches on whole trailing path components */
 bool elf_pattern_matches_file(const char *pattern, const char *path);
 
 /**
- * elf_demangle() - the qualified name in an Itanium or legacy Rust symbol
- * Return: false when the symbol is not mangled, or in a way that is not a plain function's
+ * elf_demangle() - the qualified name in a C++ or Rust symbol, without arguments of any kind
+ * Return: false when the symbol is not mangled, or not the name of a function
  */
 bool elf_demangle(const char *symbol, char *ret, size_t size);
 

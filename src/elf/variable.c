@@ -225,7 +225,7 @@ int elf_function_variables(struct elf_module *module, uint64_t function,
 	struct arena *arena, struct elf_variable_info **ret, size_t *ret_count,
 	struct error *err)
 {
-	const struct elf_subprogram *subprogram = elf_dwarf_subprogram(module, function);
+	const struct elf_instance *subprogram = elf_dwarf_subprogram(module, function);
 	if (!subprogram)
 		return elf_missing_debuginfo(module, "listing variables", err);
 	VEC(struct elf_variable_info) list = {0};
