@@ -125,12 +125,20 @@ struct abi_journal_patch {
 	uint64_t address; /* runtime address in the process */
 	uint8_t size;     /* 1..16 */
 	uint8_t live;     /* 1 while the text may differ from original[] */
-	uint8_t reserved[6];
+	uint8_t kind;     /* enum abi_journal_kind */
+	uint8_t reserved[5];
 	uint8_t original[16];
 	uint32_t pid;        /* the process whose text it is; fork children have their own
 			 records */
 	int32_t site_offset; /* of a jump in padding: where the patch is that leads to it,
 				relative to address; else 0 */
+};
+
+enum abi_journal_kind {
+	ABI_JOURNAL_TEXT = 0,
+	/* A 16-bit counter, raised by one; original: its value before, then the folded inode its page
+	 * came from.  live: ABI_JOURNAL_INTENT until it has been written. */
+	ABI_JOURNAL_SEMAPHORE = 1,
 };
 
 struct abi_journal_area {

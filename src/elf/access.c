@@ -283,7 +283,7 @@ static int begin_variable(struct walk *w, const struct elf_frame *frame)
 	const char *name = w->request->name;
 	if (!elf_variable_find(frame, name, &variable)) {
 		struct strbuf names;
-		Dwarf_Die function = frame->function->die, unit;
+		Dwarf_Die function = frame->instance->die, unit;
 		const char *unit_name = dwarf_diecu(&function, &unit, NULL, NULL)
 						? dwarf_diename(&unit)
 						: NULL;
@@ -382,16 +382,28 @@ static void take_ops(struct walk *w, struct elf_access *ret)
 	}
 }
 
+struct elf_frame elf_frame_of(
+	struct elf_module *module, const struct elf_access_request *request)
+{
+	struct elf_frame frame = {.module = module,
+		.pc = request->pc,
+		.instance = request->instance,
+		.has_blocks = request->has_blocks};
+	if (!frame.instance && request->function)
+		frame.instance = elf_dwarf_subprogram(module, request->function);
+	for (frame.function = frame.instance; frame.function && frame.function->parent;)
+		frame.function = frame.function->parent;
+	return frame;
+}
+
 static int walk_to_end(struct walk *w, struct elf_module *module)
 {
 	const struct elf_access_request *request = w->request;
-	struct elf_frame frame = {.module = module, .pc = request->pc};
+	struct elf_frame frame = elf_frame_of(module, request);
 	if (!elf_module_dwarf(w->module))
 		return elf_missing_debuginfo(w->module,
 			request->base == ELF_BASE_CAST ? "@cast" : "target-symbol",
 			w->err);
-	if (request->function)
-		frame.function = elf_dwarf_subprogram(module, request->function);
 	int r = begin(w, &frame);
 	for (size_t i = 0; r == 0 && i < request->step_count; i++) {
 		const struct elf_access_step *step = &request->steps[i];

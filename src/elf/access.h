@@ -8,6 +8,7 @@
 #pragma once
 
 #include "base/vec.h"
+#include "elf/instance.h"
 #include "elf/module.h"
 
 /* KEEP IN SYNC: stap_access_op_kind */
@@ -87,6 +88,9 @@ struct elf_access_request {
 	const char *name;
 	uint64_t function; /* entry of the function the place is in; 0: none */
 	uint64_t pc;       /* where registers and slots are looked at */
+	/* the function or inlined copy whose variables are meant; NULL: the function */
+	const struct elf_instance *instance;
+	bool has_blocks; /* and those of the blocks that the pc is in */
 	struct elf_module
 		*types; /* CAST: where to look types up, NULL: the module itself */
 	const struct elf_access_step *steps;
@@ -125,10 +129,14 @@ must_check int elf_access_members(struct elf_module *module,
 struct elf_variable_info {
 	const char *name, *type_name;
 	bool is_parameter;
+	bool is_available; /* it has a place or value here */
 };
 
-/** elf_function_variables() - named parameters and locals of a function; *ret lives in
- * @arena */
-must_check int elf_function_variables(struct elf_module *module, uint64_t function,
-	struct arena *arena, struct elf_variable_info **ret, size_t *ret_count,
-	struct error *err);
+/**
+ * elf_access_variables() - named parameters and locals at a place, innermost blocks first
+ * @place: only where it is counts
+ * @ret:   lives in @arena
+ */
+must_check int elf_access_variables(struct elf_module *module,
+	const struct elf_access_request *place, struct arena *arena,
+	struct elf_variable_info **ret, size_t *ret_count, struct error *err);

@@ -249,8 +249,7 @@ static size_t range_before(const struct elf_dwarf *dwarf, uint64_t address)
 	return low;
 }
 
-const struct elf_instance *elf_dwarf_subprogram(
-	struct elf_module *module, uint64_t entry)
+const struct elf_instance *elf_dwarf_subprogram(struct elf_module *module, uint64_t entry)
 {
 	struct elf_dwarf *dwarf = elf_module_dwarf(module);
 	if (!dwarf)
@@ -419,6 +418,8 @@ static bool is_compiled_with_optimisation(const struct elf_instance *function)
 
 uint64_t elf_dwarf_probe_address(struct elf_module *module, uint64_t entry)
 {
+	if (elf_module_is_go(module))
+		return elf_go_probe_address(module, entry);
 	const struct elf_instance *function = elf_dwarf_subprogram(module, entry);
 	if (!function || is_compiled_with_optimisation(function) ||
 		!has_prologue_parameters(function))

@@ -33,7 +33,8 @@ bool elf_dwarf_next_function(struct elf_module *module, size_t *cursor,
  *
  * Code compiled without optimisation stores its parameters to the stack in the prologue,
  * and the debug information describes only these slots; then this is the end of the
- * prologue.  Else @entry.
+ * prologue.  In Go it is the end of the stack check, because growing the stack runs the entry
+ * again.  Else @entry.
  */
 uint64_t elf_dwarf_probe_address(struct elf_module *module, uint64_t entry);
 

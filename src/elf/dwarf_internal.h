@@ -32,12 +32,12 @@ struct elf_span {
 struct elf_unit {
 	Dwarf_Die die;      /* of the split unit, if there is one */
 	Dwarf_Die skeleton; /* which has the line table; else the same */
-	int type;      /* DW_UT_* */
+	int type;           /* DW_UT_* */
 	bool is_indexed, has_inlines;
 	VEC(struct elf_instance) functions; /* sorted by entry */
 	VEC(struct elf_instance *) inlines; /* parents before children */
 	VEC(struct elf_span) spans;         /* by start */
-	VEC(struct elf_row) rows;                 /* of the line table, by address */
+	VEC(struct elf_row) rows;           /* of the line table, by address */
 	bool has_rows;
 };
 

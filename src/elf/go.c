@@ -112,8 +112,69 @@ void elf_go_functions_collect(struct elf_module *module)
 	}
 }
 
-bool elf_module_is_go(struct elf_module *module)
+/* ---- the stack check -------------------------------------------------------------------------------------- */
+
+/* Every way the compiler writes "is there room": what comes before the conditional jump. */
+static const struct {
+	uint8_t size, bytes[20], mask[20]; /* mask 0: any byte */
+} stack_checks[] = {
+	/* Go 1.17 and later: g is in r14.  cmp 0x10(%r14),%rsp */
+	{4, {0x49, 0x3b, 0x66, 0x10}, {255, 255, 255, 255}},
+	/* frames of more than 128 bytes: lea -N(%rsp),%r12; cmp 0x10(%r14),%r12 */
+	{9, {0x4c, 0x8d, 0x64, 0x24, 0, 0x4d, 0x3b, 0x66, 0x10},
+		{255, 255, 255, 255, 0, 255, 255, 255, 255}},
+	{12, {0x4c, 0x8d, 0xa4, 0x24, 0, 0, 0, 0, 0x4d, 0x3b, 0x66, 0x10},
+		{255, 255, 255, 255, 0, 0, 0, 0, 255, 255, 255, 255}},
+	/* huge frames: mov %rsp,%r12; sub $N,%r12; jb; cmp 0x10(%r14),%r12 */
+	{16,
+		{0x49, 0x89, 0xe4, 0x49, 0x81, 0xec, 0, 0, 0, 0, 0x72, 0, 0x4d, 0x3b,
+			0x66, 0x10},
+		{255, 255, 255, 255, 255, 255, 0, 0, 0, 0, 255, 0, 255, 255, 255, 255}},
+	{20,
+		{0x49, 0x89, 0xe4, 0x49, 0x81, 0xec, 0, 0, 0, 0, 0x0f, 0x82, 0, 0, 0, 0,
+			0x4d, 0x3b, 0x66, 0x10},
+		{255, 255, 255, 255, 255, 255, 0, 0, 0, 0, 255, 255, 0, 0, 0, 0, 255, 255,
+			255, 255}},
+	/* before 1.17: mov %fs:-8,%rcx, then the same with %rcx and %rax */
+	{13,
+		{0x64, 0x48, 0x8b, 0x0c, 0x25, 0xf8, 0xff, 0xff, 0xff, 0x48, 0x3b, 0x61,
+			0x10},
+		{255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255}},
+};
+
+static uint64_t match_stack_check(const uint8_t *bytes, uint64_t size)
 {
-	struct go_table table;
-	return table_open(module, &table);
+	for (size_t i = 0; i < sizeof(stack_checks) / sizeof(stack_checks[0]); i++) {
+		uint8_t length = stack_checks[i].size, k = 0;
+		if (length > size)
+			continue;
+		while (k < length && ((bytes[k] ^ stack_checks[i].bytes[k]) &
+					     stack_checks[i].mask[k]) == 0)
+			k++;
+		if (k == length)
+			return length;
+	}
+	return 0;
+}
+
+bool elf_module_is_go(const struct elf_module *module)
+{
+	return elf_image_find_section(&module->image, ".gopclntab") ||
+	       elf_image_find_section(&module->image, ".data.rel.ro.gopclntab") ||
+	       elf_image_find_section(&module->image, ".note.go.buildid");
+}
+
+uint64_t elf_go_probe_address(const struct elf_module *module, uint64_t entry)
+{
+	uint64_t size;
+	const uint8_t *bytes = elf_module_bytes_to_end(module, entry, &size);
+	uint64_t check = bytes ? match_stack_check(bytes, size) : 0;
+	if (check == 0 || size - check < 6)
+		return entry;
+	bytes += check;
+	if (bytes[0] == 0x76) /* jbe rel8 */
+		return entry + check + 2;
+	if (bytes[0] == 0x0f && bytes[1] == 0x86) /* jbe rel32 */
+		return entry + check + 6;
+	return entry;
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "elf/dwarf_internal.h"
+#include "elf/names.h"
 
 /* Bounds for corrupt files. */
 enum {
@@ -101,16 +102,17 @@ struct extent_list {
 	size_t count, capacity; /* the shape of VEC(struct extent) */
 };
 
-static void add_extents(
-	const struct elf_dwarf *dwarf, const struct elf_instance *instance, struct extent_list *list)
+static void add_extents(const struct elf_dwarf *dwarf,
+	const struct elf_instance *instance, struct extent_list *list)
 {
 	Dwarf_Die die = instance->die;
 	Dwarf_Addr base, start, end;
 	ptrdiff_t offset = 0;
 	while ((offset = dwarf_ranges(&die, offset, &base, &start, &end)) > 0) {
 		if (start < end)
-			vec_append(list, ((struct extent){start + dwarf->bias,
-						 end + dwarf->bias, list->count, instance}));
+			vec_append(
+				list, ((struct extent){start + dwarf->bias,
+					      end + dwarf->bias, list->count, instance}));
 	}
 }
 
@@ -125,9 +127,8 @@ static int extent_compare(const void *a, const void *b)
 static void span_append(
 	struct elf_unit *unit, uint64_t start, const struct elf_instance *instance)
 {
-	struct elf_span *last = unit->spans.count
-					? &unit->spans.items[unit->spans.count - 1]
-					: NULL;
+	struct elf_span *last =
+		unit->spans.count ? &unit->spans.items[unit->spans.count - 1] : NULL;
 	if (last && last->start == start)
 		last->instance = instance;
 	else
@@ -209,15 +210,8 @@ static bool has_code(const struct elf_unit *unit)
 	return unit->type == DW_UT_compile || unit->type == DW_UT_skeleton;
 }
 
-static bool is_named(const struct elf_instance *instance, const char *name)
-{
-	Dwarf_Die die = instance->die;
-	const char *found = dwarf_diename(&die);
-	return found && strcmp(found, name) == 0;
-}
-
 const struct elf_instance *elf_inline_next(
-	struct elf_module *module, struct elf_inline_walk *walk, const char *name)
+	struct elf_module *module, struct elf_inline_walk *walk, const char *pattern)
 {
 	struct elf_dwarf *dwarf = elf_module_dwarf(module);
 	for (; dwarf && walk->unit < dwarf->units.count; walk->unit++, walk->index = 0) {
@@ -228,7 +222,7 @@ const struct elf_instance *elf_inline_next(
 		while (walk->index < unit->inlines.count) {
 			const struct elf_instance *found =
 				unit->inlines.items[walk->index++];
-			if (!name || is_named(found, name))
+			if (elf_instance_matches(found, pattern))
 				return found;
 		}
 	}
@@ -240,8 +234,7 @@ const struct elf_instance *elf_inline_next(
 /* Out-of-line and inlined copies lead to the DIE that stands in the scope it was declared in. */
 static Dwarf_Die declared_die(const struct elf_instance *instance)
 {
-	static const unsigned links[] = {
-		DW_AT_abstract_origin, DW_AT_specification};
+	static const unsigned links[] = {DW_AT_abstract_origin, DW_AT_specification};
 	Dwarf_Die die = instance->die, next;
 	for (int depth = 0; depth < SCOPE_DEPTH_MAX; depth++) {
 		Dwarf_Attribute attr;
@@ -268,13 +261,34 @@ const char *elf_instance_qualified(
 		const char *scope = dwarf_diename(&scopes[i]);
 		if (tag == DW_TAG_namespace && !scope)
 			scope = "(anonymous namespace)";
-		if (scope && (tag == DW_TAG_namespace || tag == DW_TAG_class_type ||
-				     tag == DW_TAG_structure_type ||
-				     tag == DW_TAG_union_type))
+		if (scope &&
+			(tag == DW_TAG_namespace || tag == DW_TAG_class_type ||
+				tag == DW_TAG_structure_type || tag == DW_TAG_union_type))
 			text = arena_printf(arena, "%s::%s", scope, text);
 	}
 	free(scopes);
 	return text;
+}
+
+bool elf_instance_matches(const struct elf_instance *instance, const char *pattern)
+{
+	struct elf_declaration declaration;
+	Dwarf_Die die = instance->die;
+	elf_die_declaration(&die, &declaration);
+	if (!declaration.name)
+		return false;
+	if (elf_pattern_matches_name(pattern, declaration.name) ||
+		(declaration.linkage_name &&
+			elf_pattern_matches_symbol(pattern, declaration.linkage_name)))
+		return true;
+	if (!strstr(pattern, "::"))
+		return false;
+	struct arena arena;
+	arena_init(&arena);
+	bool matches = elf_pattern_matches_name(
+		pattern, elf_instance_qualified(instance, &arena));
+	arena_deinit(&arena);
+	return matches;
 }
 
 /* ---- labels --------------------------------------------------------------------------------------------- */
@@ -284,8 +298,8 @@ struct label_list {
 	size_t count, capacity; /* the shape of VEC(struct elf_label) */
 };
 
-static void collect_labels(
-	const struct elf_dwarf *dwarf, Dwarf_Die *scope, struct label_list *list, int depth)
+static void collect_labels(const struct elf_dwarf *dwarf, Dwarf_Die *scope,
+	struct label_list *list, int depth)
 {
 	Dwarf_Die die;
 	if (depth > INSTANCE_DEPTH_MAX || dwarf_child(scope, &die) != 0)
@@ -349,8 +363,8 @@ static const struct elf_instance *call_target(struct elf_module *module, Dwarf_D
 	if (dwarf_entrypc(&origin, &entry) == 0)
 		return elf_dwarf_subprogram(module, entry + module->dwarf->bias);
 	elf_die_declaration(&origin, &declaration);
-	const char *name = declaration.linkage_name ? declaration.linkage_name
-						    : declaration.name;
+	const char *name =
+		declaration.linkage_name ? declaration.linkage_name : declaration.name;
 	size_t count;
 	const struct elf_function *functions = elf_module_functions(module, &count);
 	for (size_t i = 0; name && i < count; i++) {

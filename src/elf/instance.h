@@ -38,10 +38,12 @@ struct elf_inline_walk {
 };
 /**
  * elf_inline_next() - walk inlined copies; @walk starts zeroed; NULL at the end
- * @name: only of functions of this name, which is much faster; NULL: all
+ * @pattern: FUNC, see elf_instance_matches()
  */
 const struct elf_instance *elf_inline_next(
-	struct elf_module *module, struct elf_inline_walk *walk, const char *name);
+	struct elf_module *module, struct elf_inline_walk *walk, const char *pattern);
+/** elf_instance_matches() - FUNC against the names of an instance */
+bool elf_instance_matches(const struct elf_instance *instance, const char *pattern);
 
 struct elf_label {
 	const char *name;

@@ -4,6 +4,7 @@
 
 #include "base/vec.h"
 #include "elf/image.h"
+#include "elf/mark.h"
 #include "elf/module.h"
 
 struct elf_dwarf;
@@ -29,11 +30,13 @@ struct elf_module {
 	size_t segment_count;
 	struct arena arena; /* names that are not in a mapped file */
 
-	bool has_functions, has_fdes, has_starts, has_targets, has_tried_dwarf;
+	bool has_functions, has_fdes, has_starts, has_targets, has_tried_dwarf,
+		has_marks;
 	VEC(struct elf_function) functions;
 	uint64_t *function_max_end; /* [i]: largest end among functions[0..i] */
 	VEC(struct elf_fde) fdes;
 	struct elf_address_list starts, targets;
+	VEC(struct elf_mark) marks;
 	struct elf_dwarf *dwarf;
 };
 
@@ -54,6 +57,8 @@ void elf_address_list_sort(struct elf_address_list *list); /* and drop duplicate
 void elf_dwarf_destroy(struct elf_dwarf *dwarf);
 /** functions known only to Go's own table (.gopclntab), appended to module->functions */
 void elf_go_functions_collect(struct elf_module *module);
+/** the first instruction after the stack check: growing the stack runs the entry again */
+uint64_t elf_go_probe_address(const struct elf_module *module, uint64_t entry);
 
 /* ---- reading little-endian values from untrusted bytes
  * ----------------------------------------- */

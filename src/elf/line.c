@@ -46,8 +46,10 @@ void elf_unit_index_rows(struct elf_dwarf *dwarf, struct elf_unit *unit)
 		row.file = dwarf_linesrc(line, NULL, NULL);
 		if (dwarf_linebeginstatement(line, &row.is_statement) != 0)
 			row.is_statement = false;
-		is_sorted = is_sorted && (!unit->rows.count ||
-				unit->rows.items[unit->rows.count - 1].address <= row.address);
+		is_sorted = is_sorted &&
+			    (!unit->rows.count ||
+				    unit->rows.items[unit->rows.count - 1].address <=
+					    row.address);
 		vec_append(&unit->rows, row);
 	}
 	if (!is_sorted)
@@ -72,13 +74,14 @@ static const struct elf_row *row_at(
 		return NULL;
 	const struct elf_row *row = &unit->rows.items[low - 1];
 	/* a sequence may end where the next one begins */
-	while (row->line == 0 && row > unit->rows.items && row[-1].address == row->address)
+	while (row->line == 0 && row > unit->rows.items &&
+		row[-1].address == row->address)
 		row--;
 	return row->line ? row : NULL;
 }
 
-bool elf_line_at(struct elf_module *module, uint64_t address, const char **ret_file,
-	int *ret_line)
+bool elf_line_at(
+	struct elf_module *module, uint64_t address, const char **ret_file, int *ret_line)
 {
 	struct elf_dwarf *dwarf = elf_module_dwarf(module);
 	struct elf_unit *unit = dwarf ? elf_dwarf_unit_at(dwarf, address) : NULL;
@@ -107,27 +110,6 @@ uint64_t elf_line_end(struct elf_module *module, uint64_t address, uint64_t *ret
 }
 
 /* ---- which instance ---------------------------------------------------------------------------------------- */
-
-bool elf_instance_matches(const struct elf_instance *instance, const char *pattern)
-{
-	struct elf_declaration declaration;
-	Dwarf_Die die = instance->die;
-	elf_die_declaration(&die, &declaration);
-	if (!declaration.name)
-		return false;
-	if (elf_pattern_matches_name(pattern, declaration.name) ||
-		(declaration.linkage_name &&
-			elf_pattern_matches_symbol(pattern, declaration.linkage_name)))
-		return true;
-	if (!strstr(pattern, "::"))
-		return false;
-	struct arena arena;
-	arena_init(&arena);
-	bool matches = elf_pattern_matches_name(
-		pattern, elf_instance_qualified(instance, &arena));
-	arena_deinit(&arena);
-	return matches;
-}
 
 struct candidate {
 	struct elf_line_place place;
@@ -224,8 +206,8 @@ static void search_unit(struct search *s, struct elf_unit *unit, bool neighbours
 			note_neighbour(s, instance, row);
 		else if (line_is_wanted(s, instance, row->line))
 			vec_append(&s->found,
-				((struct candidate){{instance, row->file, row->line,
-							    row->address},
+				((struct candidate){
+					{instance, row->file, row->line, row->address},
 					row->is_statement, s->found.count}));
 	}
 }
@@ -281,8 +263,9 @@ static int by_first_line(const void *a, const void *b)
 	const struct candidate *left = a, *right = b;
 	if (left->place.address != right->place.address)
 		return left->place.address < right->place.address ? -1 : 1;
-	return left->place.line < right->place.line ? -1
-						    : left->place.line > right->place.line;
+	return left->place.line < right->place.line
+		       ? -1
+		       : left->place.line > right->place.line;
 }
 
 /* The line a debugger shows there: the last statement of the address. */

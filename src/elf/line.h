@@ -47,6 +47,3 @@ bool elf_line_at(struct elf_module *module, uint64_t address, const char **ret_f
 /** elf_line_end() - where the row that covers an address ends; 0: no row does.  *ret_start: where it
  * starts */
 uint64_t elf_line_end(struct elf_module *module, uint64_t address, uint64_t *ret_start);
-
-/** elf_instance_matches() - FUNC against the names of an instance */
-bool elf_instance_matches(const struct elf_instance *instance, const char *pattern);

@@ -25,8 +25,21 @@ struct elf_place {
 struct elf_frame {
 	struct elf_module *module;
 	const struct elf_instance *function; /* NULL: none, only static things exist */
+	const struct elf_instance *instance; /* the function, or what is inlined there */
 	uint64_t pc;
+	bool has_blocks; /* variables of blocks around the pc are visible */
 };
+
+/** is this the first instruction of a function, and the function the instance? */
+static inline bool elf_frame_is_entry(const struct elf_frame *frame)
+{
+	return frame->function && frame->instance == frame->function &&
+	       frame->pc == frame->function->entry;
+}
+
+/** the frame of a request */
+struct elf_frame elf_frame_of(
+	struct elf_module *module, const struct elf_access_request *request);
 
 /**
  * elf_location_compile() - append the operations of a location attribute

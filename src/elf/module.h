@@ -28,7 +28,7 @@ const char *elf_module_path(const struct elf_module *module); /* canonical */
 /** lowercase hex build ID, "" when there is none */
 const char *elf_module_build_id(const struct elf_module *module);
 /** does it bring the Go runtime? */
-bool elf_module_is_go(struct elf_module *module);
+bool elf_module_is_go(const struct elf_module *module);
 bool elf_module_is_pie(const struct elf_module *module); /* ET_DYN */
 uint64_t elf_module_entry(const struct elf_module *module);
 /** path in PT_INTERP, NULL for static programs and libraries without */
@@ -47,6 +47,8 @@ const struct elf_segment *elf_module_segments(
 
 struct elf_function {
 	const char *name;
+	const char *
+		version; /* of the name as it stands, when symbols have versions; else NULL */
 	uint64_t start, end; /* end from st_size, else the next symbol or FDE */
 	bool is_exported;    /* in .dynsym with default visibility */
 	bool is_ifunc;
@@ -59,6 +61,17 @@ struct elf_function {
  */
 const struct elf_function *elf_module_functions(
 	struct elf_module *module, size_t *ret_count);
+
+/**
+ * elf_ifunc_implementations() - what the resolver of an indirect function can choose
+ * Found as the addresses of functions that its code takes; *ret in @arena.
+ */
+size_t elf_ifunc_implementations(struct elf_module *module,
+	const struct elf_function *ifunc, struct arena *arena, uint64_t **ret);
+
+/** address of a data or code symbol by its exact name, local ones included; false: none */
+bool elf_module_symbol(
+	const struct elf_module *module, const char *name, uint64_t *ret);
 
 /** sorted unique addresses at which a function or FDE begins: symbols, .eh_frame */
 const uint64_t *elf_module_function_starts(struct elf_module *module, size_t *ret_count);

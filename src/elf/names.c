@@ -123,8 +123,8 @@ static const char *next_scope(const char *text)
 	int depth = 0;
 	for (const char *p = text; *p; p++) {
 		depth += *p == '<' || *p == '(' || *p == '{';
-		depth -= (*p == '>' && p > text && p[-1] != '-') || *p == ')' ||
-			 *p == '}';
+		depth -=
+			(*p == '>' && p > text && p[-1] != '-') || *p == ')' || *p == '}';
 		if (depth <= 0 && p[0] == ':' && p[1] == ':')
 			return p;
 	}
@@ -152,8 +152,8 @@ static bool matches_tail(const char *pattern, bool has_wildcard, const char *nam
  */
 static bool may_match(const char *pattern, const char *symbol)
 {
-	static const char *const abbreviated[] = {"allocator", "basic_string", "string",
-		"istream", "ostream", "iostream"};
+	static const char *const abbreviated[] = {
+		"allocator", "basic_string", "string", "istream", "ostream", "iostream"};
 	const char *last = pattern, *next;
 	char word[128];
 	size_t length = 0;

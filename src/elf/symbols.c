@@ -12,13 +12,18 @@
 
 #include "elf/internal.h"
 
+enum {
+	LEA_SIZE = 7
+};
+
 /* One entry of a symbol table on its way into the list. */
 struct symbol {
 	const char *name;
 	uint64_t address, size;
 	unsigned char type, binding, visibility;
 	bool is_dynamic;
-	const char *old_version; /* .dynsym: not the default version; else NULL */
+	const char *version; /* .dynsym, NULL: none */
+	bool is_old;         /* not the default version */
 };
 
 static bool is_plt_address(const struct elf_module *module, uint64_t address)
@@ -57,11 +62,12 @@ static void function_add(struct elf_module *module, const struct symbol *symbol)
 	/* name@@VERSION is what `name` means today; name@VERSION serves old programs only */
 	if (at && at[1] == '@')
 		name = arena_strndup(&module->arena, name, (size_t)(at - name));
-	else if (!at && symbol->old_version)
-		name = arena_printf(&module->arena, "%s@%s", name, symbol->old_version);
+	else if (!at && symbol->is_old)
+		name = arena_printf(&module->arena, "%s@%s", name, symbol->version);
 	uint64_t end = symbol->address + symbol->size;
 	struct elf_function function = {
 		.name = name,
+		.version = symbol->version,
 		.start = symbol->address,
 		.end = end < symbol->address ? symbol->address : end,
 		.is_exported = symbol->is_dynamic && symbol->binding != STB_LOCAL &&
@@ -109,16 +115,19 @@ static const char *version_name(const struct elf_image *image, uint16_t index)
 	return "?";
 }
 
-/* NULL: the default version, or none. */
-static const char *old_version(const struct elf_image *image, uint64_t symbol_index)
+static void read_version(
+	const struct elf_image *image, uint64_t symbol_index, struct symbol *ret)
 {
 	const struct elf_section *versions = section_of_type(image, SHT_GNU_versym);
 	uint16_t version;
 	if (!versions || symbol_index >= versions->size / sizeof(version))
-		return NULL;
+		return;
 	memcpy(&version, versions->bytes + symbol_index * sizeof(version),
 		sizeof(version));
-	return version & 0x8000 ? version_name(image, version & 0x7fff) : NULL;
+	ret->is_old = version & 0x8000;
+	/* 0 and 1 are "local" and "global" */
+	if (ret->is_old || (version & 0x7fff) > 1)
+		ret->version = version_name(image, version & 0x7fff);
 }
 
 static bool collect_table(
@@ -153,8 +162,7 @@ static bool collect_table(
 				.is_dynamic = section_type == SHT_DYNSYM,
 			};
 			if (symbol.is_dynamic)
-				symbol.old_version =
-					old_version(image, offset / sizeof(raw));
+				read_version(image, offset / sizeof(raw), &symbol);
 			function_add(module, &symbol);
 			found = true;
 		}
@@ -249,6 +257,8 @@ static void merge_duplicates(struct elf_module *module)
 		if (last && last->start == function->start &&
 			strcmp(last->name, function->name) == 0) {
 			last->is_exported = last->is_exported || function->is_exported;
+			if (!last->version)
+				last->version = function->version;
 			if (function->end > last->end)
 				last->end = function->end;
 			continue;
@@ -384,6 +394,81 @@ static const struct elf_function *symbol_covering(
 			best = function;
 	}
 	return best;
+}
+
+bool elf_module_symbol(const struct elf_module *module, const char *name, uint64_t *ret)
+{
+	const struct elf_image *images[] = {&module->image, &module->debug_image};
+	for (size_t which = 0; which < 2; which++) {
+		const struct elf_image *image = images[which];
+		for (size_t i = 0; i < image->section_count; i++) {
+			const struct elf_section *table = &image->sections[i];
+			if ((table->type != SHT_SYMTAB && table->type != SHT_DYNSYM) ||
+				!table->bytes || table->link >= image->section_count)
+				continue;
+			const struct elf_section *strings = &image->sections[table->link];
+			for (uint64_t at = 0; table->size - at >= sizeof(Elf64_Sym);
+				at += sizeof(Elf64_Sym)) {
+				Elf64_Sym symbol;
+				memcpy(&symbol, table->bytes + at, sizeof(symbol));
+				if (ELF64_ST_TYPE(symbol.st_info) > STT_FUNC ||
+					symbol.st_shndx == SHN_UNDEF)
+					continue;
+				const char *found =
+					elf_section_string(strings, symbol.st_name);
+				if (found && strcmp(found, name) == 0) {
+					*ret = symbol.st_value;
+					return true;
+				}
+			}
+		}
+	}
+	return false;
+}
+
+static bool is_function_start(struct elf_module *module, uint64_t address)
+{
+	size_t count;
+	const uint64_t *starts = elf_module_function_starts(module, &count);
+	size_t low = 0, high = count;
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		if (starts[middle] < address)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low < count && starts[low] == address;
+}
+
+/*
+ * Resolvers load addresses by lea disp32(%rip),%reg.  Any bytes that look like one and lead to the start
+ * of a function count: a probe too many on a function that the resolver names does no harm.
+ */
+size_t elf_ifunc_implementations(struct elf_module *module,
+	const struct elf_function *ifunc, struct arena *arena, uint64_t **ret)
+{
+	uint64_t size = ifunc->end - ifunc->start;
+	const uint8_t *bytes = elf_module_bytes(module, ifunc->start, size);
+	struct elf_address_list found = {0};
+	for (uint64_t i = 0; bytes && size >= LEA_SIZE && i <= size - LEA_SIZE; i++) {
+		int32_t displacement;
+		if ((bytes[i] & 0xfb) != 0x48 || bytes[i + 1] != 0x8d ||
+			(bytes[i + 2] & 0xc7) != 0x05)
+			continue;
+		memcpy(&displacement, bytes + i + 3, sizeof(displacement));
+		uint64_t target =
+			ifunc->start + i + LEA_SIZE + (uint64_t)(int64_t)displacement;
+		if (target - ifunc->start >= size && is_function_start(module, target))
+			vec_append(&found, target);
+	}
+	elf_address_list_sort(&found);
+	*ret = arena_array(arena, uint64_t, found.count + 1);
+	if (found.count)
+		memcpy(*ret, found.items, found.count * sizeof(**ret));
+	size_t count = found.count;
+	vec_free(&found);
+	return count;
 }
 
 bool elf_module_function_at(struct elf_module *module, uint64_t address,

@@ -67,16 +67,60 @@ static bool find_in_scope(
 	return found;
 }
 
+static bool is_block(int tag)
+{
+	return tag == DW_TAG_lexical_block || tag == DW_TAG_try_block ||
+	       tag == DW_TAG_catch_block;
+}
+
+/* The block of a scope that the pc is in. */
+static bool block_at(const struct elf_frame *frame, Dwarf_Die *scope, Dwarf_Die *ret)
+{
+	Dwarf_Die die;
+	if (!frame->has_blocks || dwarf_child(scope, &die) != 0)
+		return false;
+	do {
+		if (!is_block(dwarf_tag(&die)) ||
+			dwarf_haspc(&die, frame->pc - frame->module->dwarf->bias) != 1)
+			continue;
+		*ret = die;
+		return true;
+	} while (dwarf_siblingof(&die, &die) == 0);
+	return false;
+}
+
+/* The instance and the blocks in it down to the pc, outermost first. */
+static size_t frame_scopes(
+	const struct elf_frame *frame, Dwarf_Die scopes[SCOPE_DEPTH_MAX])
+{
+	size_t count = 1;
+	scopes[0] = frame->instance->die;
+	while (count < SCOPE_DEPTH_MAX &&
+		block_at(frame, &scopes[count - 1], &scopes[count]))
+		count++;
+	return count;
+}
+
+/* Code inlined from elsewhere sees the globals of the unit it was written in. */
+static bool unit_of(const struct elf_frame *frame, Dwarf_Die *ret)
+{
+	Dwarf_Die die = frame->instance->die, origin;
+	if (frame->instance->parent && abstract_function(&die, &origin))
+		die = origin;
+	return dwarf_diecu(&die, ret, NULL, NULL) != NULL;
+}
+
 bool elf_variable_find(
 	const struct elf_frame *frame, const char *name, struct elf_variable *ret)
 {
-	Dwarf_Die function = frame->function->die, origin, unit;
-	if (find_in_function(&function, name, ret) ||
-		(abstract_function(&function, &origin) &&
-			find_in_function(&origin, name, ret)))
-		return true;
-	return dwarf_diecu(&function, &unit, NULL, NULL) &&
-	       find_in_scope(&unit, name, 0, ret);
+	Dwarf_Die scopes[SCOPE_DEPTH_MAX], origin, unit;
+	for (size_t i = frame_scopes(frame, scopes); i-- > 0;) {
+		if (find_in_function(&scopes[i], name, ret))
+			return true;
+	}
+	return (abstract_function(&scopes[0], &origin) &&
+		       find_in_function(&origin, name, ret)) ||
+	       (unit_of(frame, &unit) && find_in_scope(&unit, name, 0, ret));
 }
 
 /* FILE matches on whole trailing path components. */
@@ -119,45 +163,16 @@ bool elf_variable_find_global(
 
 void elf_variable_names(const struct elf_frame *frame, struct strbuf *out)
 {
-	Dwarf_Die function = frame->function->die, die;
-	if (dwarf_child(&function, &die) != 0)
-		return;
-	do {
-		const char *name = dwarf_diename(&die);
-		if (name && is_variable_tag(dwarf_tag(&die)))
-			strbuf_printf(out, "%s$%s", out->size ? ", " : "", name);
-	} while (dwarf_siblingof(&die, &die) == 0);
-}
-
-/* A global that this unit only declares: the symbol table may know the address. */
-static bool data_symbol(const struct elf_module *module, const char *name, uint64_t *ret)
-{
-	const struct elf_image *images[] = {&module->image, &module->debug_image};
-	for (size_t which = 0; which < 2; which++) {
-		const struct elf_image *image = images[which];
-		for (size_t i = 0; i < image->section_count; i++) {
-			const struct elf_section *table = &image->sections[i];
-			if ((table->type != SHT_SYMTAB && table->type != SHT_DYNSYM) ||
-				!table->bytes || table->link >= image->section_count)
-				continue;
-			const struct elf_section *strings = &image->sections[table->link];
-			for (uint64_t at = 0; table->size - at >= sizeof(Elf64_Sym);
-				at += sizeof(Elf64_Sym)) {
-				Elf64_Sym symbol;
-				memcpy(&symbol, table->bytes + at, sizeof(symbol));
-				const char *found = NULL;
-				if (ELF64_ST_TYPE(symbol.st_info) == STT_OBJECT &&
-					symbol.st_shndx != SHN_UNDEF)
-					found = elf_section_string(
-						strings, symbol.st_name);
-				if (found && strcmp(found, name) == 0) {
-					*ret = symbol.st_value;
-					return true;
-				}
-			}
-		}
+	Dwarf_Die scopes[SCOPE_DEPTH_MAX], die;
+	for (size_t i = frame_scopes(frame, scopes); i-- > 0;) {
+		if (dwarf_child(&scopes[i], &die) != 0)
+			continue;
+		do {
+			const char *name = dwarf_diename(&die);
+			if (name && is_variable_tag(dwarf_tag(&die)))
+				strbuf_printf(out, "%s$%s", out->size ? ", " : "", name);
+		} while (dwarf_siblingof(&die, &die) == 0);
 	}
-	return false;
 }
 
 static int constant_place(Dwarf_Attribute *attr, Dwarf_Die *variable,
@@ -191,7 +206,7 @@ int elf_variable_place(const struct elf_frame *frame, struct elf_variable *varia
 {
 	Dwarf_Attribute attr;
 	uint64_t address;
-	bool at_entry = frame->function && frame->pc == frame->function->entry;
+	bool at_entry = elf_frame_is_entry(frame);
 	if (variable->is_parameter && at_entry && elf_is_prologue_slot(&variable->die))
 		return elf_abi_parameter(frame, &variable->die, ops, ret, err);
 	if (dwarf_attr_integrate(&variable->die, DW_AT_location, &attr)) {
@@ -210,8 +225,9 @@ int elf_variable_place(const struct elf_frame *frame, struct elf_variable *varia
 	elf_die_declaration(&variable->die, &declaration);
 	const char *symbol =
 		declaration.linkage_name ? declaration.linkage_name : declaration.name;
+	/* a global that this unit only declares: the symbol table may know the address */
 	if (variable->is_global && symbol &&
-		data_symbol(frame->module, symbol, &address)) {
+		elf_module_symbol(frame->module, symbol, &address)) {
 		elf_emit(ops, ELF_OP_STATIC, (int64_t)address);
 		ret->is_value = false;
 		return 0;
@@ -221,30 +237,64 @@ int elf_variable_place(const struct elf_frame *frame, struct elf_variable *varia
 		(unsigned long long)frame->pc);
 }
 
-int elf_function_variables(struct elf_module *module, uint64_t function,
-	struct arena *arena, struct elf_variable_info **ret, size_t *ret_count,
-	struct error *err)
+struct variable_list {
+	struct elf_variable_info *items;
+	size_t count, capacity; /* the shape of VEC(struct elf_variable_info) */
+};
+
+static bool is_available(const struct elf_frame *frame, struct elf_variable *variable)
 {
-	const struct elf_instance *subprogram = elf_dwarf_subprogram(module, function);
-	if (!subprogram)
-		return elf_missing_debuginfo(module, "listing variables", err);
-	VEC(struct elf_variable_info) list = {0};
-	Dwarf_Die parent = subprogram->die, die, type;
-	if (dwarf_child(&parent, &die) == 0) {
-		do {
-			const char *name = dwarf_diename(&die);
-			if (!name || !is_variable_tag(dwarf_tag(&die)))
-				continue;
-			Dwarf_Die *known = elf_die_type(&die, &type) ? &type : NULL;
-			vec_append(
-				&list, ((struct elf_variable_info){
-					       .name = arena_strdup(arena, name),
-					       .type_name = elf_type_name(known, arena),
-					       .is_parameter = dwarf_tag(&die) ==
-							       DW_TAG_formal_parameter,
-				       }));
-		} while (dwarf_siblingof(&die, &die) == 0);
+	struct elf_op_list ops = {0};
+	struct elf_place place;
+	int r = elf_variable_place(frame, variable, &ops, &place, NULL);
+	vec_free(&ops);
+	return r == 0;
+}
+
+static bool is_listed(const struct variable_list *list, const char *name)
+{
+	for (size_t i = 0; i < list->count; i++) {
+		if (strcmp(list->items[i].name, name) == 0)
+			return true;
 	}
+	return false;
+}
+
+static void list_scope(const struct elf_frame *frame, Dwarf_Die *scope,
+	struct arena *arena, struct variable_list *list)
+{
+	Dwarf_Die die, type;
+	if (dwarf_child(scope, &die) != 0)
+		return;
+	do {
+		const char *name = dwarf_diename(&die);
+		if (!name || !is_variable_tag(dwarf_tag(&die)) || is_listed(list, name))
+			continue; /* an inner one hides it */
+		struct elf_variable variable = {.die = die,
+			.is_parameter = dwarf_tag(&die) == DW_TAG_formal_parameter};
+		Dwarf_Die *known = elf_die_type(&die, &type) ? &type : NULL;
+		vec_append(list, ((struct elf_variable_info){
+					 .name = arena_strdup(arena, name),
+					 .type_name = elf_type_name(known, arena),
+					 .is_parameter = variable.is_parameter,
+					 .is_available = is_available(frame, &variable),
+				 }));
+	} while (dwarf_siblingof(&die, &die) == 0);
+}
+
+int elf_access_variables(struct elf_module *module,
+	const struct elf_access_request *place, struct arena *arena,
+	struct elf_variable_info **ret, size_t *ret_count, struct error *err)
+{
+	struct variable_list list = {0};
+	Dwarf_Die scopes[SCOPE_DEPTH_MAX];
+	if (!elf_module_dwarf(module))
+		return elf_missing_debuginfo(module, "listing variables", err);
+	struct elf_frame frame = elf_frame_of(module, place);
+	if (!frame.instance)
+		return elf_missing_debuginfo(module, "listing variables", err);
+	for (size_t i = frame_scopes(&frame, scopes); i-- > 0;)
+		list_scope(&frame, &scopes[i], arena, &list);
 	*ret = arena_array(arena, struct elf_variable_info, list.count + 1);
 	if (list.count)
 		memcpy(*ret, list.items, list.count * sizeof(*list.items));

@@ -134,9 +134,17 @@ static int front_pass1(struct session *s, struct front *f)
 
 /* ---- pass 2 -------------------------------------------------------------------------------------------- */
 
+static void front_warn(void *data, const char *text)
+{
+	struct session *s = data;
+	if (!s->options->no_warnings)
+		stap_diagnose(&s->diagnostics, STAP_WARNING, NULL, "%s", text);
+}
+
 static int front_target(struct session *s, struct error *err)
 {
-	struct stap_target_config config = {.target_pid = s->options->pid};
+	struct stap_target_config config = {
+		.target_pid = s->options->pid, .warn = front_warn, .warn_data = s};
 	char exe[PATH_MAX];
 	if (s->options->pid) {
 		int r = proc_read_exe(s->options->pid, exe, sizeof(exe));
@@ -254,8 +262,9 @@ static char *list_line(
 		s->target.ops->variables(s->target.data, location, true,
 			!location->is_return, &s->arena, &variables, &count, NULL) == 0) {
 		for (uint32_t i = 0; i < count; i++)
-			strbuf_printf(&line, " $%s:%s", variables[i].name,
-				variables[i].type_name);
+			if (variables[i].is_available)
+				strbuf_printf(&line, " $%s:%s", variables[i].name,
+					variables[i].type_name);
 	}
 	char *text = arena_strdup(&s->arena, line.data);
 	strbuf_deinit(&line);

@@ -56,7 +56,7 @@ static void memory_fill_sites(
 		sites[i].ppfunc = ppfunc;
 		if (!location)
 			continue;
-		sites[i].link_address = location->link_address;
+		sites[i].link_address = site->link_address;
 		if (site->handler->is_entry_part || probe->kind == STAP_PROBE_UPROBE)
 			sites[i].flags |= location->mid_function ? 0 : ABI_SITE_ENTRY;
 		else

@@ -114,9 +114,27 @@ static void plan_entry(struct session *s, struct session_module *m, uint32_t ind
 		plan_add_call(s, plan_add(m, site, &plan), index);
 }
 
+/*
+ * Handlers find the module's load address from where they are against the site's link-time address:
+ * the first exit takes the site over, each further one has its own.
+ */
+static uint32_t plan_exit_site(
+	struct session *s, uint32_t index, bool is_first, uint64_t address)
+{
+	struct session_site site = s->sites.items[index];
+	site.link_address = address;
+	if (is_first) {
+		s->sites.items[index] = site;
+		return index;
+	}
+	vec_append(&s->sites, site);
+	return (uint32_t)s->sites.count - 1;
+}
+
 static void plan_exits(struct session *s, struct session_module *m, uint32_t index)
 {
-	const struct session_site *site = &s->sites.items[index];
+	const struct session_site copy = s->sites.items[index], *site = &copy;
+	bool is_first = true;
 	const struct stap_location *l = site->location;
 	struct arch_plan_options options = plan_options(site);
 	struct arch_plan *plans = NULL;
@@ -138,7 +156,9 @@ static void plan_exits(struct session *s, struct session_module *m, uint32_t ind
 				l->pp, (unsigned long long)plans[i].address);
 			continue;
 		}
-		plan_add_call(s, plan_add(m, site, &plans[i]), index);
+		uint32_t own = plan_exit_site(s, index, is_first, plans[i].probe_address);
+		plan_add_call(s, plan_add(m, site, &plans[i]), own);
+		is_first = false;
 	}
 	free(plans);
 }
@@ -233,7 +253,8 @@ static void plan_resolve_overlaps(struct session *s, struct session_module *m)
 
 int session_plan(struct session *s, struct error *err)
 {
-	for (uint32_t i = 0; i < s->sites.count; i++) {
+	uint32_t count = (uint32_t)s->sites.count; /* exits add to them */
+	for (uint32_t i = 0; i < count; i++) {
 		const struct session_site *site = &s->sites.items[i];
 		if (!site->location)
 			continue;

@@ -112,9 +112,10 @@ static void session_make_sites(struct session *s)
 		uint32_t count = h->probe->location_count;
 		for (uint32_t k = 0; k < count; k++)
 			vec_append(&s->sites,
-				((struct session_site){h, h->probe->locations[k]}));
+				((struct session_site){h, h->probe->locations[k],
+					h->probe->locations[k]->link_address}));
 		if (!count)
-			vec_append(&s->sites, ((struct session_site){h, NULL}));
+			vec_append(&s->sites, ((struct session_site){h, NULL, 0}));
 	}
 }
 

@@ -14,6 +14,8 @@ struct stap_target_config {
 	const char *
 		target_path; /* program of -c, or executable of -x; NULL: `process` alone is an error */
 	pid_t target_pid; /* -x, 0: none; its mount namespace is where target_path lives */
+	void (*warn)(void *data, const char *text); /* may be NULL */
+	void *warn_data;
 };
 
 /** stap_target_create() - @config is copied; release with stap_target_destroy() */

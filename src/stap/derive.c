@@ -149,6 +149,33 @@ static bool point_is_return(const struct stap_point *point)
 	return !strcmp(point->components[point->component_count - 1].name, "return");
 }
 
+/* The place's own condition in front of the script's. */
+static void guard_add(struct sema *sema, struct stap_derived_probe *probe,
+	const struct stap_location *location, struct strbuf *signature)
+{
+	struct stap_expr *guard, *both;
+
+	if (!location->guard)
+		return;
+	guard = stap_expr_new(sema->arena, STAP_EXPR_TARGET, probe->token);
+	guard->target.base = STAP_TARGET_VAR;
+	guard->target.name = "called_from";
+	guard->target.access = location->guard;
+	guard->type = STAP_TYPE_LONG;
+	for (uint32_t i = 0; signature && i < location->guard->op_count; i++)
+		strbuf_printf(
+			signature, "%lld,", (long long)location->guard->ops[i].value);
+	if (!probe->condition) {
+		probe->condition = guard;
+		return;
+	}
+	both = stap_expr_new(sema->arena, STAP_EXPR_LOGICAL, probe->token);
+	both->binary.op = STAP_OP_LOGICAL_AND;
+	both->binary.left = guard;
+	both->binary.right = probe->condition;
+	probe->condition = both;
+}
+
 static struct stap_derived_probe *location_probe(struct sema *sema,
 	const struct sema_candidate *candidate, const struct stap_location *location,
 	struct strbuf *signature)
@@ -157,6 +184,7 @@ static struct stap_derived_probe *location_probe(struct sema *sema,
 		point_is_return(candidate->point) ? STAP_PROBE_URETURN
 						  : STAP_PROBE_UPROBE);
 
+	guard_add(sema, probe, location, signature);
 	sema_lower_targets(
 		sema, (struct sema_owner){.probe = probe}, location, signature);
 	return probe;
@@ -210,6 +238,15 @@ static void locations_group(struct sema *sema, const struct sema_candidate *cand
 	strbuf_deinit(&signature);
 }
 
+static bool has_guards(struct stap_location **locations, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++) {
+		if (locations[i]->guard)
+			return true;
+	}
+	return false;
+}
+
 static bool build_process(
 	struct sema *sema, const struct sema_candidate *candidate, struct sema_error *err)
 {
@@ -234,7 +271,8 @@ static bool build_process(
 			why.message[0] ? arena_strdup(sema->arena, why.message)
 				       : "no match");
 	}
-	if (sema_body_has_targets(candidate->body, candidate->condition)) {
+	if (sema_body_has_targets(candidate->body, candidate->condition) ||
+		has_guards(locations, count)) {
 		locations_group(sema, candidate, locations, count);
 	} else {
 		struct stap_derived_probe *probe =

@@ -7,6 +7,8 @@
 
 #include "stap/ast.h"
 
+struct stap_access;
+
 /* One place in one ELF file where a probe point applies.  Produced by expand(); the session knows
  * what `opaque` is. */
 struct stap_location {
@@ -17,7 +19,10 @@ struct stap_location {
 	uint64_t function_start, function_end;
 	bool is_return;
 	bool has_debug_info;
-	bool mid_function;  /* not the first instruction: red zone and flags are live */
+	bool mid_function; /* not the first instruction: red zone and flags are live */
+	/* A condition of the place itself, tested before the script's: callees run their handler only
+	 * when called from the caller.  NULL: none. */
+	struct stap_access *guard;
 	const char *pp;     /* process("/opt/t2").function("foo@/opt/t2.c:11") */
 	const char *ppfunc; /* foo */
 	void *opaque;
@@ -95,6 +100,7 @@ struct stap_variable_info {
 	const char *name;
 	const char *type_name;
 	bool is_parameter;
+	bool is_available; /* it has a value at this place */
 };
 
 struct stap_member_info {

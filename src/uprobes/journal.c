@@ -93,30 +93,71 @@ void journal_drop_area(struct journal *journal, uint32_t index)
 		__atomic_store_n(&journal->abi->areas[index].live, 0, __ATOMIC_RELEASE);
 }
 
-int journal_add_patch(struct journal *journal, pid_t pid, uint64_t address,
-	const uint8_t *original, uint8_t size, uint32_t *ret)
+/* Records of other spaces and of removed sites share the array: first free one. */
+static struct abi_journal_patch *journal_free_patch(struct journal *journal, uint32_t *ret)
 {
 	struct abi_journal *abi = journal->abi;
 	uint32_t count = journal_patch_count(journal), i = journal->cursor;
 
-	/* Records of other spaces and of removed sites share the array: first free one.
-	 */
 	while (i < count && __atomic_load_n(&abi->patches[i].live, __ATOMIC_RELAXED))
 		i++;
-	if (i >= journal->patch_capacity || size > sizeof(abi->patches[i].original))
+	if (i >= journal->patch_capacity)
+		return NULL;
+	*ret = i;
+	return &abi->patches[i];
+}
+
+static void journal_publish(struct journal *journal, uint32_t index, uint8_t live)
+{
+	struct abi_journal *abi = journal->abi;
+
+	__atomic_store_n(&abi->patches[index].live, live, __ATOMIC_RELEASE);
+	if (index >= journal_patch_count(journal))
+		__atomic_store_n(&abi->patch_count, index + 1, __ATOMIC_RELEASE);
+	journal->cursor = index + 1;
+}
+
+int journal_add_patch(struct journal *journal, pid_t pid, uint64_t address,
+	const uint8_t *original, uint8_t size, uint32_t *ret)
+{
+	struct abi_journal_patch *patch = journal_free_patch(journal, ret);
+
+	if (!patch || size > sizeof(patch->original))
 		return -ENOSPC;
-	struct abi_journal_patch *patch = &abi->patches[i];
 	patch->address = address;
 	patch->size = size;
+	patch->kind = ABI_JOURNAL_TEXT;
 	memcpy(patch->original, original, size);
 	patch->pid = (uint32_t)pid;
 	patch->site_offset = 0;
-	__atomic_store_n(&patch->live, 1, __ATOMIC_RELEASE);
-	if (i >= count)
-		__atomic_store_n(&abi->patch_count, i + 1, __ATOMIC_RELEASE);
-	journal->cursor = i + 1;
-	*ret = i;
+	journal_publish(journal, *ret, ABI_JOURNAL_LIVE);
 	return 0;
+}
+
+int journal_add_semaphore(struct journal *journal, pid_t pid,
+	const struct uprobe_semaphore *semaphore, uint16_t value, uint32_t *ret)
+{
+	struct abi_journal_patch *patch = journal_free_patch(journal, ret);
+
+	if (!patch)
+		return -ENOSPC;
+	patch->address = semaphore->address;
+	patch->size = sizeof(value);
+	patch->kind = ABI_JOURNAL_SEMAPHORE;
+	memcpy(patch->original, &value, sizeof(value));
+	memcpy(patch->original + sizeof(value), &semaphore->inode,
+		sizeof(semaphore->inode));
+	patch->pid = (uint32_t)pid;
+	patch->site_offset = 0;
+	journal_publish(journal, *ret, ABI_JOURNAL_INTENT);
+	return 0;
+}
+
+void journal_confirm_semaphore(struct journal *journal, uint32_t index)
+{
+	if (index < journal->patch_capacity)
+		__atomic_store_n(&journal->abi->patches[index].live, ABI_JOURNAL_LIVE,
+			__ATOMIC_RELEASE);
 }
 
 void journal_link_padding(struct journal *journal, uint32_t index, uint64_t site)

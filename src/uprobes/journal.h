@@ -36,6 +36,14 @@ must_check int journal_add_patch(struct journal *journal, pid_t pid, uint64_t ad
 	const uint8_t *original, uint8_t size, uint32_t *ret);
 /** the record is of padding that the patch at @site leads to */
 void journal_link_padding(struct journal *journal, uint32_t index, uint64_t site);
+struct uprobe_semaphore {
+	uint64_t address, inode;
+	uint32_t journal;
+};
+/** a counter is about to be raised from @value; to be confirmed when that is done */
+must_check int journal_add_semaphore(struct journal *journal, pid_t pid,
+	const struct uprobe_semaphore *semaphore, uint16_t value, uint32_t *ret);
+void journal_confirm_semaphore(struct journal *journal, uint32_t index);
 void journal_drop_patch(struct journal *journal, uint32_t index);
 /** a thread is about to make calls for us; @victim->live is not looked at; JOURNAL_NONE when there
  * is no room */

@@ -248,6 +248,7 @@ static int space_remove(struct uprobe_space *space, uint64_t *ret_left, struct e
 {
 	size_t foreign = 0;
 	bool taken;
+	semaphores_lower(space);
 	int r = space_take_victim(space, &taken, err);
 
 	if (r >= 0)

@@ -19,6 +19,7 @@ void space_free(struct uprobe_space *space)
 	vec_free(&space->sites);
 	vec_free(&space->arenas);
 	vec_free(&space->blocked);
+	vec_free(&space->semaphores);
 	free(space);
 }
 
@@ -375,6 +376,8 @@ int uprobe_space_fork(struct uprobe_space *parent, struct utrace_task *child,
 		r = inherit_mappings(space, parent, err);
 	if (r >= 0)
 		r = copy_journal(space, err);
+	if (r >= 0 && semaphores_copy(space, parent) < 0)
+		r = error_set(err, -ENOSPC, "undo journal is full");
 	if (r >= 0) {
 		r = settle_child(space, parent, child);
 		if (r < 0)

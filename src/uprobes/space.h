@@ -75,6 +75,7 @@ struct uprobe_space {
 	VEC(struct uprobe_site) sites;
 	VEC(struct uprobe_arena) arenas;
 	VEC(struct blocked_thread) blocked;
+	VEC(struct uprobe_semaphore) semaphores; /* raised by us */
 	struct trap_table traps[2]; /* the one not in use is written, then published */
 	int traps_current;
 	uint64_t front_signals; /* signals whose action is the agent's front now */
@@ -139,6 +140,14 @@ must_check int front_remove(
 /** install it again where the kernel, forcing a blocked signal, has reset the action */
 must_check int front_repair(struct uprobe_space *space, struct error *err);
 bool front_available(const struct uprobe_space *space);
+
+/* ---- semaphores of marks (semaphore.c)
+ * ----------------------------------------------------------- */
+
+/** a fork child has raised ones from birth */
+must_check int semaphores_copy(
+	struct uprobe_space *space, const struct uprobe_space *parent);
+void semaphores_lower(struct uprobe_space *space);
 
 /* ---- planning an insertion (place.c)
  * -------------------------------------------------------------- */

@@ -49,8 +49,12 @@ void undo_select(struct undo *undo, const struct abi_journal *journal,
 			vec_append(&undo->victims.items, journal->victims[i]);
 	for (uint32_t i = 0; i < patch_count; i++) {
 		struct abi_journal_patch patch = journal->patches[i];
-		if (patch.live && patch.size && patch.size <= sizeof(patch.original) &&
-			(!own || patch.pid == (uint32_t)undo->pid))
+		if (!patch.live || !patch.size || patch.size > sizeof(patch.original) ||
+			(own && patch.pid != (uint32_t)undo->pid))
+			continue;
+		if (patch.kind == ABI_JOURNAL_SEMAPHORE)
+			vec_append(&undo->semaphores.items, patch);
+		else
 			vec_append(&undo->patches.items, patch);
 	}
 }
@@ -58,6 +62,7 @@ void undo_select(struct undo *undo, const struct abi_journal *journal,
 void undo_deinit(struct undo *undo)
 {
 	vec_free(&undo->patches.items);
+	vec_free(&undo->semaphores.items);
 	vec_free(&undo->areas.items);
 	vec_free(&undo->victims.items);
 }
@@ -532,6 +537,7 @@ static int undo_stopped(struct undo *undo, struct utrace *utrace,
 		return r;
 	unblock_victims(undo, held);
 	leave_paddings(undo, held, fd);
+	undo_semaphores(undo, fd);
 	r = restore_text(undo, fd, &foreign);
 	if (r < 0)
 		return error_set(err, r, "cannot write text of process %d: %s", undo->pid,

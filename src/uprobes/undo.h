@@ -28,6 +28,7 @@ struct undo {
 	pid_t pid;
 	struct undo_patches
 		patches; /* of this process, or of the one it was forked from */
+	struct undo_patches semaphores; /* counters that the tracer had raised */
 	struct undo_areas areas;
 	struct undo_victims victims; /* of the whole session */
 	/* called once all threads are stopped: mark the session dead; NULL: nothing to do
@@ -45,6 +46,9 @@ struct undo {
 void undo_select(struct undo *undo, const struct abi_journal *journal,
 	uint32_t patch_count, uint32_t area_count);
 void undo_deinit(struct undo *undo);
+
+/** lower the counters again; the threads are stopped */
+void undo_semaphores(const struct undo *undo, int memory_fd);
 
 /** undo_run() - seize, restore, unmap; -EBUSY: text is restored, memory had to stay */
 must_check int undo_run(struct undo *undo, struct error *err);

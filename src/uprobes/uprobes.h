@@ -78,6 +78,14 @@ must_check int uprobe_insert(struct uprobe_space *space, struct uprobe_request *
 	size_t count, struct error *err);
 
 /**
+ * uprobe_raise_semaphores() - tell the program that its static marks are listened to
+ * @addresses: runtime addresses of 16-bit counters; each is raised once however often it is named.
+ * uprobe_space_remove() lowers them, and the guardian after a crash.
+ */
+must_check int uprobe_raise_semaphores(struct uprobe_space *space,
+	const uint64_t *addresses, size_t count, struct error *err);
+
+/**
  * uprobe_space_remove() - take everything out: text, arenas, session memory, gs bases
  * Memory a thread may still run in stays mapped; *ret_left says how many bytes, *why in
  * @err's text. Frees the space.

@@ -29,8 +29,9 @@ static void visit_functions(struct elf_module *module)
 					  module, &cursor, &start, &end, &declaration);
 		i++) {
 		(void)elf_dwarf_probe_address(module, start);
-		if (elf_function_variables(
-			    module, start, &arena, &variables, &count, NULL) < 0)
+		struct elf_access_request place = {.function = start, .pc = start};
+		if (elf_access_variables(
+			    module, &place, &arena, &variables, &count, NULL) < 0)
 			continue;
 		for (size_t v = 0; v < count && v < 16; v++) {
 			struct elf_access access;

@@ -34,7 +34,7 @@ static const struct {
 	{"_RNvCs1234_7mycrate3foo", "mycrate::foo"},
 	{"_RINvNtC3std3mem8align_ofdE", "std::mem::align_of"},
 	{"_ZN48_$LT$Vec$LT$T$GT$$u20$as$u20$core..ops..Drop$GT$4drop17h0123456789abcdefE",
-		"<Vec<T> as core::ops::Drop>::drop"},
+		"<Vec as core::ops::Drop>::drop"},
 	{"foo", NULL},
 	{"_Z", NULL},
 	{"_ZN", NULL},
@@ -89,7 +89,8 @@ static const struct {
 	{"foo", "_ZL3fooi.constprop.0", true},
 	{"mycrate::foo", "_RNvCs1234_7mycrate3foo", true},
 	{"foo", "_RNvCs1234_7mycrate3foo", true},
-	{"drop", "_ZN48_$LT$Vec$LT$T$GT$$u20$as$u20$core..ops..Drop$GT$4drop17h0123456789abcdefE",
+	{"drop",
+		"_ZN48_$LT$Vec$LT$T$GT$$u20$as$u20$core..ops..Drop$GT$4drop17h0123456789abcdefE",
 		true},
 	{"main.main", "main.main", true}, /* Go */
 	{"main.(*T).f", "main.(*T).f", true},

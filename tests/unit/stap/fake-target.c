@@ -279,8 +279,10 @@ static int fake_variables(void *data, const struct stap_location *location,
 
 		if (variable->is_parameter ? parameters : locals)
 			(*ret)[(*ret_count)++] =
-				(struct stap_variable_info){variable->name,
-					variable->type_name, variable->is_parameter};
+				(struct stap_variable_info){.name = variable->name,
+					.type_name = variable->type_name,
+					.is_parameter = variable->is_parameter,
+					.is_available = true};
 	}
 	return 0;
 }
