@@ -88,6 +88,7 @@ struct session_module {
 	struct arch_text *text;
 	bool is_library; /* mapped by programs other than itself */
 	VEC(struct session_patch) patches;
+	VEC(uint64_t) semaphores; /* link-time addresses: raised while patches are in */
 	size_t refused;
 };
 

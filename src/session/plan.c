@@ -93,6 +93,14 @@ static void plan_add_call(struct session *s, struct session_patch *patch, uint32
 	call->inline_increment = h->inline_increment;
 }
 
+static void plan_add_semaphore(struct session_module *m, uint64_t address)
+{
+	for (size_t i = 0; i < m->semaphores.count; i++)
+		if (m->semaphores.items[i] == address)
+			return;
+	vec_append(&m->semaphores, address);
+}
+
 static struct arch_plan_options plan_options(const struct session_site *site)
 {
 	return (struct arch_plan_options){
@@ -108,10 +116,13 @@ static void plan_entry(struct session *s, struct session_module *m, uint32_t ind
 	struct error err = {0};
 	int r = arch_plan_site(m->text, l->link_address, l->function_start,
 		l->function_end, &options, &plan, &err);
-	if (r < 0)
+	if (r < 0) {
 		plan_refuse(s, m, site, err.message);
-	else
-		plan_add_call(s, plan_add(m, site, &plan), index);
+		return;
+	}
+	plan_add_call(s, plan_add(m, site, &plan), index);
+	if (l->semaphore)
+		plan_add_semaphore(m, l->semaphore);
 }
 
 /*
@@ -284,6 +295,7 @@ void session_plan_free(struct session *s)
 		for (size_t k = 0; k < m->patches.count; k++)
 			vec_free(&m->patches.items[k].handlers);
 		vec_free(&m->patches);
+		vec_free(&m->semaphores);
 		arch_text_destroy(m->text);
 	}
 	vec_free(&s->modules);

@@ -121,6 +121,12 @@ static void expand_module(struct expansion *e, struct error *err)
 	case TARGET_POINT_STATEMENT:
 		target_expand_statements(e, err);
 		break;
+	case TARGET_POINT_MARK:
+		target_expand_marks(e, err);
+		break;
+	case TARGET_POINT_PLT:
+		target_expand_plt(e, err);
+		break;
 	}
 }
 
@@ -313,6 +319,34 @@ static int build_request(struct target *data, const struct stap_location *locati
 	return 0;
 }
 
+/* $arg1 of a mark; other names are variables of the code around it */
+static unsigned mark_argument(
+	const struct stap_location *location, const struct stap_expr *target)
+{
+	const struct target_place *place = location ? location->opaque : NULL;
+	unsigned number = 0;
+	int end = 0;
+	if (place && place->mark && target->target.base == STAP_TARGET_VAR &&
+		sscanf(target->target.name, "arg%u%n", &number, &end) == 1 &&
+		target->target.name[end] == '\0')
+		return number;
+	return 0;
+}
+
+static int compile_mark_argument(const struct stap_location *location,
+	const struct stap_expr *target, unsigned number, struct arena *arena,
+	struct elf_access *ret, struct error *err)
+{
+	const struct target_place *place = location->opaque;
+	if (target->target.component_count)
+		return error_set(err, -EINVAL,
+			"invalid access to '$arg%u': its type is not known, use @cast", number);
+	if (target->target.address_of)
+		return error_set(err, -EINVAL, "cannot take address of sdt variable");
+	return elf_mark_access(
+		place->module->elf, place->mark, number, arena, ret, err);
+}
+
 static int target_access(void *data, const struct stap_location *location,
 	const struct stap_expr *target, bool at_entry, struct arena *arena,
 	struct stap_access **ret, struct error *err)
@@ -321,9 +355,15 @@ static int target_access(void *data, const struct stap_location *location,
 	struct elf_module *module;
 	struct elf_access compiled;
 	struct stap_access *access = arena_new(arena, struct stap_access);
-	int r = build_request(
-		data, location, target, at_entry, arena, &request, &module, access, err);
-	if (r == 0)
+	unsigned number = mark_argument(location, target);
+	int r;
+	if (number)
+		r = compile_mark_argument(
+			location, target, number, arena, &compiled, err);
+	else
+		r = build_request(data, location, target, at_entry, arena, &request,
+			&module, access, err);
+	if (r == 0 && !number)
 		r = elf_access_compile(module, &request, arena, &compiled, err);
 	if (r < 0)
 		return r;
@@ -356,6 +396,24 @@ static int target_members(void *data, const struct stap_location *location,
 	return 0;
 }
 
+/* The arguments of a mark are its parameters: $arg1, $arg2 */
+static int list_arguments(const struct elf_mark *mark, struct arena *arena,
+	struct stap_variable_info **ret, uint32_t *ret_count)
+{
+	uint32_t count = elf_mark_argument_count(mark);
+	*ret = arena_array(arena, struct stap_variable_info, count + 1);
+	for (uint32_t i = 0; i < count; i++) {
+		char *label = arena_printf(arena, "$arg%u", i + 1);
+		(*ret)[i] = (struct stap_variable_info){.name = label + 1,
+			.label = label,
+			.type_name = "long",
+			.is_parameter = true,
+			.is_available = true};
+	}
+	*ret_count = count;
+	return 0;
+}
+
 static int target_variables(void *data, const struct stap_location *location,
 	bool parameters, bool locals, struct arena *arena,
 	struct stap_variable_info **ret, uint32_t *ret_count, struct error *err)
@@ -363,6 +421,10 @@ static int target_variables(void *data, const struct stap_location *location,
 	const struct target_place *place = location->opaque;
 	struct elf_variable_info *all;
 	size_t count;
+	*ret_count = 0;
+	if (place->mark)
+		return parameters ? list_arguments(place->mark, arena, ret, ret_count)
+				  : 0;
 	struct elf_access_request where = {0};
 	where_place(location, &where);
 	int r = elf_access_variables(

@@ -5,6 +5,7 @@
 #include "base/vec.h"
 #include "elf/instance.h"
 #include "elf/line.h"
+#include "elf/mark.h"
 #include "elf/module.h"
 #include "session/stap_target.h"
 
@@ -34,6 +35,7 @@ struct target_place {
 	const struct elf_instance
 		*instance; /* whose variables are seen; NULL: the function's */
 	bool has_blocks;   /* and those of the blocks around */
+	const struct elf_mark *mark; /* NULL: none */
 };
 
 /* ---- target_point.c: a probe point taken apart ------------------------------------------------------- */
@@ -41,6 +43,8 @@ struct target_place {
 enum target_point_kind {
 	TARGET_POINT_FUNCTION,
 	TARGET_POINT_STATEMENT,
+	TARGET_POINT_MARK,
+	TARGET_POINT_PLT,
 };
 
 enum {
@@ -64,6 +68,8 @@ struct target_point {
 	struct target_pattern pattern; /* text NULL: `address` */
 	uint64_t address;
 	const char *label;
+	const char *mark, *provider; /* patterns */
+	const char *plt;             /* pattern; NULL: all */
 	struct target_pattern callee; /* text NULL: none */
 	int callee_depth;
 	const char *suffix; /* ".call", ".return", ... as written, or "" */
@@ -127,6 +133,8 @@ const char *target_function_text(
 	struct expansion *e, const struct elf_instance *instance, const char *name);
 
 void target_expand_functions(struct expansion *e, struct error *err);
+void target_expand_marks(struct expansion *e, struct error *err);
+void target_expand_plt(struct expansion *e, struct error *err);
 void target_expand_statements(struct expansion *e, struct error *err);
 must_check int target_expand_absolute(struct expansion *e, struct error *err);
 void target_warn(struct target *target, const char *fmt, ...) printf_like(2, 3);

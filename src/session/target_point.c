@@ -145,6 +145,14 @@ static int parse_component(struct target_point *point,
 		return text ? parse_pattern(&point->pattern, text, arena, err) : 0;
 	} else if (strcmp(name, "label") == 0) {
 		point->label = text;
+	} else if (strcmp(name, "mark") == 0) {
+		point->kind = TARGET_POINT_MARK;
+		point->mark = text;
+	} else if (strcmp(name, "provider") == 0) {
+		point->provider = text;
+	} else if (strcmp(name, "plt") == 0) {
+		point->kind = TARGET_POINT_PLT;
+		point->plt = text;
 	} else if (strcmp(name, "callee") == 0) {
 		return parse_callees(point, text, 1, arena, err);
 	} else if (strcmp(name, "callees") == 0) {

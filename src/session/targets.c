@@ -164,6 +164,7 @@ static int process_insert(struct session *s, struct session_process *p, struct e
 {
 	struct proc_maps maps = {0};
 	VEC(struct uprobe_request) requests = {0};
+	VEC(uint64_t) semaphores = {0};
 	int r = proc_read_maps(p->pid, &maps, err);
 	if (r < 0)
 		return r;
@@ -173,6 +174,8 @@ static int process_insert(struct session *s, struct session_process *p, struct e
 		if (p->inserted[i] || !module_bias(m, &maps, &bias))
 			continue;
 		p->inserted[i] = true;
+		for (size_t k = 0; k < m->semaphores.count; k++)
+			vec_append(&semaphores, m->semaphores.items[k] + bias);
 		for (size_t k = 0; k < m->patches.count; k++) {
 			struct uprobe_request *request = vec_push(&requests);
 			request->plan = &m->patches.items[k].plan;
@@ -185,6 +188,11 @@ static int process_insert(struct session *s, struct session_process *p, struct e
 	proc_maps_free(&maps);
 	if (requests.count)
 		r = uprobe_insert(p->space, requests.items, requests.count, err);
+	/* last: the program looks at them before it comes to its marks */
+	if (r == 0)
+		r = uprobe_raise_semaphores(
+			p->space, semaphores.items, semaphores.count, err);
+	vec_free(&semaphores);
 	for (size_t i = 0; i < requests.count && r == 0; i++)
 		if (requests.items[i].status < 0)
 			process_report_refused(s, p, &requests.items[i]);

@@ -104,12 +104,12 @@ static const struct {
 	{".statement(N)", SEMA_POINT_PROCESS},
 	{".statement(N).absolute", SEMA_POINT_PROCESS},
 	{".statement(N).absolute.return", SEMA_POINT_PROCESS},
-	{".mark(S)", SEMA_POINT_UNAVAILABLE},
-	{".provider(S).mark(S)", SEMA_POINT_UNAVAILABLE},
-	{".plt", SEMA_POINT_UNAVAILABLE},
-	{".plt.return", SEMA_POINT_UNAVAILABLE},
-	{".plt(S)", SEMA_POINT_UNAVAILABLE},
-	{".plt(S).return", SEMA_POINT_UNAVAILABLE},
+	{".mark(S)", SEMA_POINT_PROCESS},
+	{".provider(S).mark(S)", SEMA_POINT_PROCESS},
+	{".plt", SEMA_POINT_PROCESS},
+	{".plt.return", SEMA_POINT_PROCESS},
+	{".plt(S)", SEMA_POINT_PROCESS},
+	{".plt(S).return", SEMA_POINT_PROCESS},
 };
 
 static const char *const process_events[] = {".begin", ".end", ".thread.begin",

@@ -19,6 +19,8 @@ struct stap_location {
 	uint64_t function_start, function_end;
 	bool is_return;
 	bool has_debug_info;
+	const char *name, *provider; /* $$name and $$provider of marks and .plt; else NULL */
+	uint64_t semaphore; /* of a mark: counter that is raised while it is probed; 0: none */
 	bool mid_function; /* not the first instruction: red zone and flags are live */
 	/* A condition of the place itself, tested before the script's: callees run their handler only
 	 * when called from the caller.  NULL: none. */
@@ -98,6 +100,7 @@ struct stap_access {
 
 struct stap_variable_info {
 	const char *name;
+	const char *label; /* how $$vars calls it; NULL: as its name */
 	const char *type_name;
 	bool is_parameter;
 	bool is_available; /* it has a value at this place */

@@ -397,8 +397,8 @@ static void list_plain(struct pretty *pretty, struct stap_expr *expr)
 	pretty->args[pretty->count++] = expr;
 }
 
-static void list_item(struct pretty *pretty, const char *name, int depth, bool first,
-	const struct stap_token *token)
+static void list_item(struct pretty *pretty, const char *name, const char *label,
+	int depth, bool first, const struct stap_token *token)
 {
 	struct stap_expr *expr = target_named(pretty->lower, name, token);
 
@@ -408,7 +408,7 @@ static void list_item(struct pretty *pretty, const char *name, int depth, bool f
 		pretty_text(pretty, "...");
 		return;
 	}
-	pretty_text(pretty, name);
+	pretty_text(pretty, label ? label : name);
 	pretty_text(pretty, "=");
 	sign(pretty->lower, name);
 	if (!depth)
@@ -429,7 +429,7 @@ static void lower_return_list(
 		*expr = *sema_string(lower->sema, "", expr->token);
 		return;
 	}
-	list_item(pretty, "return", expr->target.pretty, true, expr->token);
+	list_item(pretty, "return", NULL, expr->target.pretty, true, expr->token);
 	pretty_finish(pretty, expr);
 }
 
@@ -470,8 +470,8 @@ static void lower_context_list(struct lowering *lower, struct stap_expr *expr)
 		return;
 	}
 	for (uint32_t i = 0; i < count; i++) {
-		list_item(&pretty, variables[i].name, expr->target.pretty, i == 0,
-			expr->token);
+		list_item(&pretty, variables[i].name, variables[i].label,
+			expr->target.pretty, i == 0, expr->token);
 		if (pretty.count + 2 > PRETTY_LIMIT && i + 1 < count) {
 			pretty_text(&pretty, " ...");
 			break;
@@ -589,9 +589,25 @@ static bool is_named(const struct stap_expr *expr, const char *name)
 	return expr->target.base == STAP_TARGET_VAR && !strcmp(expr->target.name, name);
 }
 
+/* $$name and $$provider of marks and of .plt are texts that are known now. */
+static bool lower_place_name(struct lowering *lower, struct stap_expr *expr)
+{
+	const char *text = NULL;
+
+	if (lower->location && is_named(expr, "$name"))
+		text = lower->location->name;
+	else if (lower->location && is_named(expr, "$provider"))
+		text = lower->location->provider;
+	if (!text)
+		return false;
+	sign(lower, text);
+	*expr = *sema_string(lower->sema, text, expr->token);
+	return true;
+}
+
 static void lower_target(struct lowering *lower, struct stap_expr *expr)
 {
-	if (expr->target.access)
+	if (expr->target.access || lower_place_name(lower, expr))
 		return;
 	if (is_return(lower) && !lower->at_entry &&
 		expr->target.base == STAP_TARGET_VAR && !is_named(expr, "return") &&

@@ -92,6 +92,8 @@ static void undo_process(struct guarded *guarded, pid_t pid)
 	/* What failed stays in the journal: `heal` may have more luck later. */
 	if (undo_run(&undo, &err) >= 0)
 		journal_drop_process(&guarded->journal, pid);
+	else if (undo.semaphores_done)
+		journal_drop_semaphores(&guarded->journal, pid);
 	undo_deinit(&undo);
 }
 

@@ -105,6 +105,19 @@ static int mark_dead(struct undo *undo)
 	return r;
 }
 
+/* Another try must not lower them again. */
+static void drop_semaphores(const struct remains *remains, const struct abi_journal *journal)
+{
+	uint64_t at = remains->address + remains->header.journal_offset +
+		      sizeof(*journal) + offsetof(struct abi_journal_patch, live);
+	const uint8_t dead = ABI_JOURNAL_DEAD;
+
+	for (uint32_t i = 0; i < journal->patch_count; i++, at += sizeof(struct abi_journal_patch))
+		if (journal->patches[i].kind == ABI_JOURNAL_SEMAPHORE &&
+			remote_memory_write(remains->fd, at, &dead, sizeof(dead)) < 0)
+			return; /* unmapped, as it should be */
+}
+
 static int heal(pid_t pid, struct remains *remains, const struct proc_maps *maps,
 	size_t *ret_patches, struct error *err)
 {
@@ -118,8 +131,10 @@ static int heal(pid_t pid, struct remains *remains, const struct proc_maps *maps
 	if (r < 0)
 		return r;
 	undo_select(&undo, journal, journal->patch_count, journal->area_count);
-	free(journal);
 	r = undo_run(&undo, err);
+	if (r < 0 && undo.semaphores_done)
+		drop_semaphores(remains, journal);
+	free(journal);
 	*ret_patches = undo.restored;
 	undo_deinit(&undo);
 	return r;

@@ -177,6 +177,16 @@ void journal_drop_patch(struct journal *journal, uint32_t index)
 		journal->cursor = index;
 }
 
+void journal_drop_semaphores(struct journal *journal, pid_t pid)
+{
+	uint32_t count = journal_patch_count(journal);
+
+	for (uint32_t i = 0; i < count; i++)
+		if (journal->abi->patches[i].pid == (uint32_t)pid &&
+			journal->abi->patches[i].kind == ABI_JOURNAL_SEMAPHORE)
+			journal_drop_patch(journal, i);
+}
+
 void journal_drop_process(struct journal *journal, pid_t pid)
 {
 	struct abi_journal *abi = journal->abi;

@@ -44,6 +44,8 @@ struct uprobe_semaphore {
 must_check int journal_add_semaphore(struct journal *journal, pid_t pid,
 	const struct uprobe_semaphore *semaphore, uint16_t value, uint32_t *ret);
 void journal_confirm_semaphore(struct journal *journal, uint32_t index);
+/** those of a process are lowered */
+void journal_drop_semaphores(struct journal *journal, pid_t pid);
 void journal_drop_patch(struct journal *journal, uint32_t index);
 /** a thread is about to make calls for us; @victim->live is not looked at; JOURNAL_NONE when there
  * is no room */

@@ -538,6 +538,7 @@ static int undo_stopped(struct undo *undo, struct utrace *utrace,
 	unblock_victims(undo, held);
 	leave_paddings(undo, held, fd);
 	undo_semaphores(undo, fd);
+	undo->semaphores_done = true;
 	r = restore_text(undo, fd, &foreign);
 	if (r < 0)
 		return error_set(err, r, "cannot write text of process %d: %s", undo->pid,

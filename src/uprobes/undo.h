@@ -7,6 +7,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 #include "abi/session.h"
@@ -35,6 +36,7 @@ struct undo {
 	 */
 	int (*on_stopped)(struct undo *undo);
 	void *data;
+	bool semaphores_done; /* result: they are lowered, their records must go */
 	size_t restored; /* result: patches whose text was changed back */
 };
 

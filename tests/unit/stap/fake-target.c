@@ -100,6 +100,12 @@ static int fake_expand(void *data, const struct stap_point *point, struct arena 
 			: "/bin/app";
 	VEC(struct stap_location *) found = {0};
 
+	if (!function) { /* marks, statements: this program has none */
+		error_set(err, 0, "no match");
+		*ret_count = 0;
+		return 0;
+	}
+
 	for (size_t i = 0; i < FUNCTION_COUNT; i++) {
 		if (strcmp(functions[i].module, module) != 0 ||
 			fnmatch(function->argument->string, functions[i].name, 0))
