@@ -49,6 +49,9 @@ void session_warn(struct session *s, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
+	size_t size = strlen(text);
+	if (size && text[size - 1] == '\n')
+		text[size - 1] = '\0';
 	for (size_t i = 0; i < s->output.warnings.count && !s->options->verbose; i++)
 		if (strcmp(s->output.warnings.items[i], text) == 0)
 			return;
