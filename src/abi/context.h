@@ -16,6 +16,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "abi/ask.h"
+
 /* General registers as a trampoline pushes them; the handler gets a pointer to it.  The
  * last six are there only for handlers that ask for them
  * (STAP_HANDLER_NEEDS_CALLEE_SAVED). */
@@ -77,6 +79,8 @@ struct abi_context {
 	uint64_t random_state;
 	uint64_t drain; /* slot 0 only: void (*)(void) in the tracer, called when the ring
 			   is full */
+
+	struct abi_ask ask;
 
 	/* ring producer: only the owning thread writes; the consumer reads head with
 	 * acquire */

@@ -82,10 +82,15 @@ struct abi_session {
 	struct abi_clock clock;
 
 	/* An unregistered thread's %gs:NULL_CONTEXT reads as zero; see uprobes/. */
-	uint32_t tz_offset_seconds;
+	int32_t tz_offset_seconds; /* west of Greenwich */
 	uint32_t context_high; /* contexts from here on were never claimed; atomic, only
 				  grows */
 	uint32_t context_hint; /* a slot that was released lately, 0: none; atomic */
+	uint32_t ask_bell;     /* futex: counts the questions to the tracer (abi/ask.h) */
+
+	uint32_t tracer_pid, tracer_uid;
+	uint32_t module_name, time_zone; /* texts, offsets from string_offset */
+	uint32_t max_backtrace;          /* MAXBACKTRACE */
 	uint32_t reserved;
 };
 _Static_assert(
@@ -114,6 +119,22 @@ enum abi_site_flag {
 	ABI_SITE_ENTRY =
 		1u
 		<< 1, /* at a function's first instruction: arguments are in registers */
+	ABI_SITE_TYPE_SHIFT = 8, /* enum abi_site_type from here on */
+};
+
+/* What probe_type() says. */
+enum abi_site_type {
+	ABI_SITE_TYPE_BEGIN_END = 0,
+	ABI_SITE_TYPE_TIMER = 1, /* of jiffies */
+	ABI_SITE_TYPE_HRTIMER = 2,
+	ABI_SITE_TYPE_PROFILE = 3,
+	ABI_SITE_TYPE_UPROBE = 4,
+	ABI_SITE_TYPE_URETPROBE = 5,
+	ABI_SITE_TYPE_PROCESS = 6, /* begin, end of processes and threads */
+	ABI_SITE_TYPE_SYSCALL = 7,
+	ABI_SITE_TYPE_CONTROL_FILE = 8,
+	ABI_SITE_TYPE_PERF = 9,
+	ABI_SITE_TYPES
 };
 
 /*

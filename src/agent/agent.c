@@ -30,6 +30,12 @@ bool rt_drain(const struct abi_context *c)
 	return true;
 }
 
+bool rt_ask_here(struct abi_context *c)
+{
+	uint64_t answer = arena()->tracer_answer;
+	return answer && ((bool (*)(struct abi_context *))(uintptr_t)answer)(c);
+}
+
 struct rt_read agent_read_1(uint64_t address);
 struct rt_read agent_read_2(uint64_t address);
 struct rt_read agent_read_4(uint64_t address);
@@ -46,6 +52,25 @@ struct rt_read rt_read(uint64_t address, uint32_t size)
 		return agent_read_4(address);
 	default:
 		return agent_read_8(address);
+	}
+}
+
+struct rt_read agent_write_1(uint64_t address, uint64_t value);
+struct rt_read agent_write_2(uint64_t address, uint64_t value);
+struct rt_read agent_write_4(uint64_t address, uint64_t value);
+struct rt_read agent_write_8(uint64_t address, uint64_t value);
+
+bool rt_write(uint64_t address, uint64_t value, uint32_t size)
+{
+	switch (size) {
+	case 1:
+		return !agent_write_1(address, value).fault;
+	case 2:
+		return !agent_write_2(address, value).fault;
+	case 4:
+		return !agent_write_4(address, value).fault;
+	default:
+		return !agent_write_8(address, value).fault;
 	}
 }
 
@@ -128,6 +153,7 @@ static void reset_context(struct abi_context *c, struct abi_session *s, uint32_t
 	c->depth = c->error = c->locks_held = c->pair_top = c->scratch_top = 0;
 	c->stamp = c->regs = c->random_state = c->tokenize_offset = 0;
 	c->indent_depth = 0;
+	c->ask.state = ABI_ASK_IDLE;
 	c->tokenize_text[0] = '\0';
 	c->pid = c->tid = c->ppid = c->uid = c->euid = c->gid = c->egid = 0;
 	rt_zero(c->comm, sizeof(c->comm));

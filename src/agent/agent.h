@@ -39,6 +39,8 @@ struct agent_arena {
 	 * the rings.  Here and not in session memory, which the traced processes can
 	 * write. */
 	uint64_t tracer_drain;
+	uint64_t
+		tracer_answer; /* bool (*)(struct abi_context *): answers c->ask; likewise */
 	struct agent_sigaction
 		old_actions[AGENT_SIGNALS]; /* what the program had installed */
 };

@@ -23,6 +23,12 @@
 	.type agent_read_2, @function
 	.type agent_read_4, @function
 	.type agent_read_8, @function
+	.hidden agent_write_1, agent_write_2, agent_write_4, agent_write_8
+	.globl agent_write_1, agent_write_2, agent_write_4, agent_write_8
+	.type agent_write_1, @function
+	.type agent_write_2, @function
+	.type agent_write_4, @function
+	.type agent_write_8, @function
 agent_read_start:
 agent_read_1:
 	movzbl (%rdi), %eax
@@ -44,6 +50,31 @@ agent_read_4:
 	.balign 16
 agent_read_8:
 	mov (%rdi), %rax
+	SIGNATURE
+	xor %edx, %edx
+	ret
+/* Stores work alike: agent_write_N(uint64_t address, uint64_t value). */
+	.balign 16
+agent_write_1:
+	mov %sil, (%rdi)
+	SIGNATURE
+	xor %edx, %edx
+	ret
+	.balign 16
+agent_write_2:
+	mov %si, (%rdi)
+	SIGNATURE
+	xor %edx, %edx
+	ret
+	.balign 16
+agent_write_4:
+	.byte 0x3e, 0x89, 0x37 /* ds mov %esi, (%rdi) */
+	SIGNATURE
+	xor %edx, %edx
+	ret
+	.balign 16
+agent_write_8:
+	mov %rsi, (%rdi)
 	SIGNATURE
 	xor %edx, %edx
 	ret

@@ -76,6 +76,12 @@ static int set_output(void *data, const char *value, struct error *err)
 	return 0;
 }
 
+static int set_module_name(void *data, const char *value, struct error *err)
+{
+	session_of(data)->module_name = value;
+	return 0;
+}
+
 static int set_tapset(void *data, const char *value, struct error *err)
 {
 	session_of(data)->tapset_dir = value;
@@ -217,6 +223,7 @@ static const struct cli_option run_options[] = {
 		set_limit},
 	{'G', NULL, "NAME=VALUE", "initial value of a global", set_global},
 	{'I', NULL, "DIR", "look for library scripts in DIR too", run_set_include},
+	{'m', NULL, "NAME", "what module_name() says", set_module_name},
 	{'s', NULL, "MB", "output buffer of each thread", set_buffer},
 	{'T', NULL, "SECONDS", "end after this time", set_timeout},
 	{0, "skip-badvars", NULL, "context variables that cannot be found read as 0",
@@ -235,7 +242,6 @@ static const struct cli_option run_options[] = {
 	{0, "dump-ir", NULL, "print the code before it is compiled", set_dump_ir},
 	/* stap's, with nothing to do here */
 	{'d', NULL, "MODULE", NULL, set_nothing},
-	{'m', NULL, "NAME", NULL, set_nothing},
 	{'k', NULL, NULL, NULL, set_nothing},
 	{'P', NULL, NULL, NULL, set_nothing},
 	{0, "ldd", NULL, NULL, set_nothing},

@@ -115,7 +115,56 @@ int64_t rt_fn_jiffies(struct abi_context *c)
 		       : 0;
 }
 
+/* ---- processor time ------------------------------------------------------ */
+
+enum {
+	SYSCALL_GETRUSAGE = 98,
+	RUSAGE_THREAD = 1,
+	RUSAGE_SIZE = 144, /* begins with struct timeval ru_utime, ru_stime */
+	NS_PER_US = 1000
+};
+
+static int64_t thread_time(struct abi_context *c, uint32_t which)
+{
+	int64_t *usage = (int64_t *)(void *)rt_scratch(c, RUSAGE_SIZE);
+	if (!usage || !rt_may_call(c) ||
+		rt_syscall(SYSCALL_GETRUSAGE, RUSAGE_THREAD, (uint64_t)(uintptr_t)usage,
+			0, 0) < 0)
+		return 0;
+	const int64_t *time = usage + (uint64_t)which * 2;
+	return time[0] * NS_PER_S + time[1] * NS_PER_US;
+}
+
+int64_t rt_fn_task_utime(struct abi_context *c)
+{
+	return thread_time(c, 0);
+}
+
+int64_t rt_fn_task_stime(struct abi_context *c)
+{
+	return thread_time(c, 1);
+}
+
+/* Guru mode: hold the thread up, busily as SystemTap does. */
+void rt_fn_udelay(struct abi_context *c, int64_t us)
+{
+	uint64_t start = rt_clock_mono(c);
+	while (us > 0 && (rt_clock_mono(c) - start) / NS_PER_US < (uint64_t)us &&
+		rt_state(rt_session(c)) != ABI_STATE_DEAD)
+		rt_pause();
+}
+
 /* ---- text ---------------------------------------------------------------- */
+
+int64_t rt_fn_tz_gmtoff(struct abi_context *c)
+{
+	return rt_session(c)->tz_offset_seconds;
+}
+
+void rt_fn_tz_name(struct abi_context *c, char *dst)
+{
+	rt_string_copy(c, dst, rt_text(c, rt_session(c)->time_zone));
+}
 
 enum {
 	DAY = 86400,

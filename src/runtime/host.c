@@ -23,3 +23,13 @@ struct rt_read rt_read(uint64_t address, uint32_t size)
 {
 	return (struct rt_read){.fault = 1};
 }
+
+bool rt_ask_here(struct abi_context *c)
+{
+	return false;
+}
+
+bool rt_write(uint64_t address, uint64_t value, uint32_t size)
+{
+	return false;
+}

@@ -51,6 +51,8 @@ static inline int64_t rt_syscall(
 bool rt_is_tracer(const struct abi_context *c);
 /* In the tracer: empty all rings.  false: cannot. */
 bool rt_drain(const struct abi_context *c);
+/* In the tracer: answer the question in a context.  false: cannot. */
+bool rt_ask_here(struct abi_context *c);
 
 static inline uint32_t rt_state(const struct abi_session *s)
 {
@@ -196,6 +198,26 @@ struct rt_read rt_read_user(const struct abi_context *c, uint64_t address, uint3
 /* Up to size-1 bytes until a NUL, and a NUL.  false: fault */
 bool rt_read_string(
 	const struct abi_context *c, char *dst, uint64_t address, uint32_t size);
+
+/* ---- writes that may fault ----------------------------------------------- */
+
+/* size 1, 2, 4 or 8; false: the address cannot be written (none can in the tracer) */
+bool rt_write(uint64_t address, uint64_t value, uint32_t size);
+bool rt_write_user(
+	const struct abi_context *c, uint64_t address, uint64_t value, uint32_t size);
+
+/* ---- the tracer's knowledge ---------------------------------------------- */
+
+/* Ask the tracer (abi/ask.h); c->ask.text is part of the question and of the answer,
+ * c->ask.result the number in it.  false: no answer, or there is no such thing. */
+bool rt_ask(struct abi_context *c, uint32_t kind, int64_t first, int64_t second,
+	int64_t third);
+void rt_ask_text(struct abi_context *c, const char *text);
+/* What an address is, as text; the address itself where nobody knows. */
+void rt_symbol(struct abi_context *c, char *dst, uint64_t address, uint32_t style);
+/* The program counter of a frame of the probed thread, 0 the probe's own (in a return
+ * probe: where it returns to); 0: no such frame. */
+uint64_t rt_unwind(struct abi_context *c, uint32_t depth);
 
 /* ---- messages ------------------------------------------------------------ */
 

@@ -2,35 +2,116 @@
 /* What scripts ask about the running thread, its probe and the session. */
 #include <stddef.h>
 
-#include "runtime/errno_table.h"
 #include "runtime/internal.h"
 
-#define CONTEXT_FUNCTIONS(X) X(pid) X(tid) X(ppid) X(uid) X(euid) X(gid) X(egid)
-#define CONTEXT_FUNCTION(field)                      \
-	int64_t rt_fn_##field(struct abi_context *c) \
-	{                                            \
-		return c->field;                     \
+/* x86-64 */
+enum {
+	SYSCALL_GETUID = 102,
+	SYSCALL_GETGID = 104,
+	SYSCALL_GETEUID = 107,
+	SYSCALL_GETEGID = 108,
+	SYSCALL_GETPPID = 110,
+	SYSCALL_GETPGRP = 111,
+	SYSCALL_GETSID = 124,
+	SYSCALL_PRCTL = 157,
+	SYSCALL_TGKILL = 234,
+	PRCTL_GET_NAME = 16,
+	CPU_BITS = 12,
+};
+
+int64_t rt_fn_pid(struct abi_context *c)
+{
+	return c->pid;
+}
+
+int64_t rt_fn_tid(struct abi_context *c)
+{
+	return c->tid;
+}
+
+/* What may change while a thread lives is asked for each time: a daemon changes its user,
+ * an orphan its parent.  A system call costs less than a wrong line in a log. */
+static int64_t identity(const struct abi_context *c, int64_t number, int64_t known)
+{
+	return rt_may_call(c) ? rt_syscall(number, 0, 0, 0, 0) : known;
+}
+
+#define IDENTITY_FUNCTION(name, number, known)         \
+	int64_t rt_fn_##name(struct abi_context *c)    \
+	{                                              \
+		return identity(c, (number), (known)); \
 	}
-CONTEXT_FUNCTIONS(CONTEXT_FUNCTION)
+IDENTITY_FUNCTION(ppid, SYSCALL_GETPPID, c->ppid)
+IDENTITY_FUNCTION(uid, SYSCALL_GETUID, c->uid)
+IDENTITY_FUNCTION(euid, SYSCALL_GETEUID, c->euid)
+IDENTITY_FUNCTION(gid, SYSCALL_GETGID, c->gid)
+IDENTITY_FUNCTION(egid, SYSCALL_GETEGID, c->egid)
+IDENTITY_FUNCTION(pgrp, SYSCALL_GETPGRP, 0)
+IDENTITY_FUNCTION(sid, SYSCALL_GETSID, 0)
+
+/* Guru mode: a signal to the running thread. */
+void rt_fn_raise(struct abi_context *c, int64_t number)
+{
+	if (rt_may_call(c))
+		rt_syscall(SYSCALL_TGKILL, c->pid, c->tid, (uint64_t)number, 0);
+}
+
+int64_t rt_fn_is_myproc(struct abi_context *c)
+{
+	return rt_fn_uid(c) == rt_session(c)->tracer_uid;
+}
 
 int64_t rt_fn_target(struct abi_context *c)
 {
 	return rt_session(c)->target_pid;
 }
 
+int64_t rt_fn_stp_pid(struct abi_context *c)
+{
+	return rt_session(c)->tracer_pid;
+}
+
+void rt_fn_module_name(struct abi_context *c, char *dst)
+{
+	rt_string_copy(c, dst, rt_text(c, rt_session(c)->module_name));
+}
+
+int64_t rt_fn_max_string(struct abi_context *c)
+{
+	return rt_session(c)->max_string;
+}
+
 /* The kernel keeps the processor's number in TSC_AUX (bits 0 to 11), the node above it.
  */
-int64_t rt_fn_cpu(struct abi_context *c)
+static uint32_t tsc_aux(void)
 {
 	uint32_t low, high, aux;
 	__asm__ volatile("rdtscp" : "=a"(low), "=d"(high), "=c"(aux));
-	return aux & 0xfff;
+	return aux;
+}
+
+int64_t rt_fn_cpu(struct abi_context *c)
+{
+	return tsc_aux() & ((1u << CPU_BITS) - 1);
+}
+
+int64_t rt_fn_numa_node(struct abi_context *c)
+{
+	return tsc_aux() >> CPU_BITS;
+}
+
+static void refresh_name(struct abi_context *c)
+{
+	if (rt_may_call(c))
+		rt_syscall(SYSCALL_PRCTL, PRCTL_GET_NAME, (uint64_t)(uintptr_t)c->comm, 0,
+			0);
 }
 
 void rt_fn_execname(struct abi_context *c, char *dst)
 {
 	uint32_t capacity = rt_session(c)->max_string;
 	uint32_t size = (uint32_t)sizeof(c->comm);
+	refresh_name(c);
 	rt_put(dst, capacity < size ? capacity : size, c->comm);
 }
 
@@ -65,13 +146,25 @@ void rt_fn_ppfunc(struct abi_context *c, char *dst)
 	site_text(c, dst, SITE_PPFUNC);
 }
 
-void rt_fn_errno_str(struct abi_context *c, char *dst, int64_t number)
+/* label("X") in a name as the script gave it */
+void rt_fn_pnlabel(struct abi_context *c, char *dst)
 {
-	enum {
-		NAME_COUNT = sizeof(errno_names) / sizeof(errno_names[0])
-	};
-	uint64_t index = number < 0 ? -(uint64_t)number : (uint64_t)number;
-	rt_string_copy(c, dst, index < NAME_COUNT ? errno_names[index] : "");
+	const struct abi_site *site = rt_site(c);
+	const char *at = site ? rt_find(rt_text(c, site->pn), "label(\"") : NULL;
+	struct rt_text t = rt_text_open(dst, rt_session(c)->max_string);
+	for (at = at ? at + 7 : ""; *at && *at != '"'; at++)
+		rt_text_char(&t, *at);
+	rt_text_close(&t);
+}
+
+void rt_fn_probe_type(struct abi_context *c, char *dst)
+{
+	static const char names[ABI_SITE_TYPES][16] = {"begin_end", "timer", "hrtimer",
+		"profile_timer", "uprobe", "uretprobe", "utrace", "utrace_syscall",
+		"procfs", "perf_event"};
+	const struct abi_site *site = rt_site(c);
+	uint32_t type = site ? site->flags >> ABI_SITE_TYPE_SHIFT : 0;
+	rt_string_copy(c, dst, names[type < ABI_SITE_TYPES ? type : 0]);
 }
 
 int64_t rt_fn_randint(struct abi_context *c, int64_t limit)
@@ -95,18 +188,32 @@ int64_t rt_fn_randint(struct abi_context *c, int64_t limit)
 	return (int64_t)(value * (uint64_t)limit >> 32);
 }
 
-/* "%6d %s(%d):%-*s": microseconds since the outermost call, thread, blanks. */
-void rt_fn_thread_indent(struct abi_context *c, char *dst, int64_t delta)
+/* ---- indentation --------------------------------------------------------- */
+
+/* A level more counts at once, a level less from the next line on. */
+static int64_t indent(struct abi_context *c, int64_t delta)
+{
+	int64_t depth = c->indent_depth + (delta > 0 ? delta : 0);
+	c->indent_depth += delta;
+	return depth > 0 ? depth - 1 : 0;
+}
+
+int64_t rt_fn_thread_indent_depth(struct abi_context *c, int64_t delta)
+{
+	return indent(c, delta);
+}
+
+/* "%6d %s(%d):%-*s": time since the outermost call, thread, blanks. */
+void rt_fn_thread_indent(struct abi_context *c, char *dst, int64_t now, int64_t delta)
 {
 	enum {
 		NUMBER_WIDTH = 6
 	};
 	char number[24];
-	int64_t now = rt_fn_gettimeofday_us(c);
 	if (!c->indent_depth)
 		c->indent_start = now;
-	int64_t depth = c->indent_depth + (delta > 0 ? delta : 0);
-	c->indent_depth += delta;
+	int64_t depth = indent(c, delta);
+	refresh_name(c);
 
 	struct rt_text n = rt_text_open(number, sizeof(number));
 	rt_text_decimal(&n, now - c->indent_start, 1);
@@ -120,6 +227,6 @@ void rt_fn_thread_indent(struct abi_context *c, char *dst, int64_t delta)
 	rt_text_char(&t, '(');
 	rt_text_decimal(&t, c->tid, 1);
 	rt_text_string(&t, "):");
-	rt_text_fill(&t, ' ', depth > 0 ? depth - 1 : 0);
+	rt_text_fill(&t, ' ', depth);
 	rt_text_close(&t);
 }

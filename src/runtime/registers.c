@@ -136,7 +136,7 @@ static int64_t register_by_name(struct abi_context *c, const char *name, bool is
 {
 	const struct abi_regs *regs = regs_of(c);
 	if (!regs) {
-		rt_error(c, "cannot access CPU registers in this context");
+		rt_error(c, "No registers available in this context");
 		return 0;
 	}
 	for (uint32_t i = 0; i < NAME_COUNT; i++)
@@ -174,7 +174,13 @@ int64_t rt_fn_uaddr(struct abi_context *c)
 }
 
 /* ---- arguments ----------------------------------------------------------- */
-/* System V AMD64 psABI 3.2.3, at a function's first instruction */
+/* System V AMD64 psABI 3.2.3.  They mean something at a function's first instruction only,
+ * but scripts may ask anywhere there are registers, as in SystemTap. */
+
+enum {
+	IN_REGISTERS = 6,
+	ARGUMENTS_MAX = 1000
+};
 
 static bool has_site_flag(const struct abi_context *c, uint32_t flag)
 {
@@ -182,52 +188,68 @@ static bool has_site_flag(const struct abi_context *c, uint32_t flag)
 	return site && (site->flags & flag);
 }
 
-static int64_t bad_argument(struct abi_context *c, int64_t n)
+static void bad_argument(struct abi_context *c, int64_t n)
 {
 	if (c->error)
-		return 0;
+		return;
 	struct rt_text t = rt_text_open(c->error_text, ABI_ERROR_SIZE);
 	rt_text_string(&t, "cannot access arg(");
 	rt_text_decimal(&t, n, 1);
 	rt_text_char(&t, ')');
 	rt_text_close(&t);
 	c->error = 1;
-	return 0;
+}
+
+/* Where the n-th argument is kept; NULL: on the stack. */
+static uint64_t *argument_register(struct abi_regs *regs, int64_t n)
+{
+	switch (n) {
+	case 1:
+		return &regs->rdi;
+	case 2:
+		return &regs->rsi;
+	case 3:
+		return &regs->rdx;
+	case 4:
+		return &regs->rcx;
+	case 5:
+		return &regs->r8;
+	case 6:
+		return &regs->r9;
+	default:
+		return NULL;
+	}
+}
+
+/* The return address is at the top of the stack, the seventh argument above it. */
+static uint64_t argument_address(const struct abi_context *c, int64_t n)
+{
+	return c->probe_sp + 8 * (uint64_t)(n - IN_REGISTERS);
+}
+
+static struct abi_regs *argument_regs(struct abi_context *c, int64_t n)
+{
+	struct abi_regs *regs =
+		rt_is_tracer(c) ? NULL : (struct abi_regs *)(uintptr_t)c->regs;
+	if (!regs)
+		rt_error(c, "cannot access function args in this context");
+	else if (n < 1 || n > ARGUMENTS_MAX)
+		bad_argument(c, n);
+	return c->error ? NULL : regs;
 }
 
 int64_t rt_fn_long_arg(struct abi_context *c, int64_t n)
 {
-	enum {
-		IN_REGISTERS = 6,
-		ARGUMENTS_MAX = 1000
-	};
-	const struct abi_regs *regs = regs_of(c);
-	if (!regs || !has_site_flag(c, ABI_SITE_ENTRY)) {
-		rt_error(c, "cannot access function args in this context");
+	struct abi_regs *regs = argument_regs(c, n);
+	if (!regs)
 		return 0;
-	}
-	switch (n) {
-	case 1:
-		return (int64_t)regs->rdi;
-	case 2:
-		return (int64_t)regs->rsi;
-	case 3:
-		return (int64_t)regs->rdx;
-	case 4:
-		return (int64_t)regs->rcx;
-	case 5:
-		return (int64_t)regs->r8;
-	case 6:
-		return (int64_t)regs->r9;
-	default:
-		break;
-	}
-	if (n < 1 || n > ARGUMENTS_MAX)
-		return bad_argument(c, n);
-	/* the return address is at the top of the stack, the seventh argument above it */
-	struct rt_read r =
-		rt_read_user(c, c->probe_sp + 8 * (uint64_t)(n - IN_REGISTERS), 8);
-	return r.fault ? bad_argument(c, n) : (int64_t)r.value;
+	const uint64_t *place = argument_register(regs, n);
+	if (place)
+		return (int64_t)*place;
+	struct rt_read r = rt_read_user(c, argument_address(c, n), 8);
+	if (r.fault)
+		bad_argument(c, n);
+	return (int64_t)r.value;
 }
 
 int64_t rt_fn_int_arg(struct abi_context *c, int64_t n)
@@ -240,10 +262,23 @@ int64_t rt_fn_uint_arg(struct abi_context *c, int64_t n)
 	return (uint32_t)rt_fn_long_arg(c, n);
 }
 
+/* The trampoline gives the program back what the handler leaves in its registers. */
+void rt_fn_set_long_arg(struct abi_context *c, int64_t n, int64_t value)
+{
+	struct abi_regs *regs = argument_regs(c, n);
+	if (!regs)
+		return;
+	uint64_t *place = argument_register(regs, n);
+	if (place)
+		*place = (uint64_t)value;
+	else if (!rt_write_user(c, argument_address(c, n), (uint64_t)value, 8))
+		bad_argument(c, n);
+}
+
 int64_t rt_fn_returnval(struct abi_context *c)
 {
 	const struct abi_regs *regs = regs_of(c);
-	if (regs && has_site_flag(c, ABI_SITE_RETURN))
+	if (regs)
 		return (int64_t)regs->rax;
 	if (c->error)
 		return 0;

@@ -192,10 +192,12 @@ static int front_pass2(struct session *s, struct front *f)
 		.warnings_are_errors = o->warnings_are_errors,
 		.skip_badvars = o->skip_badvars,
 		.has_target = o->command || o->pid,
+		.argument_used = f->parse.argument_used,
+		.argument_count = o->argument_count,
 	};
 	options.library_files = stap_tapset_files(f->tapset, &options.library_file_count);
-	front_warn_unused_arguments(s, f);
 	s->program = stap_analyze(&s->arena, &options, &s->target, &s->diagnostics);
+	front_warn_unused_arguments(s, f);
 	front_render(s);
 	if (!s->program)
 		fprintf(stderr, "Pass 2: analysis failed.  [man error::pass2]\n");

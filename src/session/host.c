@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "agent/agent.h"
+#include "session/ask.h"
 #include "session/internal.h"
 
 typedef void (*host_handler_fn)(struct abi_context *c, struct abi_regs *regs, uint64_t sp,
@@ -20,6 +21,11 @@ static struct session *host_session;
 static void host_drain(void)
 {
 	session_output_drain(host_session, true);
+}
+
+static bool host_answer(struct abi_context *c)
+{
+	return session_ask_answer(host_session, c);
 }
 
 static void host_fill_context(struct session *s)
@@ -56,6 +62,7 @@ int session_host_create(struct session *s, struct error *err)
 	arena->image = (uint64_t)(uintptr_t)host->block + AGENT_ARENA_IMAGE;
 	arena->image_size = s->code.image_size;
 	arena->tracer_drain = (uint64_t)(uintptr_t)host_drain;
+	arena->tracer_answer = (uint64_t)(uintptr_t)host_answer;
 	memcpy(host->block + AGENT_ARENA_IMAGE, s->code.image, s->code.image_size);
 	if (mprotect(host->block, host->size, PROT_READ | PROT_EXEC) < 0)
 		return error_set(err, -errno,

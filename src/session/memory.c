@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "session/internal.h"
@@ -40,6 +41,18 @@ static uint32_t memory_add_text(struct strbuf *texts, const char *text, uint32_t
 	return at;
 }
 
+static uint32_t memory_site_type(const struct stap_derived_probe *probe)
+{
+	if (probe->kind == STAP_PROBE_UPROBE)
+		return ABI_SITE_TYPE_UPROBE;
+	if (probe->kind == STAP_PROBE_URETURN)
+		return ABI_SITE_TYPE_URETPROBE;
+	if (probe->kind != STAP_PROBE_TIMER)
+		return ABI_SITE_TYPE_BEGIN_END;
+	return strncmp(probe->pp, "timer.jiffies", 13) == 0 ? ABI_SITE_TYPE_TIMER
+							    : ABI_SITE_TYPE_HRTIMER;
+}
+
 static void memory_fill_sites(
 	const struct session *s, struct abi_site *sites, struct strbuf *texts)
 {
@@ -54,6 +67,7 @@ static void memory_fill_sites(
 		sites[i].pp = pp;
 		sites[i].pn = pn;
 		sites[i].ppfunc = ppfunc;
+		sites[i].flags = memory_site_type(probe) << ABI_SITE_TYPE_SHIFT;
 		if (!location)
 			continue;
 		sites[i].link_address = site->link_address;
@@ -80,6 +94,24 @@ uint32_t session_limit(
 	return value ? (uint32_t)strtoul(value, NULL, 0) : standard;
 }
 
+/* "stap_" and something of one's own, as kernel modules are called there. */
+static void memory_fill_texts(
+	const struct session *s, struct abi_session *h, struct strbuf *texts)
+{
+	char name[64];
+	time_t now = time(NULL);
+	struct tm local = {0};
+	localtime_r(&now, &local);
+	h->tz_offset_seconds = (int32_t)-local.tm_gmtoff;
+	h->time_zone = memory_add_text(texts, local.tm_zone, UINT32_MAX);
+	if (s->options->module_name)
+		snprintf(name, sizeof(name), "%s", s->options->module_name);
+	else
+		snprintf(name, sizeof(name), "stap_%08x_%d",
+			(unsigned)(now ^ ((uint64_t)getpid() << 12)), getpid());
+	h->module_name = memory_add_text(texts, name, UINT32_MAX);
+}
+
 static void memory_fill_header(struct session *s, struct abi_session *h)
 {
 	const struct session_options *options = s->options;
@@ -95,6 +127,9 @@ static void memory_fill_header(struct session *s, struct abi_session *h)
 	h->max_skipped = session_limit(options, "MAXSKIPPED", 100);
 	h->max_action = session_limit(options, "MAXACTION", 1000);
 	h->max_trylock = session_limit(options, "MAXTRYLOCK", 1000);
+	h->max_backtrace = session_limit(options, "MAXBACKTRACE", 20);
+	h->tracer_pid = (uint32_t)getpid();
+	h->tracer_uid = getuid();
 	h->lock_count = s->code.lock_count;
 	h->hertz = STAP_JIFFIES_HZ;
 }
@@ -112,6 +147,7 @@ int session_memory_create(struct session *s, struct error *err)
 
 	struct abi_session h = {0};
 	memory_fill_header(s, &h);
+	memory_fill_texts(s, &h, &texts);
 	h.site_offset = align_up(ABI_GLOBALS_OFFSET + s->code.globals_size, 4096);
 	h.site_count = (uint32_t)s->sites.count;
 	h.string_offset = h.site_offset + site_size;

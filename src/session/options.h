@@ -32,6 +32,7 @@ struct session_options {
 	VEC(struct session_setting) limits;  /* -D NAME[=VALUE] */
 	VEC(struct session_setting) globals; /* -G NAME=VALUE */
 	const char *compatible;
+	const char *module_name; /* -m, NULL: made up */
 
 	int verbose;
 	int last_pass;       /* -p, 5 by default */

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "agent/image.h"
+#include "session/ask.h"
 #include "session/front.h"
 #include "session/internal.h"
 
@@ -206,6 +207,8 @@ static int session_prepare(struct session *s, struct error *err)
 	if (r == 0)
 		r = session_host_create(s, err);
 	if (r == 0)
+		r = session_ask_start(s, err);
+	if (r == 0)
 		session_clock_publish(&s->clock, s->memory.header);
 	return r;
 }
@@ -330,6 +333,7 @@ static int session_pass5(struct session *s)
 static void session_deinit(struct session *s)
 {
 	session_targets_free(s);
+	session_ask_stop(s);
 	session_host_destroy(s);
 	session_memory_destroy(s);
 	session_plan_free(s);

@@ -364,6 +364,7 @@ struct stap_file {
 	VEC(struct stap_probe *) probes, aliases;
 	VEC(struct stap_function *) functions;
 	VEC(struct stap_var *) globals;
+	const bool *argument_used; /* of a library file: those of the script that it uses */
 };
 
 /* ---- result of the semantic pass --------------------------------------------------------------- */

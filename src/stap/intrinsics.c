@@ -13,10 +13,12 @@ enum {
 	REGS = STAP_INTRINSIC_REGS,
 	PURE = STAP_INTRINSIC_PURE,
 	CALLEE_SAVED = STAP_INTRINSIC_CALLEE_SAVED,
+	MEMORY = STAP_INTRINSIC_MEMORY,
+	GURU = STAP_INTRINSIC_GURU,
 };
 
-#define INTRINSIC(name, result, arguments, flags, symbol) \
-	{name, (enum stap_type)(result), arguments, flags, #symbol},
+#define INTRINSIC(name, result, arguments, names, flags, symbol) \
+	{name, (enum stap_type)(result), arguments, names, flags, #symbol},
 static const struct stap_intrinsic intrinsics[] = {STAP_INTRINSICS(INTRINSIC)};
 enum {
 	INTRINSIC_COUNT = sizeof(intrinsics) / sizeof(intrinsics[0])

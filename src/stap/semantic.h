@@ -19,6 +19,9 @@ struct stap_semantic_options {
 	uint32_t user_file_count;
 	const struct stap_file *const *library_files; /* tapset, already parsed */
 	uint32_t library_file_count;
+	/* arguments of the script: those that library files in use refer to are marked here */
+	bool *argument_used;
+	uint32_t argument_count;
 	bool guru, unoptimized, suppress_warnings, warnings_are_errors, skip_badvars;
 	bool has_target; /* -c or -x given: bare `process` is allowed */
 };
@@ -38,9 +41,10 @@ void stap_program_dump(const struct stap_program *program, struct strbuf *out);
 /** stap_intrinsic_find() - by name and argument count; NULL: none */
 struct stap_intrinsic {
 	const char *name;
-	enum stap_type result; /* UNKNOWN: no value */
-	const char *arguments; /* "SL" */
-	unsigned flags;        /* enum stap_intrinsic_flag */
+	enum stap_type result;      /* UNKNOWN: no value */
+	const char *arguments;      /* "SL" */
+	const char *argument_names; /* "str,pos" */
+	unsigned flags;             /* enum stap_intrinsic_flag */
 	const char *symbol;
 };
 enum stap_intrinsic_flag {
@@ -48,6 +52,8 @@ enum stap_intrinsic_flag {
 	STAP_INTRINSIC_REGS = 2,
 	STAP_INTRINSIC_PURE = 4,
 	STAP_INTRINSIC_CALLEE_SAVED = 8,
+	STAP_INTRINSIC_MEMORY = 16,
+	STAP_INTRINSIC_GURU = 32,
 };
 const struct stap_intrinsic *stap_intrinsic_find(
 	const char *name, uint32_t argument_count);

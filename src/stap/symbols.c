@@ -57,6 +57,9 @@ void sema_activate_file(struct sema *sema, const struct stap_file *file)
 			return;
 	}
 	sema_push(sema, &sema->files, file);
+	for (uint32_t i = 0; file->argument_used && i < sema->options->argument_count;
+		i++)
+		sema->options->argument_used[i] |= file->argument_used[i];
 	for (size_t i = 0; i < file->globals.count; i++)
 		global_add(sema, file->globals.items[i]);
 	for (size_t i = 0; i < file->functions.count; i++)
@@ -324,6 +327,16 @@ static bool arity_mismatch(struct sema *sema, const struct stap_expr *expr,
 	return false;
 }
 
+/* The library itself may do what it likes. */
+static bool check_guru(struct sema *sema, const struct stap_expr *expr)
+{
+	if (!(expr->call.intrinsic->flags & STAP_INTRINSIC_GURU) || sema->options->guru ||
+		!sema_is_user_token(expr->token))
+		return true;
+	sema_error(sema, expr->token, "function may not be used unless -g is specified");
+	return false;
+}
+
 static bool resolve_call(struct scope *scope, struct stap_expr *expr)
 {
 	struct sema *sema = scope->sema;
@@ -349,7 +362,7 @@ static bool resolve_call(struct scope *scope, struct stap_expr *expr)
 		return true;
 	expr->call.intrinsic = stap_intrinsic_find(name, expr->call.args.count);
 	if (expr->call.intrinsic)
-		return true;
+		return check_guru(sema, expr);
 	if (other || stap_intrinsic_exists(name))
 		return arity_mismatch(sema, expr, other);
 	sema_error(sema, expr->token, "unresolved function %s%s", name,

@@ -114,13 +114,17 @@ static void script_load(struct stap_tapset *tapset, const struct found *found,
 	const struct stap_parse_options *options)
 {
 	struct stap_source *source = source_read(tapset, found->path);
+	struct stap_parse_options with_arguments = *options;
 	struct stap_diagnostics own;
 	struct stap_file *file;
 
 	if (!source)
 		return;
 	stap_diagnostics_init(&own, tapset->arena);
-	file = stap_parse(tapset->arena, source, options, &own);
+	with_arguments.argument_used =
+		arena_array(tapset->arena, bool, options->argument_count + 1);
+	file = stap_parse(tapset->arena, source, &with_arguments, &own);
+	file->argument_used = with_arguments.argument_used;
 	if (own.error_count || file->error_count)
 		stap_file_deinit(file);
 	else

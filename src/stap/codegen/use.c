@@ -151,9 +151,7 @@ static void use_call(struct emit_use *use, const struct stap_expr *expr)
 		return;
 	if (intrinsic->flags & STAP_INTRINSIC_CALLEE_SAVED)
 		use->needs_callee_saved = true;
-	/* arguments past the sixth are on the program's stack */
-	if ((intrinsic->flags & STAP_INTRINSIC_REGS) ||
-		strstr(intrinsic->symbol, "_user_"))
+	if (intrinsic->flags & STAP_INTRINSIC_MEMORY)
 		use->reads_user_memory = true;
 }
 

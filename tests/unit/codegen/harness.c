@@ -256,6 +256,7 @@ static void open_session(struct harness *h, uint32_t max_string)
 	struct abi_session s = {.magic = ABI_MAGIC, .version = ABI_VERSION};
 
 	s.state = ABI_STATE_RUNNING;
+	s.flags = ABI_FLAG_NO_SYSCALLS; /* pid, name... are those given here */
 	s.max_string = max_string;
 	s.max_action = 1000;
 	s.max_trylock = 100;

@@ -3,7 +3,6 @@
  * The agent image itself, mapped as an arena of this process: registration of threads, handlers,
  * safe reads through the real signal front, and forwarding of everybody else's signals.
  */
-#include <elf.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -12,12 +11,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "agent/agent.h"
-#include "agent/image.h"
 #include "fixture.h"
+#include "image.h"
 
 static struct fixture f;
-static unsigned char *block; /* arena page and image */
 static struct agent_arena *arena;
 static char *null_context;
 
@@ -25,55 +22,6 @@ enum {
 	NULL_CONTEXT = 0x7ff00000,
 	KERNEL_RESTORER = 0x04000000
 };
-
-/* ---- the image's symbols ---------------------------------------------------------------- */
-
-static void *image_symbol(const char *name)
-{
-	const unsigned char *image = block + AGENT_ARENA_IMAGE;
-	const Elf64_Ehdr *header = (const Elf64_Ehdr *)(const void *)image;
-	const Elf64_Phdr *ph =
-		(const Elf64_Phdr *)(const void *)(image + header->e_phoff);
-	const Elf64_Dyn *dyn = NULL;
-	for (int i = 0; i < header->e_phnum; i++)
-		if (ph[i].p_type == PT_DYNAMIC)
-			dyn = (const Elf64_Dyn *)(const void *)(image + ph[i].p_vaddr);
-	const char *strings = NULL;
-	const Elf64_Sym *symbols = NULL;
-	const uint32_t *hash = NULL;
-	for (; dyn && dyn->d_tag != DT_NULL; dyn++) {
-		const void *at = image + dyn->d_un.d_ptr;
-		if (dyn->d_tag == DT_STRTAB)
-			strings = at;
-		else if (dyn->d_tag == DT_SYMTAB)
-			symbols = at;
-		else if (dyn->d_tag == DT_HASH)
-			hash = at;
-	}
-	for (uint32_t i = 0; hash && i < hash[1]; i++)
-		if (strcmp(strings + symbols[i].st_name, name) == 0)
-			return block + AGENT_ARENA_IMAGE + symbols[i].st_value;
-	printf("Bail out! no symbol %s\n", name);
-	exit(1);
-}
-
-#define SYMBOL(name) ((__typeof__(&name))(uintptr_t)image_symbol(#name))
-
-static unsigned char *map_arena(void)
-{
-	size_t size =
-		(AGENT_ARENA_IMAGE + utrace_agent_image_size + 4095) & ~(size_t)4095;
-	unsigned char *at = mmap(
-		NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	memcpy(at + AGENT_ARENA_IMAGE, utrace_agent_image, utrace_agent_image_size);
-	struct agent_arena *a = (struct agent_arena *)(void *)at;
-	a->session = (uint64_t)(uintptr_t)f.session;
-	a->null_context = (uint64_t)(uintptr_t)null_context;
-	a->image = (uint64_t)(uintptr_t)at + AGENT_ARENA_IMAGE;
-	a->image_size = utrace_agent_image_size;
-	mprotect(at + AGENT_ARENA_IMAGE, size - AGENT_ARENA_IMAGE, PROT_READ | PROT_EXEC);
-	return at;
-}
 
 static void map_all(void)
 {
@@ -89,7 +37,7 @@ static void map_all(void)
 		MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
 	if (null_context == MAP_FAILED)
 		abort();
-	block = map_arena();
+	block = map_arena(&f, (uint64_t)(uintptr_t)null_context);
 	arena = (struct agent_arena *)(void *)block;
 }
 
@@ -304,7 +252,7 @@ static void test_safe_reads(void)
 static void test_other_arena(void)
 {
 	unsigned char *first = block;
-	block = map_arena();
+	block = map_arena(&f, (uint64_t)(uintptr_t)null_context);
 	SYMBOL(rt_enter)(f.c, NULL, 0x7000, 0x4000, 1);
 	SYMBOL(rt_user_read)(f.c, 8, 8);
 	tap_is_long(f.c->error, 1, "a fault in another copy of the image");

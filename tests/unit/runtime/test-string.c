@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
+#include <sys/prctl.h>
+#include <unistd.h>
 
 #include "fixture.h"
 
@@ -179,7 +181,7 @@ static void test_errors(void)
 	rt_user_read(f.c, 0xabc, 8);
 	expect_error("read fault [man error::fault] at 0xabc");
 	rt_fn_register(f.c, "rax");
-	expect_error("cannot access CPU registers in this context");
+	expect_error("No registers available in this context");
 	rt_fn_int_arg(f.c, 1);
 	expect_error("cannot access function args in this context");
 	f.c->site = 1;
@@ -263,7 +265,20 @@ static void test_limits(void)
 
 static void test_process(void)
 {
+	char name[16];
+	prctl(PR_GET_NAME, name);
 	rt_enter(f.c, NULL, 0x7000, 0x4000, 1);
+	rt_fn_execname(f.c, dst);
+	tap_is_string(dst, name, "execname is the thread's own");
+	tap_is_long(rt_fn_ppid(f.c), getppid(), "ppid");
+	tap_is_long(rt_fn_euid(f.c), geteuid(), "euid");
+	tap_is_long(rt_fn_pgrp(f.c), getpgrp(), "pgrp");
+	tap_is_long(rt_fn_sid(f.c), getsid(0), "sid");
+	tap_ok(rt_fn_task_utime(f.c) + rt_fn_task_stime(f.c) > 0, "time of the thread");
+	f.session->flags |= ABI_FLAG_NO_SYSCALLS;
+	strcpy(f.c->comm, "worker");
+	f.c->ppid = 99;
+	tap_is_long(rt_fn_ppid(f.c), 99, "ppid without a system call");
 	tap_is_long(rt_fn_pid(f.c), 100, "pid");
 	tap_is_long(rt_fn_tid(f.c), 101, "tid");
 	tap_is_long(rt_fn_target(f.c), 77, "target");
@@ -296,14 +311,25 @@ static void test_process(void)
 	}
 	tap_ok(in_range, "randint in its range");
 	tap_is_long(rt_fn_randint(f.c, 0), 0, "randint of 0");
-	rt_fn_thread_indent(f.c, dst, 1);
+	rt_fn_thread_indent(f.c, dst, 1000, 1);
 	tap_is_string(dst, "     0 worker(101):", "thread_indent, outermost");
-	rt_fn_thread_indent(f.c, dst, 1);
-	tap_is_string(dst, "     0 worker(101): ", "thread_indent, inner");
-	rt_fn_thread_indent(f.c, dst, -1);
-	tap_is_string(dst, "     0 worker(101): ", "thread_indent, leaving inner");
-	rt_fn_thread_indent(f.c, dst, -1);
-	tap_is_string(dst, "     0 worker(101):", "thread_indent, leaving outermost");
+	rt_fn_thread_indent(f.c, dst, 1012, 1);
+	tap_is_string(dst, "    12 worker(101): ", "thread_indent, inner");
+	rt_fn_thread_indent(f.c, dst, 1500, -1);
+	tap_is_string(dst, "   500 worker(101): ", "thread_indent, leaving inner");
+	rt_fn_thread_indent(f.c, dst, 124456, -1);
+	tap_is_string(dst, "123456 worker(101):", "thread_indent, leaving outermost");
+	tap_is_long(rt_fn_thread_indent_depth(f.c, 1), 0, "thread_indent_depth");
+	tap_is_long(rt_fn_thread_indent_depth(f.c, 1), 1, "thread_indent_depth, inner");
+	tap_is_long(rt_fn_thread_indent_depth(f.c, -1), 1, "... leaving");
+	tap_is_long(rt_fn_thread_indent_depth(f.c, -1), 0, "... and leaving");
+	f.sites[1].pn = 43;
+	rt_fn_pnlabel(f.c, dst);
+	tap_is_string(dst, "", "pnlabel of a name without label");
+	f.sites[1].flags |= ABI_SITE_TYPE_UPROBE << ABI_SITE_TYPE_SHIFT;
+	rt_fn_probe_type(f.c, dst);
+	tap_is_string(dst, "uprobe", "probe_type");
+	f.session->flags &= ~(uint32_t)ABI_FLAG_NO_SYSCALLS;
 	rt_leave(f.c);
 }
 

@@ -133,7 +133,10 @@ static uint32_t count_scripts(const char *folder)
 /* Everything in the library is analysed, as if it were the user's, with nothing elided. */
 static void test_shipped(const char *folder)
 {
-	static const char text[] = "probe begin { println(@choose_defined($x, 1)) }";
+	/* macros, and the variables that only macros give a type */
+	static const char text[] =
+		"probe begin { println(@choose_defined($x, 1)); @this1 = @this2 = @this3 = @this4 = "
+		"@this5 = @this6 = @this7 = @this8 = 1 }";
 	struct stap_source source = {
 		.name = "<input>", .text = text, .size = sizeof(text) - 1};
 	struct stap_semantic_options options = {.unoptimized = true};

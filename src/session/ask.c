@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: MIT */
+#include "session/ask.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/futex.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/fd.h"
+
+struct session_asker {
+	struct session *session;
+	pthread_t thread;
+	pthread_mutex_t lock; /* of everything below */
+	struct ask_symbols *symbols;
+	struct ask_question question;
+	struct ask_answer answer;
+	uint32_t stopping; /* atomic */
+};
+
+/* Shared futexes: the other side is another process. */
+static void ask_futex(
+	uint32_t *word, int operation, uint32_t value, const struct timespec *wait)
+{
+	syscall(SYS_futex, word, operation, value, wait, NULL, 0);
+}
+
+/* ---- answering ---------------------------------------------------------------------------- */
+
+static void answer_kernel_log(
+	const struct ask_question *question, struct ask_answer *answer)
+{
+	CLEANUP(cleanup_fd) int fd = open("/dev/kmsg", O_WRONLY | O_CLOEXEC);
+	char line[ABI_ASK_TEXT_SIZE + 32];
+	int size = snprintf(line, sizeof(line), "<%d>%s\n",
+		(int)(question->arguments[0] & 7), question->text);
+	answer->failed = fd < 0 || fd_write_all(fd, line, (size_t)size) < 0;
+}
+
+static void answer(struct session_asker *asker)
+{
+	const struct ask_question *question = &asker->question;
+	struct ask_answer *answer = &asker->answer;
+	switch (question->kind) {
+	case ABI_ASK_TASK_NUMBER:
+		ask_task_number(question, answer);
+		break;
+	case ABI_ASK_TASK_TEXT:
+		ask_task_text(question, answer);
+		break;
+	case ABI_ASK_ARGUMENTS:
+		ask_arguments(question, answer);
+		break;
+	case ABI_ASK_ENVIRONMENT:
+		ask_environment(question, answer);
+		break;
+	case ABI_ASK_SYMBOL:
+		ask_symbol(asker->symbols, question, answer);
+		break;
+	case ABI_ASK_MODULE:
+		ask_module(asker->symbols, question, answer);
+		break;
+	case ABI_ASK_KERNEL_LOG:
+		answer_kernel_log(question, answer);
+		break;
+	case ABI_ASK_DESCENDANT:
+		ask_descendant((pid_t)asker->session->memory.header->target_pid, question,
+			answer);
+		break;
+	default:
+		answer->failed = true;
+		break;
+	}
+}
+
+/* What is asked is copied first: the asking process can change it meanwhile. */
+static void answer_context(struct session_asker *asker, struct abi_context *c)
+{
+	struct ask_question *question = &asker->question;
+	struct ask_answer *answered = &asker->answer;
+	const volatile struct abi_ask *asked = &c->ask;
+	pthread_mutex_lock(&asker->lock);
+	question->kind = asked->kind;
+	question->pid = (pid_t)c->pid;
+	for (size_t i = 0; i < ABI_ASK_ARGUMENTS_MAX; i++)
+		question->arguments[i] = asked->arguments[i];
+	memcpy(question->text, c->ask.text, sizeof(question->text));
+	question->text[sizeof(question->text) - 1] = '\0';
+	answered->result = 0;
+	answered->failed = false;
+	strbuf_clear(&answered->text);
+	answer(asker);
+	c->ask.result = answered->result;
+	c->ask.failed = answered->failed;
+	size_t size = answered->text.size;
+	if (size > ABI_ASK_TEXT_SIZE - 1)
+		size = ABI_ASK_TEXT_SIZE - 1;
+	memcpy(c->ask.text, answered->text.data, size);
+	c->ask.text[size] = '\0';
+	pthread_mutex_unlock(&asker->lock);
+}
+
+bool session_ask_answer(struct session *s, struct abi_context *c)
+{
+	if (!s->asker)
+		return false;
+	answer_context(s->asker, c);
+	return true;
+}
+
+/* ---- the thread --------------------------------------------------------------------------- */
+
+static void answer_all(struct session_asker *asker)
+{
+	const struct session *s = asker->session;
+	for (uint32_t slot = 1; slot < session_context_limit(s); slot++) {
+		struct abi_context *c = session_context(s, slot);
+		uint32_t asked = ABI_ASK_ASKED;
+		if (!__atomic_compare_exchange_n(&c->ask.state, &asked, ABI_ASK_BUSY,
+			    false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+			continue;
+		answer_context(asker, c);
+		__atomic_store_n(&c->ask.state, ABI_ASK_ANSWERED, __ATOMIC_RELEASE);
+		ask_futex(&c->ask.state, FUTEX_WAKE, 1, NULL);
+	}
+}
+
+static void *ask_thread(void *data)
+{
+	enum {
+		POLL_NS = 500000 /* targets that may make no system call cannot wake us */
+	};
+	struct session_asker *asker = data;
+	struct abi_session *h = asker->session->memory.header;
+	const struct timespec poll = {.tv_nsec = POLL_NS};
+	while (!__atomic_load_n(&asker->stopping, __ATOMIC_ACQUIRE)) {
+		uint32_t seen = __atomic_load_n(&h->ask_bell, __ATOMIC_SEQ_CST);
+		answer_all(asker);
+		if (__atomic_load_n(&asker->stopping, __ATOMIC_ACQUIRE))
+			break;
+		bool may_call = !(h->flags & ABI_FLAG_NO_SYSCALLS);
+		ask_futex(&h->ask_bell, FUTEX_WAIT, seen, may_call ? NULL : &poll);
+	}
+	return NULL;
+}
+
+int session_ask_start(struct session *s, struct error *err)
+{
+	struct session_asker *asker = calloc(1, sizeof(*asker));
+	sigset_t all, old;
+	if (!asker)
+		abort();
+	asker->session = s;
+	asker->symbols = ask_symbols_create();
+	strbuf_init(&asker->answer.text);
+	pthread_mutex_init(&asker->lock, NULL);
+	/* signals are for the loop */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	int code = pthread_create(&asker->thread, NULL, ask_thread, asker);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	s->asker = asker;
+	if (code) {
+		asker->stopping = 1;
+		session_ask_stop(s);
+		return error_set(err, -code, "cannot start a thread: %s", strerror(code));
+	}
+	return 0;
+}
+
+void session_ask_stop(struct session *s)
+{
+	struct session_asker *asker = s->asker;
+	if (!asker)
+		return;
+	if (!asker->stopping) {
+		__atomic_store_n(&asker->stopping, 1, __ATOMIC_RELEASE);
+		__atomic_fetch_add(&s->memory.header->ask_bell, 1, __ATOMIC_SEQ_CST);
+		ask_futex(&s->memory.header->ask_bell, FUTEX_WAKE, 1, NULL);
+		pthread_join(asker->thread, NULL);
+	}
+	s->asker = NULL;
+	pthread_mutex_destroy(&asker->lock);
+	ask_symbols_destroy(asker->symbols);
+	strbuf_deinit(&asker->answer.text);
+	free(asker);
+}

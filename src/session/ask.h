@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The tracer's side of abi/ask.h: a thread that answers the questions of handlers, so that they
+ * never wait for the event loop.  Handlers that run in the tracer ask directly.
+ *
+ * Everything here may run in two threads; one lock is held while a question is answered.
+ */
+#pragma once
+
+#include "session/internal.h"
+
+struct session_asker;
+
+/** session_ask_start() - from here on questions are answered; session memory must exist */
+must_check int session_ask_start(struct session *s, struct error *err);
+void session_ask_stop(struct session *s);
+/** session_ask_answer() - answer the question in a context of this process */
+bool session_ask_answer(struct session *s, struct abi_context *c);
+
+/* ---- between the files of this side ------------------------------------------------------- */
+
+struct ask_question {
+	uint32_t kind;
+	pid_t pid; /* who asks: as the context says */
+	int64_t arguments[ABI_ASK_ARGUMENTS_MAX];
+	char text[ABI_ASK_TEXT_SIZE];
+};
+
+struct ask_answer {
+	int64_t result;
+	bool failed;
+	struct strbuf text;
+};
+
+void ask_task_number(const struct ask_question *question, struct ask_answer *answer);
+void ask_task_text(const struct ask_question *question, struct ask_answer *answer);
+void ask_arguments(const struct ask_question *question, struct ask_answer *answer);
+void ask_environment(const struct ask_question *question, struct ask_answer *answer);
+void ask_descendant(
+	pid_t target, const struct ask_question *question, struct ask_answer *answer);
+
+struct ask_symbols;
+struct ask_symbols *ask_symbols_create(void);
+void ask_symbols_destroy(struct ask_symbols *symbols);
+void ask_symbol(struct ask_symbols *symbols, const struct ask_question *question,
+	struct ask_answer *answer);
+void ask_module(struct ask_symbols *symbols, const struct ask_question *question,
+	struct ask_answer *answer);

@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: MIT */
+/* What an address of a process is: symbol, module, source line. */
+#include <errno.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <time.h>
+
+#include "session/ask.h"
+
+enum {
+	MAPS_FRESH_MS = 500
+};
+
+struct symbol_module {
+	char *path; /* as the process sees it */
+	uint64_t device_inode;
+	struct elf_module *elf; /* NULL: cannot be read */
+};
+
+struct symbol_process {
+	pid_t pid;
+	struct proc_maps maps;
+	uint64_t read_ms;
+};
+
+struct ask_symbols {
+	VEC(struct symbol_module) modules;
+	VEC(struct symbol_process) processes;
+};
+
+/* Everything known of an address; 0, NULL: unknown. */
+struct symbol_place {
+	uint64_t address;
+	const char *module; /* path */
+	const char *name;
+	uint64_t offset, size; /* of the symbol, or in the module */
+	const char *file;
+	int line;
+	struct elf_module *elf;
+	uint64_t module_start; /* where the first piece of the module is mapped */
+};
+
+struct ask_symbols *ask_symbols_create(void)
+{
+	struct ask_symbols *symbols = calloc(1, sizeof(*symbols));
+	if (!symbols)
+		abort();
+	return symbols;
+}
+
+void ask_symbols_destroy(struct ask_symbols *symbols)
+{
+	for (size_t i = 0; i < symbols->modules.count; i++) {
+		free(symbols->modules.items[i].path);
+		elf_module_close(symbols->modules.items[i].elf);
+	}
+	for (size_t i = 0; i < symbols->processes.count; i++)
+		proc_maps_free(&symbols->processes.items[i].maps);
+	vec_free(&symbols->modules);
+	vec_free(&symbols->processes);
+	free(symbols);
+}
+
+/* ---- finding ------------------------------------------------------------------------------ */
+
+static uint64_t now_ms(void)
+{
+	struct timespec ts;
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+}
+
+static struct symbol_process *find_process(struct ask_symbols *symbols, pid_t pid)
+{
+	for (size_t i = 0; i < symbols->processes.count; i++)
+		if (symbols->processes.items[i].pid == pid)
+			return &symbols->processes.items[i];
+	struct symbol_process *process = vec_push(&symbols->processes);
+	process->pid = pid;
+	return process;
+}
+
+static const struct proc_map *covering_map(
+	const struct symbol_process *p, uint64_t address)
+{
+	for (size_t i = 0; i < p->maps.maps.count; i++) {
+		const struct proc_map *map = &p->maps.maps.items[i];
+		if (address >= map->start && address < map->end)
+			return map;
+	}
+	return NULL;
+}
+
+/* A list of mappings is believed for a moment only: libraries come and go. */
+static const struct proc_map *find_map(
+	struct ask_symbols *symbols, pid_t pid, uint64_t address)
+{
+	struct symbol_process *p = find_process(symbols, pid);
+	uint64_t now = now_ms();
+	const struct proc_map *map = covering_map(p, address);
+	if (map && p->read_ms && now - p->read_ms < MAPS_FRESH_MS)
+		return map;
+	struct proc_maps fresh;
+	if (proc_read_maps(pid, &fresh, NULL) < 0)
+		return map;
+	proc_maps_free(&p->maps);
+	p->maps = fresh;
+	p->read_ms = now;
+	return covering_map(p, address);
+}
+
+static struct elf_module *find_module(
+	struct ask_symbols *symbols, pid_t pid, const struct proc_map *map)
+{
+	for (size_t i = 0; i < symbols->modules.count; i++) {
+		const struct symbol_module *m = &symbols->modules.items[i];
+		if (m->device_inode == map->device_inode && !strcmp(m->path, map->path))
+			return m->elf;
+	}
+	struct symbol_module *m = vec_push(&symbols->modules);
+	char path[PATH_MAX + 32];
+	m->path = strdup(map->path);
+	m->device_inode = map->device_inode;
+	if (!m->path)
+		abort();
+	/* through the process's own root: it may live in a container */
+	snprintf(path, sizeof(path), "/proc/%d/root%s", pid, map->path);
+	if (elf_module_open(path, &m->elf, NULL) < 0)
+		m->elf = NULL;
+	return m->elf;
+}
+
+static uint64_t module_start(const struct symbol_process *p, const struct proc_map *map)
+{
+	for (size_t i = 0; i < p->maps.maps.count; i++)
+		if (p->maps.maps.items[i].device_inode == map->device_inode &&
+			!strcmp(p->maps.maps.items[i].path, map->path))
+			return p->maps.maps.items[i].start;
+	return map->start;
+}
+
+/* false: nothing is mapped there */
+static bool find_place(struct ask_symbols *symbols, pid_t pid, uint64_t address,
+	struct symbol_place *ret)
+{
+	*ret = (struct symbol_place){.address = address};
+	const struct proc_map *map = find_map(symbols, pid, address);
+	if (!map || map->path[0] != '/')
+		return false;
+	ret->module = map->path;
+	ret->module_start = module_start(find_process(symbols, pid), map);
+	ret->offset = address - map->start;
+	ret->size = map->end - map->start;
+	ret->elf = find_module(symbols, pid, map);
+	if (!ret->elf)
+		return true;
+	uint64_t bias = elf_module_bias(ret->elf, map->start, map->offset);
+	uint64_t start, end;
+	const char *name;
+	if (elf_module_function_at(ret->elf, address - bias, &start, &end, &name) &&
+		name) {
+		ret->name = name;
+		ret->offset = address - bias - start;
+		ret->size = end - start;
+	}
+	return true;
+}
+
+/* ---- telling ------------------------------------------------------------------------------ */
+
+static const char *base_name(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	return slash ? slash + 1 : path;
+}
+
+static void put_data(const struct symbol_place *p, struct strbuf *out)
+{
+	if (p->name)
+		strbuf_printf(
+			out, "%s+0x%" PRIx64 "/0x%" PRIx64, p->name, p->offset, p->size);
+	else
+		strbuf_printf(out, "0x%" PRIx64, p->address);
+}
+
+static void put_line(const struct symbol_place *p, struct strbuf *out)
+{
+	if (p->file && p->line)
+		strbuf_printf(out, " at %s:%d", p->file, p->line);
+	else if (p->file)
+		strbuf_printf(out, " at %s", p->file);
+}
+
+static void put_full(const struct symbol_place *p, bool with_line, struct strbuf *out)
+{
+	strbuf_printf(out, " 0x%" PRIx64, p->address);
+	if (p->name)
+		strbuf_printf(
+			out, " : %s+0x%" PRIx64 "/0x%" PRIx64, p->name, p->offset, p->size);
+	else if (p->module)
+		strbuf_printf(out, " [%s+0x%" PRIx64 "/0x%" PRIx64 "]", p->module,
+			p->offset, p->size);
+	if (with_line)
+		put_line(p, out);
+	if (p->name && p->module)
+		strbuf_printf(out, " [%s]", p->module);
+}
+
+static void put_place(const struct symbol_place *p, int64_t style, struct strbuf *out)
+{
+	bool with_line = style == ABI_SYMBOL_FULLER;
+	switch (style) {
+	case ABI_SYMBOL_FULL:
+	case ABI_SYMBOL_FULLER:
+		put_full(p, with_line, out);
+		return;
+	case ABI_SYMBOL_DATA:
+	case ABI_SYMBOL_SIMPLE:
+		if (p->name && style == ABI_SYMBOL_SIMPLE)
+			strbuf_printf(out, "%s+0x%" PRIx64 " [%s]", p->name, p->offset,
+				base_name(p->module));
+		else if (p->name)
+			put_data(p, out), strbuf_printf(out, " [%s]", p->module);
+		else if (p->module && style == ABI_SYMBOL_SIMPLE)
+			strbuf_printf(out, "0x%" PRIx64 " [%s+0x%" PRIx64 "]", p->address,
+				base_name(p->module), p->offset);
+		else if (p->module)
+			strbuf_printf(out, "0x%" PRIx64 " [%s+0x%" PRIx64 "/0x%" PRIx64 "]",
+				p->address, p->module, p->offset, p->size);
+		else
+			strbuf_printf(out, "0x%" PRIx64, p->address);
+		return;
+	case ABI_SYMBOL_BRIEF:
+		if (p->name)
+			strbuf_printf(out, "%s+0x%" PRIx64, p->name, p->offset);
+		break;
+	case ABI_SYMBOL_FILE:
+		strbuf_puts(out, p->file ? p->file : "");
+		break;
+	case ABI_SYMBOL_LINE:
+		if (p->line)
+			strbuf_printf(out, "%d", p->line);
+		break;
+	case ABI_SYMBOL_FILE_LINE:
+		if (p->file && p->line)
+			strbuf_printf(out, "%s:%d", p->file, p->line);
+		else
+			strbuf_puts(out, p->file ? p->file : "");
+		break;
+	default:
+		strbuf_puts(out, p->name ? p->name : "");
+		break;
+	}
+	if (!out->size)
+		strbuf_printf(out, "0x%" PRIx64, p->address);
+}
+
+void ask_symbol(struct ask_symbols *symbols, const struct ask_question *question,
+	struct ask_answer *answer)
+{
+	struct symbol_place place;
+	find_place(symbols, question->pid, (uint64_t)question->arguments[0], &place);
+	put_place(&place, question->arguments[1], &answer->text);
+}
+
+void ask_module(struct ask_symbols *symbols, const struct ask_question *question,
+	struct ask_answer *answer)
+{
+	struct symbol_place place;
+	answer->failed = !find_place(
+		symbols, question->pid, (uint64_t)question->arguments[0], &place);
+	if (answer->failed)
+		return;
+	switch (question->arguments[1]) {
+	case ABI_MODULE_PATH:
+		strbuf_puts(&answer->text, place.module);
+		break;
+	case ABI_MODULE_BUILD_ID:
+		answer->failed = !place.elf;
+		if (place.elf)
+			strbuf_puts(&answer->text, elf_module_build_id(place.elf));
+		break;
+	default:
+		answer->result = (int64_t)(place.address - place.module_start);
+		break;
+	}
+}
