@@ -119,7 +119,7 @@ static const struct row statements[] = {
 		"one\ntwo\n", {0}},
 	{"uncaught error ends the handler",
 		BEGIN("println(\"a\"); error(\"boom\"); println(\"b\")"),
-		"a\nERROR: boom at 2:15\n", {0}},
+		"a\nERROR: boom at 0:0\n", {0}},
 	{"variables keep values through a catch",
 		BEGIN("a = 1; try { a = 2; println(1 / zero); a = 3 } catch { } printf(\"%d\\n\", a)"),
 		"2\n", {0}},
