@@ -19,8 +19,10 @@
 enum {
 	ARCH_MAX_WINDOW = 32,
 	ARCH_JUMP_SIZE = 5,
+	ARCH_MAX_INSNS = 8,
+	ARCH_MAX_POINTS = 8,
 	ARCH_MAX_HANDLERS = 16,
-	ARCH_TRAMPOLINE_MAX = 1536,
+	ARCH_TRAMPOLINE_MAX = 2048,
 	ARCH_CALL_STUB_MAX = 192
 };
 
@@ -63,31 +65,37 @@ enum arch_patch_form {
 	ARCH_PATCH_BREAKPOINT,  /* int3 */
 };
 
+/* An event in a window: handlers run just before an instruction of it. */
+struct arch_point {
+	/* The instruction asked for.  An endbr64 there stays in place: offset is then that of
+	 * the instruction after it. */
+	uint64_t address;
+	uint8_t offset;      /* of the instruction in the window */
+	bool mid_function;   /* red zone below rsp may be live */
+	bool flags_live;     /* status flags must be preserved */
+	bool is_exit;        /* a ret or a jump out of the function */
+	bool is_tail_call;   /* exit by a jump: no return value yet */
+	bool is_conditional; /* exit by a conditional jump: handlers run when it is taken
+			      */
+};
+
 struct arch_plan {
 	uint64_t address; /* where text is replaced */
-	/* The instruction asked for.  An endbr64 there stays in place: address is then
-	 * the instruction after it, and probe_offset 0. */
-	uint64_t probe_address;
-	/* Handlers run just before the instruction at this offset in the window; not 0
-	 * for an exit whose window begins at an earlier instruction. */
-	uint8_t probe_offset;
+	/* Planned one at a time; those of windows that would overlap are joined. */
+	struct arch_point points[ARCH_MAX_POINTS];
+	uint8_t point_count;
 	enum arch_patch_form form;
 	uint8_t size; /* bytes of text replaced at address: 5, 2 (SHORT) or 1 */
 	/* bytes of whole instructions displaced (>= size); padding that the patch runs
 	 * into is counted, but is no instruction */
 	uint8_t window;
 	uint8_t insn_count;
-	uint8_t insn_offset[8]; /* start of each displaced instruction from address */
+	/* start of each displaced instruction from address */
+	uint8_t insn_offset[ARCH_MAX_INSNS];
 	uint8_t original[ARCH_MAX_WINDOW]; /* text at address; `window` bytes count */
 	/* SHORT: the 5 bytes of padding where the long jump goes */
 	uint64_t padding_address;
 	uint8_t padding_original[ARCH_JUMP_SIZE];
-	bool mid_function;   /* red zone below rsp may be live */
-	bool flags_live;     /* status flags must be preserved */
-	bool is_exit;        /* the site is a ret or a jump out of the function */
-	bool is_tail_call;   /* exit by a jump: no return value yet */
-	bool is_conditional; /* exit by a conditional jump: handlers run when it is taken
-			      */
 	bool has_call; /* the window ends with a call (never under a shadow stack) */
 };
 
@@ -126,12 +134,24 @@ must_check int arch_plan_exits(struct arch_text *text, uint64_t start, uint64_t 
 /** two plans whose replaced bytes overlap cannot both be applied */
 bool arch_plans_overlap(const struct arch_plan *a, const struct arch_plan *b);
 
+/**
+ * arch_plans_join() - one plan with the points of two of the same function
+ * The points of @a come first, then those of @b that @a does not have.
+ * Return: false: no window holds them all; *ret is untouched
+ */
+bool arch_plans_join(struct arch_text *text, uint64_t start, uint64_t end,
+	const struct arch_plan_options *options, const struct arch_plan *a,
+	const struct arch_plan *b, struct arch_plan *ret);
+
+/** arch_plan_find_point() - index of the same event; -1: not among them */
+int arch_plan_find_point(const struct arch_plan *plan, const struct arch_point *point);
+
 /* ---- trampolines ---- */
 
 /*
  * What a trampoline does (brackets: where the plan asks for it):
  *
- *   - the copies of window instructions before the probed one
+ *   - the copies of window instructions before the point
  *   - [lea -128(%rsp),%rsp]: mid_function only
  *   - push registers as struct abi_regs, callee-saved ones only when a handler wants them
  *   - [lahf; seto]: flags_live only; abi_regs.flags then has SF ZF AF PF CF in
@@ -139,7 +159,7 @@ bool arch_plans_overlap(const struct arch_plan *a, const struct arch_plan *b);
  *   - mov %gs:null_context,%rdi; test; jz slow (calls runtime_register -> context or 0)
  *   - per handler: rdi=context rsi=regs rdx=sp of the program rcx=runtime address of the
  *     probed instruction r8d=site id; call
- *   - restore; the remaining copies; jmp back
+ *   - restore; the remaining copies, with further points likewise; jmp back
  *
  * Where all handlers are inline counts: push %rax; mov %gs:null_context,%rax; test; jz
  * slow; add; pop.
@@ -148,6 +168,7 @@ bool arch_plans_overlap(const struct arch_plan *a, const struct arch_plan *b);
 struct arch_handler_call {
 	uint64_t runtime_address; /* of the handler; within +-2 GiB of the trampoline */
 	uint32_t site;            /* site id */
+	uint8_t point;            /* of the plan */
 	bool needs_callee_saved;
 	bool is_inline_count;
 	uint32_t inline_shard_offset; /* from the start of struct abi_context */
@@ -167,20 +188,19 @@ struct arch_trampoline_request {
 };
 
 struct arch_pc_map_entry {
-	uint16_t trampoline_offset; /* where the copy of an original instruction starts */
+	uint16_t
+		arrival_offset; /* where a thread goes that is at an original instruction:
+				     * to its handlers, if it has any */
+	uint16_t trampoline_offset; /* where the copy of the instruction starts */
 	uint16_t original_offset;   /* that instruction's offset in the window */
 };
 
 struct arch_trampoline {
 	uint8_t bytes[ARCH_TRAMPOLINE_MAX];
 	uint16_t size;
-	uint16_t handler_offset; /* state is the program's own before this (copies of the
-				  * instructions before the probed one) ... */
-	uint16_t displaced_offset; /* ... and again from here up to cold_offset */
-	uint16_t cold_offset; /* slow path and the taken path of a conditional exit */
 	/* copies of displaced instructions; a thread found at an interior instruction of
 	 * the window continues there */
-	struct arch_pc_map_entry map[8];
+	struct arch_pc_map_entry map[ARCH_MAX_INSNS];
 	uint8_t map_count;
 };
 

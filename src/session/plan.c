@@ -81,12 +81,14 @@ static struct session_patch *plan_add(struct session_module *m,
 	return patch;
 }
 
-static void plan_add_call(struct session *s, struct session_patch *patch, uint32_t site)
+static void plan_add_call(
+	struct session *s, struct session_patch *patch, unsigned int point, uint32_t site)
 {
 	const struct codegen_handler *h = s->sites.items[site].handler;
 	struct arch_handler_call *call = vec_push(&patch->handlers);
 	call->runtime_address = h->code_offset;
 	call->site = site;
+	call->point = (uint8_t)point;
 	call->needs_callee_saved = h->needs_callee_saved;
 	call->is_inline_count = h->is_inline_count;
 	call->inline_shard_offset = h->inline_shard_offset;
@@ -120,7 +122,7 @@ static void plan_entry(struct session *s, struct session_module *m, uint32_t ind
 		plan_refuse(s, m, site, err.message);
 		return;
 	}
-	plan_add_call(s, plan_add(m, site, &plan), index);
+	plan_add_call(s, plan_add(m, site, &plan), 0, index);
 	if (l->semaphore)
 		plan_add_semaphore(m, l->semaphore);
 }
@@ -142,6 +144,18 @@ static uint32_t plan_exit_site(
 	return (uint32_t)s->sites.count - 1;
 }
 
+static bool plan_point_fires(struct session *s, const struct session_site *site,
+	const struct arch_point *point)
+{
+	if (!point->is_tail_call || !site->handler->probe->uses_return_value)
+		return true;
+	session_warn(s,
+		"probe %s does not fire where the function leaves by a tail call at "
+		"0x%llx: there is no return value yet",
+		site->location->pp, (unsigned long long)point->address);
+	return false;
+}
+
 static void plan_exits(struct session *s, struct session_module *m, uint32_t index)
 {
 	const struct session_site copy = s->sites.items[index], *site = &copy;
@@ -160,16 +174,16 @@ static void plan_exits(struct session *s, struct session_module *m, uint32_t ind
 	if (count == 0)
 		plan_refuse(s, m, site, "the function never returns");
 	for (size_t i = 0; i < count; i++) {
-		if (plans[i].is_tail_call && site->handler->probe->uses_return_value) {
-			session_warn(s,
-				"probe %s does not fire where the function leaves by a tail call at "
-				"0x%llx: there is no return value yet",
-				l->pp, (unsigned long long)plans[i].address);
-			continue;
+		struct session_patch *patch = NULL;
+		for (unsigned int k = 0; k < plans[i].point_count; k++) {
+			const struct arch_point *point = &plans[i].points[k];
+			if (!plan_point_fires(s, site, point))
+				continue;
+			patch = patch ? patch : plan_add(m, site, &plans[i]);
+			plan_add_call(s, patch, k,
+				plan_exit_site(s, index, is_first, point->address));
+			is_first = false;
 		}
-		uint32_t own = plan_exit_site(s, index, is_first, plans[i].probe_address);
-		plan_add_call(s, plan_add(m, site, &plans[i]), own);
-		is_first = false;
 	}
 	free(plans);
 }
@@ -179,8 +193,10 @@ static int plan_compare(const void *a, const void *b)
 	const struct session_patch *left = a, *right = b;
 	if (left->plan.address != right->plan.address)
 		return left->plan.address < right->plan.address ? -1 : 1;
-	if (left->plan.is_exit != right->plan.is_exit)
-		return left->plan.is_exit ? 1 : -1;
+	bool left_exits = left->plan.points[0].is_exit,
+	     right_exits = right->plan.points[0].is_exit;
+	if (left_exits != right_exits)
+		return left_exits ? 1 : -1;
 	/* handlers of one place run in the order of the script */
 	uint32_t a_site = left->handlers.items[0].site,
 		 b_site = right->handlers.items[0].site;
@@ -194,12 +210,12 @@ static bool plan_as_breakpoint(struct session_module *m, struct session_patch *p
 	struct arch_plan plan, *plans = NULL;
 	size_t count = 0;
 	bool done = false;
-	if (patch->plan.form == ARCH_PATCH_BREAKPOINT)
+	const struct arch_point *point = &patch->plan.points[0];
+	if (patch->plan.form == ARCH_PATCH_BREAKPOINT || patch->plan.point_count > 1)
 		return false;
-	if (!patch->plan.is_exit) {
-		if (arch_plan_site(m->text, patch->plan.probe_address,
-			    patch->function_start, patch->function_end, &options, &plan,
-			    NULL) < 0)
+	if (!point->is_exit) {
+		if (arch_plan_site(m->text, point->address, patch->function_start,
+			    patch->function_end, &options, &plan, NULL) < 0)
 			return false;
 		patch->plan = plan;
 		return true;
@@ -208,7 +224,8 @@ static bool plan_as_breakpoint(struct session_module *m, struct session_patch *p
 		    &plans, &count, NULL) < 0)
 		return false;
 	for (size_t i = 0; i < count && !done; i++) {
-		if (plans[i].probe_address != patch->plan.probe_address)
+		if (plans[i].point_count > 1 ||
+			plans[i].points[0].address != point->address)
 			continue;
 		patch->plan = plans[i];
 		done = true;
@@ -217,17 +234,42 @@ static bool plan_as_breakpoint(struct session_module *m, struct session_patch *p
 	return done;
 }
 
-/* Several probes on one function, or a return probe's entry part next to an entry probe. */
-static bool plan_merge(struct session_patch *into, struct session_patch *from)
+static void plan_take_handlers(struct session_patch *into, struct session_patch *from)
 {
-	if (into->plan.address != from->plan.address ||
-		into->plan.probe_offset != from->plan.probe_offset ||
-		into->plan.is_exit != from->plan.is_exit ||
-		into->handlers.count + from->handlers.count > ARCH_MAX_HANDLERS)
-		return false;
-	for (size_t i = 0; i < from->handlers.count; i++)
-		vec_append(&into->handlers, from->handlers.items[i]);
+	for (size_t i = 0; i < from->handlers.count; i++) {
+		struct arch_handler_call call = from->handlers.items[i];
+		int point =
+			arch_plan_find_point(&into->plan, &from->plan.points[call.point]);
+		call.point = (uint8_t)(point < 0 ? 0 : point);
+		vec_append(&into->handlers, call);
+	}
 	vec_free(&from->handlers);
+}
+
+/*
+ * Several probes on one function, a return probe's entry part next to an entry probe, or probes whose
+ * windows overlap: one patch.
+ */
+static bool plan_merge(
+	struct session_module *m, struct session_patch *into, struct session_patch *from)
+{
+	struct arch_plan_options options = {0};
+	bool all_known = true;
+	if (into->handlers.count + from->handlers.count > ARCH_MAX_HANDLERS)
+		return false;
+	for (unsigned int i = 0; i < from->plan.point_count; i++)
+		all_known &=
+			arch_plan_find_point(&into->plan, &from->plan.points[i]) >= 0;
+	if (!all_known) {
+		if (!arch_plans_overlap(&into->plan, &from->plan) ||
+			into->function_start != from->function_start ||
+			into->function_end != from->function_end ||
+			!arch_plans_join(m->text, into->function_start,
+				into->function_end, &options, &into->plan, &from->plan,
+				&into->plan))
+			return false;
+	}
+	plan_take_handlers(into, from);
 	return true;
 }
 
@@ -240,7 +282,7 @@ static void plan_resolve_overlaps(struct session *s, struct session_module *m)
 	for (size_t i = 0; i < m->patches.count; i++) {
 		struct session_patch *next = &m->patches.items[i];
 		struct session_patch *last = kept ? &m->patches.items[kept - 1] : NULL;
-		if (last && plan_merge(last, next))
+		if (last && plan_merge(m, last, next))
 			continue;
 		bool clash = last && arch_plans_overlap(&last->plan, &next->plan);
 		if (clash && plan_as_breakpoint(m, next))

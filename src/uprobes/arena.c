@@ -128,7 +128,7 @@ static size_t collect_traps(
 				site->form == ARCH_PATCH_BREAKPOINT)
 				continue;
 			ret[count++] = (struct agent_site_entry){site->address + offset,
-				site->trampoline + site->map[j].trampoline_offset};
+				site->trampoline + site->map[j].arrival_offset};
 		}
 	}
 	return count;

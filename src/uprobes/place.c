@@ -286,7 +286,8 @@ static int flush(struct uprobe_space *space, struct staging *staging)
 
 static uint64_t room_for(const struct uprobe_request *request)
 {
-	return ROOM_PER_SITE + ROOM_PER_HANDLER * (uint64_t)request->handler_count;
+	return ROOM_PER_SITE * (uint64_t)request->plan->point_count +
+	       ROOM_PER_HANDLER * (uint64_t)request->handler_count;
 }
 
 /* Maps an arena for the pending site at @first and as many that follow as can share one.

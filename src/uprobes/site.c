@@ -40,15 +40,13 @@ bool site_has_interior(const struct uprobe_site *site)
 	       site->original[site->insn_offset[site->insn_count - 1] + 1] == 0x05;
 }
 
-static bool copy_of(const struct uprobe_site *site, size_t offset, uint64_t *ret)
+static const struct arch_pc_map_entry *copy_of(
+	const struct uprobe_site *site, size_t offset)
 {
-	for (size_t i = 0; i < site->map_count; i++) {
-		if (site->map[i].original_offset != offset)
-			continue;
-		*ret = site->trampoline + site->map[i].trampoline_offset;
-		return true;
-	}
-	return false;
+	for (size_t i = 0; i < site->map_count; i++)
+		if (site->map[i].original_offset == offset)
+			return &site->map[i];
+	return NULL;
 }
 
 static bool is_syscall(const struct uprobe_site *site, size_t offset)
@@ -63,13 +61,16 @@ bool site_redirect(const struct uprobe_site *site, uint64_t pc, uint64_t *ret)
 		site->form == ARCH_PATCH_BREAKPOINT)
 		return false;
 	size_t offset = pc - site->address;
-	if (offset >= 2 && is_syscall(site, offset - 2) &&
-		copy_of(site, offset - 2, ret)) {
-		*ret += 2;
+	if (offset >= 2 && is_syscall(site, offset - 2) && copy_of(site, offset - 2)) {
+		*ret = site->trampoline + copy_of(site, offset - 2)->trampoline_offset +
+		       2u;
 		return true;
 	}
-	return offset < site->size && site_is_insn_start(site, offset) &&
-	       copy_of(site, offset, ret);
+	const struct arch_pc_map_entry *copy = copy_of(site, offset);
+	if (offset >= site->size || !copy)
+		return false;
+	*ret = site->trampoline + copy->arrival_offset;
+	return true;
 }
 
 bool site_home(const struct uprobe_site *site, uint64_t pc, uint64_t *ret)
@@ -79,7 +80,7 @@ bool site_home(const struct uprobe_site *site, uint64_t pc, uint64_t *ret)
 	size_t offset = pc - site->trampoline;
 	for (size_t i = 0; i < site->map_count; i++) {
 		const struct arch_pc_map_entry *entry = &site->map[i];
-		if (entry->trampoline_offset == offset)
+		if (entry->trampoline_offset == offset || entry->arrival_offset == offset)
 			*ret = site->address + entry->original_offset;
 		else if (entry->trampoline_offset + 2u == offset &&
 			 is_syscall(site, entry->original_offset))
@@ -93,11 +94,12 @@ bool site_home(const struct uprobe_site *site, uint64_t pc, uint64_t *ret)
 
 uint64_t site_trap_target(const struct uprobe_site *site, uint64_t address)
 {
-	uint64_t copy;
+	const struct arch_pc_map_entry *copy;
 
 	if (site->state == SITE_REMOVED || site->state == SITE_PENDING)
 		return address;
 	if (address == site->address)
 		return site->trampoline;
-	return copy_of(site, address - site->address, &copy) ? copy : address;
+	copy = copy_of(site, address - site->address);
+	return copy ? site->trampoline + copy->arrival_offset : address;
 }

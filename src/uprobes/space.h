@@ -40,11 +40,11 @@ struct uprobe_site {
 	uint16_t trampoline_size;
 	uint8_t size, window;
 	uint8_t insn_count, map_count;
-	uint8_t insn_offset[8];
+	uint8_t insn_offset[ARCH_MAX_INSNS];
 	uint8_t original[ARCH_MAX_WINDOW];
 	uint8_t patch[SITE_PATCH_MAX];
 	uint8_t padding_original[SITE_PATCH_MAX], padding_patch[SITE_PATCH_MAX];
-	struct arch_pc_map_entry map[8];
+	struct arch_pc_map_entry map[ARCH_MAX_INSNS];
 };
 
 struct uprobe_arena {

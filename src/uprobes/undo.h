@@ -37,7 +37,7 @@ struct undo {
 	int (*on_stopped)(struct undo *undo);
 	void *data;
 	bool semaphores_done; /* result: they are lowered, their records must go */
-	size_t restored; /* result: patches whose text was changed back */
+	size_t restored;      /* result: patches whose text was changed back */
 };
 
 /**

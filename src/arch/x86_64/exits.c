@@ -80,28 +80,41 @@ static bool choose(const struct exit_planner *p, uint64_t address, struct arch_p
 }
 
 static void describe(const struct exit_planner *p, const struct flow_exit *exit,
-	struct arch_plan *plan)
+	struct arch_point *point)
 {
 	bool trust = p->options->trust_abi_flags;
-	plan->is_exit = true;
+	point->is_exit = true;
 	switch (exit->kind) {
 	case FLOW_EXIT_RET:
-		plan->flags_live = !trust;
+		point->flags_live = !trust;
 		break;
 	case FLOW_EXIT_INDIRECT:
-		plan->is_tail_call = true;
-		plan->flags_live = !trust;
+		point->is_tail_call = true;
+		point->flags_live = !trust;
 		break;
 	case FLOW_EXIT_CONDITIONAL:
 	case FLOW_EXIT_JUMP:
-		plan->is_tail_call = true;
-		plan->is_conditional = exit->kind == FLOW_EXIT_CONDITIONAL;
+		point->is_tail_call = true;
+		point->is_conditional = exit->kind == FLOW_EXIT_CONDITIONAL;
 		/* what looks like a tail call could be a part of the function nobody told
 		 * of */
-		plan->mid_function = true;
-		plan->flags_live = flags_are_live(p->text, exit->target, trust);
+		point->mid_function = true;
+		point->flags_live = flags_are_live(p->text, exit->target, trust);
 		break;
 	}
+}
+
+/* One window for this exit and the one before, which comes shortly before it. */
+static bool join_previous(const struct exit_planner *p, const struct flow_exit *exit)
+{
+	struct arch_plan *previous = p->count ? &p->plans[p->count - 1] : NULL;
+	struct arch_plan single = {.address = exit->address,
+		.points = {{.address = exit->address}},
+		.point_count = 1};
+	describe(p, exit, &single.points[0]);
+	return previous && previous->address + previous->window + NEAR > exit->address &&
+	       arch_plans_join(p->text, p->flow->start, p->flow->end, p->options,
+		       previous, &single, previous);
 }
 
 static int plan_all(struct exit_planner *p, struct error *err)
@@ -115,12 +128,16 @@ static int plan_all(struct exit_planner *p, struct error *err)
 			return error_set(err, -EOPNOTSUPP,
 				"instructions overlap at the exit at 0x%llx",
 				(unsigned long long)exit->address);
-		if (!choose(p, exit->address, &plan, &reason))
+		bool chosen = choose(p, exit->address, &plan, &reason);
+		if ((!chosen || plan.form == ARCH_PATCH_BREAKPOINT) &&
+			join_previous(p, exit))
+			continue;
+		if (!chosen)
 			return error_set(err, -EOPNOTSUPP,
 				"exit at 0x%llx: %s (at 0x%llx)",
 				(unsigned long long)exit->address, reason.rule,
 				(unsigned long long)reason.at);
-		describe(p, exit, &plan);
+		describe(p, exit, &plan.points[0]);
 		p->plans[p->count++] = plan;
 	}
 	return 0;

@@ -53,10 +53,11 @@ int arch_plan_site(struct arch_text *text, uint64_t address, uint64_t start, uin
 			(unsigned long long)address, reason.rule,
 			(unsigned long long)reason.at);
 	bool entry = address == start;
-	plan.probe_address = address;
-	plan.mid_function = !entry || flow->loops_to_start;
+	struct arch_point *point = &plan.points[0];
+	point->address = address;
+	point->mid_function = !entry || flow->loops_to_start;
 	/* also at an entry: Go's asyncPreempt begins wherever a signal came, and saves them */
-	plan.flags_live = flags_are_live(text, patch, options->trust_abi_flags);
+	point->flags_live = flags_are_live(text, patch, options->trust_abi_flags);
 	*ret = plan;
 	return 0;
 }
@@ -81,4 +82,59 @@ bool arch_plans_overlap(const struct arch_plan *a, const struct arch_plan *b)
 	       (a_pad && b_pad &&
 		       ranges_overlap(a->padding_address, ARCH_JUMP_SIZE,
 			       b->padding_address, ARCH_JUMP_SIZE));
+}
+
+int arch_plan_find_point(const struct arch_plan *plan, const struct arch_point *point)
+{
+	for (int i = 0; i < plan->point_count; i++) {
+		const struct arch_point *p = &plan->points[i];
+		if (p->address == point->address && p->is_exit == point->is_exit &&
+			p->is_conditional == point->is_conditional)
+			return i;
+	}
+	return -1;
+}
+
+static void join_points(struct arch_plan *into, const struct arch_plan *from)
+{
+	for (unsigned int i = 0; i < from->point_count; i++) {
+		struct arch_point point = from->points[i];
+		if (arch_plan_find_point(into, &point) >= 0)
+			continue;
+		point.offset = (uint8_t)(from->address + point.offset - into->address);
+		into->points[into->point_count++] = point;
+	}
+}
+
+static uint64_t last_point(const struct arch_plan *plan)
+{
+	uint8_t last = 0;
+	for (unsigned int i = 0; i < plan->point_count; i++)
+		if (plan->points[i].offset > last)
+			last = plan->points[i].offset;
+	return plan->address + last;
+}
+
+bool arch_plans_join(struct arch_text *text, uint64_t start, uint64_t end,
+	const struct arch_plan_options *options, const struct arch_plan *a,
+	const struct arch_plan *b, struct arch_plan *ret)
+{
+	const struct flow *flow;
+	struct window_reason reason;
+	struct arch_plan plan;
+	uint64_t head = a->address < b->address ? a->address : b->address;
+	uint64_t last = last_point(a) > last_point(b) ? last_point(a) : last_point(b);
+	if (options->no_jumps || flow_get(text, start, end, &flow, NULL) < 0 ||
+		a->point_count + b->point_count > ARCH_MAX_POINTS)
+		return false;
+	/* A padding that one of them has is found again for the same head only. */
+	if ((options->no_long_jumps ||
+		    !window_long(flow, head, last, options, &plan, &reason)) &&
+		!window_short(flow, head, last, options, &plan, &reason))
+		return false;
+	plan.point_count = 0;
+	join_points(&plan, a);
+	join_points(&plan, b);
+	*ret = plan;
+	return true;
 }

@@ -34,27 +34,37 @@ struct fixup {
 	uint8_t insn; /* displaced instruction it leads to */
 };
 
+/* The handlers of one point, as they stand in the trampoline. */
+struct probe_code {
+	size_t slow_jump,
+		slow_return; /* the test of the context, and where it continues */
+	size_t restore;      /* where to go without a context */
+	size_t taken_jump;   /* displacement of a conditional exit's branch; 0: none */
+	bool inline_only, callee_saved;
+	unsigned int count; /* of handlers; 0: nothing is there */
+};
+
 struct writer {
 	struct emitter e;
 	const struct arch_trampoline_request *request;
 	const struct arch_plan *plan;
 	struct arch_trampoline *out;
-	struct insn insns[8];
-	size_t label[8]; /* where a jump to a displaced instruction goes */
-	struct fixup fixups[8];
+	struct insn insns[ARCH_MAX_INSNS];
+	size_t label[ARCH_MAX_INSNS]; /* where a jump to a displaced instruction goes */
+	struct fixup fixups[ARCH_MAX_INSNS];
 	size_t fixup_count;
-	size_t slow_jump,
-		slow_return; /* the test of the context, and where it continues */
-	size_t taken_jump;   /* displacement of a conditional exit's branch */
-	size_t pushed;       /* bytes between rsp and the program's rsp */
-	bool inline_only, callee_saved;
+	struct probe_code probes[ARCH_MAX_POINTS];
+	size_t pushed; /* bytes between rsp and the program's rsp */
+	/* of the point that is being written */
+	const struct arch_point *point;
+	struct probe_code *probe;
 };
 
 /* ---- saving ---- */
 
 static void emit_skip_red_zone(struct writer *w)
 {
-	if (!w->plan->mid_function)
+	if (!w->point->mid_function)
 		return;
 	EMIT(&w->e, 0x48, 0x8d, 0x64, 0x24, 0x80); /* lea -128(%rsp),%rsp */
 	w->pushed += RED_ZONE;
@@ -62,7 +72,7 @@ static void emit_skip_red_zone(struct writer *w)
 
 static void emit_unskip_red_zone(struct writer *w)
 {
-	if (!w->plan->mid_function)
+	if (!w->point->mid_function)
 		return;
 	EMIT(&w->e, 0x48, 0x8d, 0xa4, 0x24); /* lea 128(%rsp),%rsp */
 	emit_u32(&w->e, RED_ZONE);
@@ -71,20 +81,20 @@ static void emit_unskip_red_zone(struct writer *w)
 
 static void emit_save_flags(struct writer *w)
 {
-	if (w->plan->flags_live)
+	if (w->point->flags_live)
 		EMIT(&w->e, 0x9f, 0x0f, 0x90, 0xc0); /* lahf; seto %al */
 }
 
 /* OF from al: 0x7f + 1 overflows; the others from ah */
 static void emit_restore_flags(struct writer *w)
 {
-	if (w->plan->flags_live)
+	if (w->point->flags_live)
 		EMIT(&w->e, 0x04, 0x7f, 0x9e); /* add $0x7f,%al; sahf */
 }
 
 static void emit_push_callee_saved(struct writer *w)
 {
-	if (!w->callee_saved)
+	if (!w->probe->callee_saved)
 		return;
 	EMIT(&w->e, 0x41, 0x57, 0x41, 0x56, 0x41, 0x55, 0x41, 0x54); /* r15..r12 */
 	EMIT(&w->e, 0x55, 0x53);                                     /* rbp, rbx */
@@ -97,7 +107,7 @@ static void emit_push_callee_saved(struct writer *w)
  */
 static void emit_pop_callee_saved(struct writer *w)
 {
-	if (!w->callee_saved)
+	if (!w->probe->callee_saved)
 		return;
 	EMIT(&w->e, 0x5b, 0x5d);
 	EMIT(&w->e, 0x41, 0x5c, 0x41, 0x5d, 0x41, 0x5e, 0x41, 0x5f);
@@ -200,8 +210,7 @@ static void emit_call_on_own_stack(struct writer *w, uint64_t target)
 
 static void emit_handler_call(struct writer *w, const struct arch_handler_call *h)
 {
-	bool kept = w->request->handler_count >
-		    1; /* the context lies below struct abi_regs */
+	bool kept = w->probe->count > 1; /* the context lies below struct abi_regs */
 	if (kept)
 		EMIT(&w->e, 0x48, 0x8d, 0x74, 0x24, 0x08); /* lea 8(%rsp),%rsi */
 	else
@@ -209,7 +218,7 @@ static void emit_handler_call(struct writer *w, const struct arch_handler_call *
 	EMIT(&w->e, 0x48, 0x8d, 0x94, 0x24);   /* lea pushed(%rsp),%rdx */
 	emit_u32(&w->e, (uint32_t)w->pushed);
 	EMIT(&w->e, 0x48, 0x8d, 0x0d); /* lea probe(%rip),%rcx */
-	emit_rel32(&w->e, w->plan->probe_address + w->request->bias, 0);
+	emit_rel32(&w->e, w->point->address + w->request->bias, 0);
 	EMIT(&w->e, 0x41, 0xb8); /* mov $site,%r8d */
 	emit_u32(&w->e, h->site);
 	if (w->request->own_stack)
@@ -221,18 +230,23 @@ static void emit_handler_call(struct writer *w, const struct arch_handler_call *
 /* mov %gs:null_context,%reg; test; jz slow */
 static void emit_load_context(struct writer *w)
 {
-	bool rdi = !w->inline_only;
+	bool rdi = !w->probe->inline_only;
 	EMIT(&w->e, 0x65, 0x48, 0x8b, rdi ? 0x3c : 0x04, 0x25);
 	emit_u32(&w->e, (uint32_t)w->request->null_context);
 	EMIT(&w->e, 0x48, 0x85, rdi ? 0xff : 0xc0);
-	w->slow_jump = emit_jz_forward(&w->e);
-	w->slow_return = w->e.size;
+	w->probe->slow_jump = emit_jz_forward(&w->e);
+	w->probe->slow_return = w->e.size;
+}
+
+static bool is_of_point(const struct writer *w, const struct arch_handler_call *h)
+{
+	return h->point == w->probe - w->probes;
 }
 
 static void emit_handlers(struct writer *w)
 {
 	const struct arch_trampoline_request *r = w->request;
-	bool kept = r->handler_count > 1;
+	bool kept = w->probe->count > 1, first = true;
 	emit_save(w);
 	emit_load_context(w);
 	if (kept) {
@@ -240,8 +254,11 @@ static void emit_handlers(struct writer *w)
 		w->pushed += 8;
 	}
 	for (size_t i = 0; i < r->handler_count; i++) {
-		if (i > 0)
+		if (!is_of_point(w, &r->handlers[i]))
+			continue;
+		if (!first)
 			EMIT(&w->e, 0x48, 0x8b, 0x3c, 0x24); /* mov (%rsp),%rdi */
+		first = false;
 		if (r->handlers[i].is_inline_count)
 			emit_count(w, &r->handlers[i], 7);
 		else
@@ -260,52 +277,55 @@ static void emit_counts(struct writer *w)
 	emit_skip_red_zone(w);
 	EMIT(&w->e, 0x50);
 	emit_save_flags(w);
-	if (w->plan->flags_live)
+	if (w->point->flags_live)
 		EMIT(&w->e, 0x50);
 	emit_load_context(w);
 	for (size_t i = 0; i < r->handler_count; i++)
-		emit_count(w, &r->handlers[i], 0);
+		if (is_of_point(w, &r->handlers[i]))
+			emit_count(w, &r->handlers[i], 0);
 }
 
 static void emit_counts_end(struct writer *w)
 {
-	if (w->plan->flags_live)
+	if (w->point->flags_live)
 		EMIT(&w->e, 0x58);
 	emit_restore_flags(w);
 	EMIT(&w->e, 0x58);
 	emit_unskip_red_zone(w);
 }
 
-/* Saves, handlers, restores.  Returns the offset of the restore: where to go without a
- * context. */
-static size_t emit_probe(struct writer *w)
+/* Saves, handlers, restores. */
+static void emit_probe(struct writer *w, unsigned int point)
 {
-	if (w->inline_only)
+	w->point = &w->plan->points[point];
+	w->probe = &w->probes[point];
+	if (!w->probe->count)
+		return;
+	if (w->probe->inline_only)
 		emit_counts(w);
 	else
 		emit_handlers(w);
-	size_t restore = w->e.size;
-	if (w->inline_only)
+	w->probe->restore = w->e.size;
+	if (w->probe->inline_only)
 		emit_counts_end(w);
 	else
 		emit_restore(w);
-	return restore;
 }
 
 /* Out of line: this thread has no context yet, or the session has ended. */
-static void emit_slow_path(struct writer *w, size_t restore)
+static void emit_slow_path(struct writer *w)
 {
-	emit_patch_rel32(&w->e, w->slow_jump, w->e.size);
-	if (w->inline_only)
+	emit_patch_rel32(&w->e, w->probe->slow_jump, w->e.size);
+	if (w->probe->inline_only)
 		emit_push_scratch(w);
 	emit_call(&w->e, w->request->runtime_register);
-	if (w->inline_only)
+	if (w->probe->inline_only)
 		emit_pop_scratch(w);
 	else
 		EMIT(&w->e, 0x48, 0x89, 0xc7); /* mov %rax,%rdi */
 	EMIT(&w->e, 0x48, 0x85, 0xc0);         /* test %rax,%rax */
-	emit_jcc(&w->e, EMIT_NZ, w->e.address + w->slow_return);
-	emit_jmp(&w->e, w->e.address + restore);
+	emit_jcc(&w->e, EMIT_NZ, w->e.address + w->probe->slow_return);
+	emit_jmp(&w->e, w->e.address + w->probe->restore);
 }
 
 /* ---- displaced instructions ---- */
@@ -335,70 +355,115 @@ static int find_displaced(const struct arch_plan *plan, uint64_t address)
 	return -1;
 }
 
+/* The conditional exit at an instruction whose taken branch has handlers; NULL: none. */
+static struct probe_code *find_taken(struct writer *w, unsigned int insn)
+{
+	const struct arch_plan *plan = w->plan;
+	for (unsigned int i = 0; i < plan->point_count; i++)
+		if (plan->points[i].is_conditional && w->probes[i].count &&
+			plan->points[i].offset == plan->insn_offset[insn])
+			return &w->probes[i];
+	return NULL;
+}
+
 static void emit_displaced(struct writer *w, unsigned int i)
 {
 	const struct insn *insn = &w->insns[i];
 	struct relocate_target target = {.address = insn->target + w->request->bias};
-	bool is_probe = w->plan->insn_offset[i] == w->plan->probe_offset;
-	bool takes_exit = w->plan->is_conditional && is_probe;
+	struct probe_code *taken = find_taken(w, i);
 	int inside = insn->has_target ? find_displaced(w->plan, insn->target) : -1;
-	target.is_label = takes_exit || inside >= 0;
-	w->out->map[i].trampoline_offset = (uint16_t)w->e.size;
-	w->out->map[i].original_offset = w->plan->insn_offset[i];
+	target.is_label = taken || inside >= 0;
+	w->out->map[i] = (struct arch_pc_map_entry){
+		.arrival_offset = (uint16_t)w->label[i],
+		.trampoline_offset = (uint16_t)w->e.size,
+		.original_offset = w->plan->insn_offset[i],
+	};
 	relocate_emit(&w->e, insn, w->request->bias, &target);
-	if (takes_exit)
-		w->taken_jump = target.at;
+	if (taken)
+		taken->taken_jump = target.at;
 	else if (inside >= 0 && insn->kind != INSN_CALL)
 		w->fixups[w->fixup_count++] = (struct fixup){target.at, (uint8_t)inside};
+}
+
+/* What runs only when a conditional exit is taken. */
+static void emit_taken(struct writer *w, unsigned int point)
+{
+	const struct arch_plan *plan = w->plan;
+	unsigned int i = 0;
+	while (plan->insn_offset[i] != plan->points[point].offset)
+		i++;
+	emit_patch_rel32(&w->e, w->probes[point].taken_jump, w->e.size);
+	emit_probe(w, point);
+	emit_jmp(&w->e, w->insns[i].target + w->request->bias);
 }
 
 static void emit_window(struct writer *w)
 {
 	const struct arch_plan *plan = w->plan;
-	size_t restore = 0;
 	for (unsigned int i = 0; i < plan->insn_count; i++) {
-		bool is_probe = plan->insn_offset[i] == plan->probe_offset;
 		w->label[i] = w->e.size;
-		if (is_probe) {
-			w->out->handler_offset = (uint16_t)w->e.size;
-			if (!plan->is_conditional)
-				restore = emit_probe(w);
-			w->out->displaced_offset = (uint16_t)w->e.size;
-		}
+		for (unsigned int k = 0; k < plan->point_count; k++)
+			if (plan->points[k].offset == plan->insn_offset[i] &&
+				!plan->points[k].is_conditional)
+				emit_probe(w, k);
 		emit_displaced(w, i);
 	}
 	w->out->map_count = plan->insn_count;
 	const struct insn *last = &w->insns[plan->insn_count - 1];
 	if (!insn_ends_flow(last) && !plan->has_call)
 		emit_jmp(&w->e, last->address + last->length + w->request->bias);
-	w->out->cold_offset = (uint16_t)w->e.size;
-	if (plan->is_conditional) {
-		unsigned int i = 0;
-		while (plan->insn_offset[i] != plan->probe_offset)
-			i++;
-		emit_patch_rel32(&w->e, w->taken_jump, w->e.size);
-		restore = emit_probe(w);
-		emit_jmp(&w->e, w->insns[i].target + w->request->bias);
+	for (unsigned int k = 0; k < plan->point_count; k++)
+		if (w->probes[k].taken_jump)
+			emit_taken(w, k);
+	for (unsigned int k = 0; k < plan->point_count; k++) {
+		w->point = &plan->points[k];
+		w->probe = &w->probes[k];
+		if (w->probe->count)
+			emit_slow_path(w);
 	}
-	emit_slow_path(w, restore);
 	for (size_t i = 0; i < w->fixup_count; i++)
 		emit_patch_rel32(&w->e, w->fixups[i].at, w->label[w->fixups[i].insn]);
+}
+
+static bool is_insn_offset(const struct arch_plan *plan, unsigned int offset)
+{
+	for (int i = 0; i < plan->insn_count; i++)
+		if (plan->insn_offset[i] == offset)
+			return true;
+	return false;
 }
 
 static int check_request(const struct arch_trampoline_request *r, struct error *err)
 {
 	const struct arch_plan *plan = r->plan;
-	bool found = false;
-	for (unsigned int i = 0; i < plan->insn_count && i < 8; i++)
-		found |= plan->insn_offset[i] == plan->probe_offset;
-	if (!found || plan->insn_count > 8 || plan->window > ARCH_MAX_WINDOW)
+	bool sound = plan->insn_count && plan->insn_count <= ARCH_MAX_INSNS &&
+		     plan->window <= ARCH_MAX_WINDOW &&
+		     plan->point_count <= ARCH_MAX_POINTS;
+	for (unsigned int i = 0; sound && i < plan->point_count; i++)
+		sound = is_insn_offset(plan, plan->points[i].offset);
+	for (size_t i = 0; sound && i < r->handler_count; i++)
+		sound = r->handlers[i].point < plan->point_count;
+	if (!sound)
 		return error_set(err, -EINVAL, "plan for 0x%llx is malformed",
-			(unsigned long long)plan->probe_address);
-	if (r->handler_count == 0 || r->handler_count > ARCH_MAX_HANDLERS)
+			(unsigned long long)plan->address);
+	if (r->handler_count > ARCH_MAX_HANDLERS)
 		return error_set(err, -EINVAL, "%zu handlers at 0x%llx, %d are possible",
-			r->handler_count, (unsigned long long)plan->probe_address,
+			r->handler_count, (unsigned long long)plan->address,
 			ARCH_MAX_HANDLERS);
 	return 0;
+}
+
+static void sort_handlers(struct writer *w)
+{
+	const struct arch_trampoline_request *r = w->request;
+	for (size_t i = 0; i < ARCH_MAX_POINTS; i++)
+		w->probes[i].inline_only = true;
+	for (size_t i = 0; i < r->handler_count; i++) {
+		struct probe_code *probe = &w->probes[r->handlers[i].point];
+		probe->count++;
+		probe->inline_only &= r->handlers[i].is_inline_count;
+		probe->callee_saved |= r->handlers[i].needs_callee_saved;
+	}
 }
 
 int arch_trampoline_emit(const struct arch_trampoline_request *request,
@@ -411,11 +476,7 @@ int arch_trampoline_emit(const struct arch_trampoline_request *request,
 	w.e = (struct emitter){.bytes = ret->bytes,
 		.capacity = sizeof(ret->bytes),
 		.address = request->runtime_address};
-	w.inline_only = true;
-	for (size_t i = 0; i < request->handler_count; i++) {
-		w.inline_only &= request->handlers[i].is_inline_count;
-		w.callee_saved |= request->handlers[i].needs_callee_saved;
-	}
+	sort_handlers(&w);
 	r = decode_window(&w, err);
 	if (r < 0)
 		return r;
@@ -426,10 +487,10 @@ int arch_trampoline_emit(const struct arch_trampoline_request *request,
 		return error_set(err, -ERANGE,
 			"0x%llx is out of reach of the trampoline for 0x%llx",
 			(unsigned long long)w.e.unreachable,
-			(unsigned long long)request->plan->probe_address);
+			(unsigned long long)request->plan->address);
 	if (w.e.error)
 		return error_set(err, w.e.error, "trampoline for 0x%llx is too long",
-			(unsigned long long)request->plan->probe_address);
+			(unsigned long long)request->plan->address);
 	return 0;
 }
 

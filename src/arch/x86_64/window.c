@@ -29,7 +29,7 @@ struct window {
 	const struct flow *flow;
 	const struct arch_plan_options *options;
 	uint64_t head, end; /* of the displaced instructions */
-	struct insn insns[8];
+	struct insn insns[ARCH_MAX_INSNS];
 	unsigned int count;
 	bool ended; /* nothing falls through the last one */
 	bool called;
@@ -40,7 +40,7 @@ static bool add_insn(struct window *w, struct window_reason *reason)
 	struct insn *insn = &w->insns[w->count];
 	if (w->called)
 		return refuse(reason, "the window would go on behind a call", w->end);
-	if (w->count == 8)
+	if (w->count == ARCH_MAX_INSNS)
 		return refuse(reason, "too many instructions in the window", w->end);
 	if (!(flow_mark(w->flow, w->end) & FLOW_INSN) ||
 		!text_decode(w->flow->text, w->end, insn))
@@ -156,8 +156,8 @@ bool window_build(const struct flow *flow, uint64_t head, uint64_t probe,
 	if (size > 1 && !check_interior(&w, end, reason))
 		return false;
 	*ret = (struct arch_plan){.address = head,
-		.probe_address = probe,
-		.probe_offset = (uint8_t)(probe - head),
+		.points = {{.address = probe, .offset = (uint8_t)(probe - head)}},
+		.point_count = 1,
 		.size = (uint8_t)size,
 		.window = (uint8_t)(end - head),
 		.insn_count = (uint8_t)w.count,

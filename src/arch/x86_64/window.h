@@ -12,7 +12,8 @@ struct window_reason {
 
 /**
  * window_build() - a window of at least @size bytes that begins at @head and displaces
- * @probe Fills address, probe_address, probe_offset, window, insn_*, original, has_call.
+ * @probe
+ * Fills address, one point, window, insn_*, original, has_call.
  * Return: false: @reason says which rule was broken
  */
 bool window_build(const struct flow *flow, uint64_t head, uint64_t probe,

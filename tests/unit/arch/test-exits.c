@@ -141,7 +141,9 @@ static const struct row {
 
 static char kind_of(const struct arch_plan *plan)
 {
-	return plan->is_conditional ? 'c' : plan->is_tail_call ? 'j' : 'r';
+	return plan->points[0].is_conditional ? 'c'
+	       : plan->points[0].is_tail_call ? 'j'
+					      : 'r';
 }
 
 static bool is_expected(
@@ -151,11 +153,11 @@ static bool is_expected(
 		return false;
 	for (size_t i = 0; i < count; i++) {
 		const struct expected *e = &row->exits[i];
-		if (plans[i].probe_address != BASE + e->probe ||
+		if (plans[i].points[0].address != BASE + e->probe ||
 			plans[i].address != BASE + e->address ||
-			plans[i].probe_offset != e->probe - e->address ||
+			plans[i].points[0].offset != e->probe - e->address ||
 			(int)plans[i].form != e->form || kind_of(&plans[i]) != e->kind ||
-			!plans[i].is_exit)
+			!plans[i].points[0].is_exit)
 			return false;
 	}
 	return true;
@@ -188,7 +190,7 @@ static void test_row(const struct row *row)
 	tap_ok(ok, "%s", row->name);
 	for (size_t i = 0; !ok && i < count; i++)
 		printf("# probe %llu address %llu %c %s window %d\n",
-			(unsigned long long)plans[i].probe_address - BASE,
+			(unsigned long long)plans[i].points[0].address - BASE,
 			(unsigned long long)plans[i].address - BASE, kind_of(&plans[i]),
 			arch_patch_form_name(plans[i].form), plans[i].window);
 	if (!ok)

@@ -197,9 +197,10 @@ static bool is_expected(const struct row *row, const struct arch_plan *plan)
 		patch += 4;
 	return plan->form == row->form && plan->window == row->window &&
 	       plan->insn_count == row->insns && plan->has_call == row->has_call &&
-	       plan->flags_live == row->live && plan->mid_function == row->mid &&
-	       plan->probe_address == site && plan->address == patch &&
-	       plan->probe_offset == 0 && !plan->is_exit &&
+	       plan->points[0].flags_live == row->live &&
+	       plan->points[0].mid_function == row->mid &&
+	       plan->points[0].address == site && plan->address == patch &&
+	       plan->points[0].offset == 0 && !plan->points[0].is_exit &&
 	       memcmp(plan->original, row->code + (patch - BASE), plan->window) == 0 &&
 	       (plan->form != ARCH_PATCH_JUMP_SHORT ||
 		       plan->padding_address == BASE + row->padding);
@@ -219,8 +220,9 @@ static void test_row(const struct row *row)
 	if (!ok)
 		printf("# %d \"%s\": %s window %d insns %d call %d live %d mid %d padding 0x%llx\n",
 			r, err.message, arch_patch_form_name(plan.form), plan.window,
-			plan.insn_count, plan.has_call, plan.flags_live,
-			plan.mid_function, (unsigned long long)plan.padding_address);
+			plan.insn_count, plan.has_call, plan.points[0].flags_live,
+			plan.points[0].mid_function,
+			(unsigned long long)plan.padding_address);
 	arch_text_destroy(text);
 }
 

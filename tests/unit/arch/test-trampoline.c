@@ -164,6 +164,10 @@ CODE(exit_jcc, "cmp %rdx,%rax\n jl 1f\n lea 1(%rax),%rax\n ret\n .skip 130,0xcc\
 CODE(exit_jcc_short, "cmp %rdx,%rax\n jl 1f\n lea 1(%rax),%rax\n ret\n .skip 30,0xcc\n 1: setc %cl\n ret");
 CODE(exit_jrcxz, "and $1,%ecx\n lea 1(%rax),%rax\n jrcxz 1f\n lea 1(%rax),%rax\n ret\n .skip 30,0xcc\n 1: setc %cl\n ret");
 CODE(exit_imm, "push (%rsp)\n lea 1(%rax),%rax\n nopw 0(%rax,%rax)\n ret $8\n nopw 0(%rax,%rax)");
+CODE(tiny, "lea 5(%rdi),%rax\n ret\n nopw 0(%rax,%rax)");
+CODE(only_ret, "ret\n nopw 0(%rax,%rax)");
+CODE(only_jump, "jmp 1f\n .skip 30,0xcc\n 1: lea 1(%rcx),%rcx\n ret");
+CODE(near_exits, "cmp %rdx,%rax\n jl 1f\n ret\n .skip 30,0xcc\n 1: setc %cl\n ret");
 /* clang-format on */
 
 enum kind {
@@ -376,7 +380,7 @@ static bool same_state(const struct state *a, const struct state *b,
 	left.flags &= STATUS_FLAGS | DIRECTION;
 	right.flags &= STATUS_FLAGS | DIRECTION;
 	/* what lies below rsp at an entry belongs to nobody */
-	size_t from = STACK_TOP - (plan->mid_function ? RED_ZONE : 0);
+	size_t from = STACK_TOP - (plan->points[0].mid_function ? RED_ZONE : 0);
 	return memcmp(&left, &right, sizeof(left)) == 0 &&
 	       memcmp(stack_a + from, stack + from, (STACK_WORDS - from) * 8) == 0 &&
 	       memcmp(data_a, data, sizeof(data)) == 0;
@@ -390,14 +394,15 @@ static bool right_calls(const struct setup *setup, const struct arch_plan *plan,
 	if (!runs)
 		return call_count == 0;
 	if (call_count % per_run != 0 ||
-		(!piece->repeats && !plan->is_conditional && call_count != per_run))
+		(!piece->repeats && !plan->points[0].is_conditional &&
+			call_count != per_run))
 		return false;
 	for (unsigned int i = 0; i < call_count && i < 7; i++) {
 		const struct call *c = &calls[i];
 		bool on_own =
 			c->frame - (uintptr_t)context->stack < sizeof(context->stack);
 		if (c->context != (uintptr_t)context ||
-			c->address != plan->probe_address ||
+			c->address != plan->points[0].address ||
 			on_own != (setup->own_stack && !setup->nested))
 			return false;
 	}
@@ -560,6 +565,91 @@ static struct setup setups[] = {
 		.nested = true},
 };
 
+/* ---- windows with several points ---- */
+
+static const struct joined {
+	const char *name;
+	const uint8_t *code, *code_end;
+	unsigned int end; /* of the function */
+} joined[] = {
+	{"tiny", CODE_BYTES(tiny), 5},
+	{"only_ret", CODE_BYTES(only_ret), 6},
+	{"only_jump", CODE_BYTES(only_jump), 5},
+	{"near_exits", CODE_BYTES(near_exits), 6},
+};
+
+/* The entry and all exits in one window. */
+static bool plan_joined(const struct joined *j, struct arch_plan *ret, struct error *err)
+{
+	uint64_t base = (uintptr_t)text_page, end = base + j->end;
+	uint64_t starts[2] = {base, end};
+	struct arch_text_segment segment = {.address = base,
+		.bytes = text_page,
+		.size = (size_t)(j->code_end - j->code)};
+	struct arch_text *text = arch_text_create(&segment, 1, starts, 2, NULL, 0);
+	struct arch_plan_options options = {0};
+	struct arch_plan *plans = NULL;
+	size_t count = 0;
+	bool ok = arch_plan_site(text, base, base, end, &options, ret, err) == 0 &&
+		  arch_plan_exits(text, base, end, &options, &plans, &count, err) == 0 &&
+		  count > 0;
+	for (size_t i = 0; ok && i < count; i++)
+		ok = arch_plans_join(text, base, end, &options, ret, &plans[i], ret);
+	free(plans);
+	arch_text_destroy(text);
+	return ok;
+}
+
+/* One entry and one exit in each run, whichever way it goes. */
+static bool right_events(const struct arch_plan *plan)
+{
+	return call_count == 2 && calls[0].site == 10 && calls[1].site > 10 &&
+	       calls[0].address == plan->points[0].address &&
+	       calls[1].address == plan->points[calls[1].site - 10].address;
+}
+
+static void test_joined(const struct joined *j)
+{
+	static struct arch_trampoline trampoline;
+	static uint64_t stack_before[STACK_WORDS], stack_plain[STACK_WORDS];
+	struct setup setup = {.registered = true};
+	struct arch_plan plan;
+	struct error err = {0};
+	uint8_t patched[512];
+	size_t size = (size_t)(j->code_end - j->code);
+	memcpy(text_page, j->code, size);
+	bool ok = plan_joined(j, &plan, &err);
+	setup.count = ok ? plan.point_count : 0;
+	ok = ok && setup.count > 1 &&
+	     setup.count <= sizeof(setup.handlers) / sizeof(setup.handlers[0]);
+	for (size_t i = 0; ok && i < setup.count; i++)
+		setup.handlers[i] = (struct arch_handler_call){
+			.runtime_address = (uintptr_t)clobbering_handler,
+			.site = (uint32_t)(10 + i),
+			.point = (uint8_t)i};
+	ok = ok && apply(&plan, &setup, &trampoline, &err);
+	memcpy(patched, text_page, size);
+	*null_page = (uintptr_t)context;
+	context->depth = 0;
+	for (int i = 0; ok && i < ROUNDS; i++) {
+		struct state plain, probed;
+		randomise(&plain);
+		probed = plain;
+		memcpy(stack_before, stack, sizeof(stack));
+		memcpy(text_page, j->code, size);
+		run_code(&plain, text_page);
+		memcpy(stack_plain, stack, sizeof(stack));
+		memcpy(stack, stack_before, sizeof(stack));
+		memcpy(text_page, patched, size);
+		call_count = 0;
+		run_code(&probed, text_page);
+		ok = same_state(&plain, &probed, stack_plain, data, &plan) &&
+		     right_events(&plan);
+	}
+	tap_ok(ok, "%s, entry and exits in one window: %s", j->name,
+		err.message[0] ? err.message : arch_patch_form_name(plan.form));
+}
+
 static void test_out_of_reach(void)
 {
 	static struct arch_trampoline trampoline;
@@ -613,6 +703,8 @@ int main(void)
 				pieces[i].no_long_jumps ? &short_jump : &options);
 		test_piece(&pieces[i], &setups[1], &breakpoint);
 	}
+	for (size_t i = 0; i < sizeof(joined) / sizeof(joined[0]); i++)
+		test_joined(&joined[i]);
 	test_registers();
 	for (size_t k = 4; k < 8; k++)
 		test_counts(&setups[k]);

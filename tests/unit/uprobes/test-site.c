@@ -16,7 +16,7 @@ static const struct uprobe_site window = {
 	.insn_offset = {0, 1, 3},
 	.original = {0x55, 0x0f, 0x05, 0x48, 0x89, 0xe5},
 	.map_count = 3,
-	.map = {{0x40, 0}, {0x41, 1}, {0x43, 3}},
+	.map = {{0x00, 0x40, 0}, {0x41, 0x41, 1}, {0x43, 0x43, 3}},
 };
 static const struct uprobe_site last_syscall = {
 	.address = 0x2000,
@@ -30,7 +30,7 @@ static const struct uprobe_site last_syscall = {
 	.insn_offset = {0, 3},
 	.original = {0x48, 0x89, 0xe5, 0x0f, 0x05},
 	.map_count = 2,
-	.map = {{0x30, 0}, {0x33, 3}},
+	.map = {{0x00, 0x30, 0}, {0x33, 0x33, 3}},
 };
 static const struct uprobe_site single = {
 	.address = 0x3000,
@@ -43,7 +43,7 @@ static const struct uprobe_site single = {
 	.insn_count = 1,
 	.original = {0xb8, 1, 0, 0, 0},
 	.map_count = 1,
-	.map = {{0x20, 0}},
+	.map = {{0x00, 0x20, 0}},
 };
 static const struct uprobe_site breakpoint = {
 	.address = 0x4000,
@@ -56,7 +56,7 @@ static const struct uprobe_site breakpoint = {
 	.insn_count = 1,
 	.original = {0x48, 0x89, 0xe5},
 	.map_count = 1,
-	.map = {{0x20, 0}},
+	.map = {{0x00, 0x20, 0}},
 };
 
 static void test_interior(void)
