@@ -335,7 +335,8 @@ int session_plan(struct session *s, struct error *err)
 static void describe_plan(
 	const struct arch_plan *plan, const char *why_breakpoint, struct strbuf *out)
 {
-	strbuf_printf(out, "    %#llx: ", (unsigned long long)plan->probe_address);
+	const struct arch_point *point = &plan->points[0];
+	strbuf_printf(out, "    %#llx: ", (unsigned long long)point->address);
 	switch (plan->form) {
 	case ARCH_PATCH_JUMP_SINGLE:
 		strbuf_printf(out, "jump over one instruction");
@@ -353,10 +354,14 @@ static void describe_plan(
 	}
 	strbuf_printf(out, ", %u byte%s at %#llx", plan->window,
 		plan->window == 1 ? "" : "s", (unsigned long long)plan->address);
-	if (plan->is_exit)
-		strbuf_printf(out, ", %sexit%s",
-			plan->is_conditional ? "conditional " : "",
-			plan->is_tail_call ? " by a tail call" : "");
+	for (unsigned int i = 0; i < plan->point_count; i++) {
+		point = &plan->points[i];
+		if (point->is_exit)
+			strbuf_printf(out, ", %sexit%s at %#llx",
+				point->is_conditional ? "conditional " : "",
+				point->is_tail_call ? " by a tail call" : "",
+				(unsigned long long)point->address);
+	}
 	if (why_breakpoint && why_breakpoint[0])
 		strbuf_printf(out, ": no jump, %s", why_breakpoint);
 	strbuf_putc(out, '\n');
