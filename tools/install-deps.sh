@@ -4,10 +4,11 @@
 set -u
 
 DEBIAN="gcc make meson ninja-build pkg-config python3 libdw-dev libelf-dev libdebuginfod-dev libiberty-dev libzydis-dev
-llvm-19-dev uthash-dev libzstd-dev scdoc musl-tools g++ binutils gdb redis-server redis-tools procps util-linux"
+llvm-19-dev uthash-dev libzstd-dev scdoc musl-tools g++ binutils gdb redis-server redis-tools procps util-linux
+systemtap-sdt-dev golang-go dwz libc6-dbg"
 FEDORA="gcc make meson ninja-build pkgconf-pkg-config python3 elfutils-devel elfutils-libelf-devel
 elfutils-debuginfod-client-devel binutils-devel zydis-devel llvm19-devel uthash-devel libzstd-devel scdoc musl-gcc gcc-c++
-binutils gdb redis procps-ng util-linux"
+binutils gdb redis procps-ng util-linux systemtap-sdt-devel golang dwz"
 
 have_build_tools()
 {

@@ -35,31 +35,42 @@ void elf_instance_describe(
 /* ---- inlined copies of a unit ------------------------------------------------------------------------ */
 
 /* DW_AT_entry_pc is an address, or with DWARF 5 a distance from the lowest one. */
+static bool inline_entry(Dwarf_Die *die, Dwarf_Addr base, Dwarf_Addr *ret)
+{
+	Dwarf_Attribute attr;
+	Dwarf_Word distance;
+	if (!dwarf_attr(die, DW_AT_entry_pc, &attr))
+		return false;
+	if (dwarf_formaddr(&attr, ret) == 0)
+		return true;
+	if (dwarf_formudata(&attr, &distance) != 0)
+		return false;
+	*ret = base + distance;
+	return true;
+}
+
+/*
+ * gcc's ranges may begin with an empty one, where the entry is: what came first there belongs to the
+ * code around it by then.  The entry counts as long as the copy has any code.
+ */
 static bool inline_extent(Dwarf_Die *die, uint64_t *ret_entry, uint64_t *ret_end)
 {
 	Dwarf_Addr base, start, end, entry;
-	Dwarf_Attribute attr;
-	Dwarf_Word distance;
-	if (dwarf_ranges(die, 0, &base, &start, &end) <= 0)
-		return false;
-	*ret_entry = start;
-	*ret_end = end;
-	if (!dwarf_attr(die, DW_AT_entry_pc, &attr))
-		return start < end;
-	if (dwarf_formaddr(&attr, &entry) != 0) {
-		if (dwarf_formudata(&attr, &distance) != 0)
-			return start < end;
-		entry = (base ? base : start) + distance;
-	}
 	ptrdiff_t offset = 0;
+	bool has_entry = false, has_code = false, is_inside = false;
 	while ((offset = dwarf_ranges(die, offset, &base, &start, &end)) > 0) {
-		if (entry < start || entry >= end)
+		if (!has_code)
+			has_entry = inline_entry(die, base ? base : start, &entry);
+		if (start >= end)
 			continue;
-		*ret_entry = entry;
-		*ret_end = end;
-		break;
+		if (!has_code)
+			*ret_entry = has_entry ? entry : start;
+		if (!has_code || (!is_inside && *ret_entry >= start && *ret_entry < end))
+			*ret_end = end;
+		is_inside = is_inside || (*ret_entry >= start && *ret_entry < end);
+		has_code = true;
 	}
-	return *ret_entry < *ret_end;
+	return has_code;
 }
 
 static void collect_inlines(struct elf_dwarf *dwarf, struct elf_unit *unit,

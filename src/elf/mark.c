@@ -118,17 +118,23 @@ static bool find_register(const char *name, size_t length, struct operand_regist
 		const char *names[4]; /* 64, 32, 16, 8 bits */
 		const char *high;
 	} registers[] = {
-		{{"rax", "eax", "ax", "al"}, "ah"}, {{"rdx", "edx", "dx", "dl"}, "dh"},
-		{{"rcx", "ecx", "cx", "cl"}, "ch"}, {{"rbx", "ebx", "bx", "bl"}, "bh"},
-		{{"rsi", "esi", "si", "sil"}, ""}, {{"rdi", "edi", "di", "dil"}, ""},
-		{{"rbp", "ebp", "bp", "bpl"}, ""}, {{"rsp", "esp", "sp", "spl"}, ""},
-		{{"r8", "r8d", "r8w", "r8b"}, ""}, {{"r9", "r9d", "r9w", "r9b"}, ""},
+		{{"rax", "eax", "ax", "al"}, "ah"},
+		{{"rdx", "edx", "dx", "dl"}, "dh"},
+		{{"rcx", "ecx", "cx", "cl"}, "ch"},
+		{{"rbx", "ebx", "bx", "bl"}, "bh"},
+		{{"rsi", "esi", "si", "sil"}, ""},
+		{{"rdi", "edi", "di", "dil"}, ""},
+		{{"rbp", "ebp", "bp", "bpl"}, ""},
+		{{"rsp", "esp", "sp", "spl"}, ""},
+		{{"r8", "r8d", "r8w", "r8b"}, ""},
+		{{"r9", "r9d", "r9w", "r9b"}, ""},
 		{{"r10", "r10d", "r10w", "r10b"}, ""},
 		{{"r11", "r11d", "r11w", "r11b"}, ""},
 		{{"r12", "r12d", "r12w", "r12b"}, ""},
 		{{"r13", "r13d", "r13w", "r13b"}, ""},
 		{{"r14", "r14d", "r14w", "r14b"}, ""},
-		{{"r15", "r15d", "r15w", "r15b"}, ""}, {{"rip", "eip", "ip", ""}, ""},
+		{{"r15", "r15d", "r15w", "r15b"}, ""},
+		{{"rip", "eip", "ip", ""}, ""},
 	};
 	for (size_t i = 0; i < sizeof(registers) / sizeof(registers[0]); i++) {
 		for (unsigned width = 0; width < 4; width++) {
@@ -176,7 +182,10 @@ static bool parse_integer(const char **p, int64_t *ret)
 	at += *at == '-' || *at == '+';
 	if (!isdigit((unsigned char)*at))
 		return false;
+	errno = 0;
 	uint64_t value = strtoull(at, &end, 0);
+	if (errno)
+		return false;
 	*ret = (int64_t)(is_negative ? 0 - value : value);
 	*p = end;
 	return true;
@@ -356,8 +365,8 @@ static int emit_symbol(struct elf_module *module, const struct elf_operand *oper
 	name[operand->symbol_size] = '\0';
 	if (!elf_module_symbol(module, name, &address))
 		return error_set(err, -ENOENT,
-			"its place is relative to the symbol '%s', which %s does not have", name,
-			elf_module_path(module));
+			"its place is relative to the symbol '%s', which %s does not have",
+			name, elf_module_path(module));
 	emit(ops, ELF_OP_STATIC, (int64_t)(address + (uint64_t)operand->number));
 	return 0;
 }
@@ -394,7 +403,8 @@ static int emit_operand(struct elf_module *module, const struct elf_mark *mark,
 	const struct elf_operand *operand, struct access_ops *ops, struct error *err)
 {
 	int r = 0;
-	if (operand->is_float && (operand->kind != ELF_OPERAND_MEMORY || operand->size > 8))
+	if (operand->is_float &&
+		(operand->kind != ELF_OPERAND_MEMORY || operand->size > 8))
 		return error_set(err, -ENOTSUP,
 			"it is a floating-point number in a register that scripts cannot read");
 	switch (operand->kind) {
@@ -441,8 +451,8 @@ int elf_mark_access(struct elf_module *module, const struct elf_mark *mark,
 	}
 	if (r == -ENODATA)
 		return error_set(err, -ENOENT,
-			"invalid sdt mark argument number: '%s' has %u arguments", mark->name,
-			elf_mark_argument_count(mark));
+			"invalid sdt mark argument number: '%s' has %u arguments",
+			mark->name, elf_mark_argument_count(mark));
 	if (r == 0)
 		r = emit_operand(module, mark, &operand, &ops, &why);
 	if (r < 0) {
@@ -450,15 +460,16 @@ int elf_mark_access(struct elf_module *module, const struct elf_mark *mark,
 		return error_set(err, r, "argument %u of mark '%s' is not accessible: %s",
 			number, mark->name, why.message);
 	}
-	*ret = (struct elf_access){.value_class = operand.is_signed ? ELF_VALUE_SIGNED
-								    : ELF_VALUE_UNSIGNED,
+	*ret = (struct elf_access){
+		.value_class = operand.is_signed ? ELF_VALUE_SIGNED : ELF_VALUE_UNSIGNED,
 		.type_name = "long",
 		.size = 8,
 		.op_count = ops.count};
 	ret->ops = arena_array(arena, struct elf_op, ops.count + 1);
 	memcpy(ret->ops, ops.items, ops.count * sizeof(*ret->ops));
 	for (size_t i = 0; i < ops.count; i++) {
-		ret->needs_static = ret->needs_static || ops.items[i].kind == ELF_OP_STATIC;
+		ret->needs_static =
+			ret->needs_static || ops.items[i].kind == ELF_OP_STATIC;
 		ret->needs_callee_saved = ret->needs_callee_saved ||
 					  (ops.items[i].kind == ELF_OP_REG &&
 						  is_callee_saved(ops.items[i].value));

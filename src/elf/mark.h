@@ -31,10 +31,12 @@ struct elf_operand {
 		ELF_OPERAND_MEMORY,
 	} kind;
 	int64_t number; /* constant, or displacement */
-	int base, index; /* DWARF numbers; -1: none; base 16: the address is relative to rip */
+	int base,
+		index; /* DWARF numbers; -1: none; base 16: the address is relative to rip */
 	unsigned scale;
 	bool is_high_byte; /* %ah and its like */
-	const char *symbol; /* added to the displacement; not NUL-terminated; NULL: none */
+	const char
+		*symbol; /* added to the displacement; not NUL-terminated; NULL: none */
 	size_t symbol_size;
 };
 

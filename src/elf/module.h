@@ -70,8 +70,7 @@ size_t elf_ifunc_implementations(struct elf_module *module,
 	const struct elf_function *ifunc, struct arena *arena, uint64_t **ret);
 
 /** address of a data or code symbol by its exact name, local ones included; false: none */
-bool elf_module_symbol(
-	const struct elf_module *module, const char *name, uint64_t *ret);
+bool elf_module_symbol(const struct elf_module *module, const char *name, uint64_t *ret);
 
 /** sorted unique addresses at which a function or FDE begins: symbols, .eh_frame */
 const uint64_t *elf_module_function_starts(struct elf_module *module, size_t *ret_count);

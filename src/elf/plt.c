@@ -64,9 +64,10 @@ static void collect_slots(struct elf_module *module, struct slot_list *slots)
 		if (section->type != SHT_RELA || !section->bytes ||
 			!(section->flags & SHF_ALLOC))
 			continue;
-		const struct elf_section *symbols = section->link < image->section_count
-							    ? &image->sections[section->link]
-							    : NULL;
+		const struct elf_section *symbols =
+			section->link < image->section_count
+				? &image->sections[section->link]
+				: NULL;
 		for (uint64_t at = 0; section->size - at >= sizeof(Elf64_Rela) &&
 				      slots->count < SLOTS_MAX;
 			at += sizeof(Elf64_Rela)) {
@@ -76,8 +77,8 @@ static void collect_slots(struct elf_module *module, struct slot_list *slots)
 			const char *name = NULL;
 			if ((type == R_X86_64_JUMP_SLOT || type == R_X86_64_GLOB_DAT) &&
 				symbols)
-				name = symbol_name(image, symbols,
-					ELF64_R_SYM(rela.r_info));
+				name = symbol_name(
+					image, symbols, ELF64_R_SYM(rela.r_info));
 			else if (type == R_X86_64_IRELATIVE)
 				name = resolver_name(module, (uint64_t)rela.r_addend);
 			if (name)
@@ -98,8 +99,8 @@ static void collect_stubs(const struct elf_section *section,
 {
 	/* .plt.got has stubs of 8 bytes; those of 16 also begin at multiples of 8 there */
 	uint64_t step = strcmp(section->name, ".plt.got") == 0 ? 8 : 16;
-	for (uint64_t at = 0; section->size >= JUMP_SIZE && at <= section->size - JUMP_SIZE;
-		at++) {
+	for (uint64_t at = 0;
+		section->size >= JUMP_SIZE && at <= section->size - JUMP_SIZE; at++) {
 		const uint8_t *bytes = section->bytes + at;
 		int32_t displacement;
 		if (bytes[0] != 0xff || bytes[1] != 0x25)
@@ -114,9 +115,11 @@ static void collect_stubs(const struct elf_section *section,
 		if (!slot)
 			continue;
 		uint64_t start = at - at % step;
-		uint64_t end = start + step < section->size ? start + step : section->size;
-		vec_append(list, ((struct elf_plt_entry){slot->name,
-					 section->address + start, section->address + end}));
+		uint64_t end =
+			start + step < section->size ? start + step : section->size;
+		vec_append(
+			list, ((struct elf_plt_entry){slot->name,
+				      section->address + start, section->address + end}));
 		at = end - 1;
 	}
 }

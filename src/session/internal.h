@@ -35,7 +35,8 @@ enum {
 struct session_site {
 	const struct codegen_handler *handler;
 	const struct stap_location *location; /* NULL: begin, end, timer */
-	uint64_t link_address; /* of the instruction: the location's, or one exit of the function */
+	uint64_t
+		link_address; /* of the instruction: the location's, or one exit of the function */
 };
 
 struct session_memory {

@@ -51,6 +51,10 @@ const char *target_function_text(
 	if (!instance)
 		return name;
 	elf_instance_describe(instance, &info);
+	/* Go says the file only; its line table knows the rest */
+	if (!info.declaration.line)
+		(void)elf_line_at(e->module->elf, info.entry, &info.declaration.file,
+			&info.declaration.line);
 	if (!info.declaration.file)
 		return name;
 	return arena_printf(
@@ -81,6 +85,13 @@ static uint64_t instance_function(const struct elf_instance *instance)
 	return info.entry;
 }
 
+/* Without debug information all that is known of C++ and Rust functions are their symbols. */
+static const char *readable_name(struct arena *arena, const char *name)
+{
+	char text[512];
+	return elf_demangle(name, text, sizeof(text)) ? arena_strdup(arena, text) : name;
+}
+
 struct stap_location *target_add_site(struct expansion *e, const struct target_site *site)
 {
 	struct stap_location *location = arena_new(e->arena, struct stap_location);
@@ -103,7 +114,7 @@ struct stap_location *target_add_site(struct expansion *e, const struct target_s
 	location->is_return = e->point->is_return;
 	location->has_debug_info = site->instance != NULL;
 	location->pp = arena_printf(e->arena, "%s%s", e->prefix, site->pp);
-	location->ppfunc = location->function;
+	location->ppfunc = readable_name(e->arena, location->function);
 	location->guard = site->guard;
 	location->opaque = place;
 	vec_append(&e->locations, location);
@@ -340,11 +351,11 @@ static int compile_mark_argument(const struct stap_location *location,
 	const struct target_place *place = location->opaque;
 	if (target->target.component_count)
 		return error_set(err, -EINVAL,
-			"invalid access to '$arg%u': its type is not known, use @cast", number);
+			"invalid access to '$arg%u': its type is not known, use @cast",
+			number);
 	if (target->target.address_of)
 		return error_set(err, -EINVAL, "cannot take address of sdt variable");
-	return elf_mark_access(
-		place->module->elf, place->mark, number, arena, ret, err);
+	return elf_mark_access(place->module->elf, place->mark, number, arena, ret, err);
 }
 
 static int target_access(void *data, const struct stap_location *location,

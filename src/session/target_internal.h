@@ -33,8 +33,8 @@ struct target_place {
 	struct target_module *module;
 	uint64_t entry; /* of the function; 0: unknown */
 	const struct elf_instance
-		*instance; /* whose variables are seen; NULL: the function's */
-	bool has_blocks;   /* and those of the blocks around */
+		*instance;           /* whose variables are seen; NULL: the function's */
+	bool has_blocks;             /* and those of the blocks around */
 	const struct elf_mark *mark; /* NULL: none */
 };
 
@@ -68,8 +68,8 @@ struct target_point {
 	struct target_pattern pattern; /* text NULL: `address` */
 	uint64_t address;
 	const char *label;
-	const char *mark, *provider; /* patterns */
-	const char *plt;             /* pattern; NULL: all */
+	const char *mark, *provider;  /* patterns */
+	const char *plt;              /* pattern; NULL: all */
 	struct target_pattern callee; /* text NULL: none */
 	int callee_depth;
 	const char *suffix; /* ".call", ".return", ... as written, or "" */

@@ -26,7 +26,8 @@ static bool mark_text_matches(struct expansion *e, const char *pattern, const ch
 {
 	return elf_pattern_matches_name(pattern, text) ||
 	       (strchr(pattern, '-') &&
-		       elf_pattern_matches_name(with_underscores(e->arena, pattern), text));
+		       elf_pattern_matches_name(
+			       with_underscores(e->arena, pattern), text));
 }
 
 static void add_mark(struct expansion *e, const struct elf_mark *mark)

@@ -106,13 +106,15 @@ static int mark_dead(struct undo *undo)
 }
 
 /* Another try must not lower them again. */
-static void drop_semaphores(const struct remains *remains, const struct abi_journal *journal)
+static void drop_semaphores(
+	const struct remains *remains, const struct abi_journal *journal)
 {
 	uint64_t at = remains->address + remains->header.journal_offset +
 		      sizeof(*journal) + offsetof(struct abi_journal_patch, live);
 	const uint8_t dead = ABI_JOURNAL_DEAD;
 
-	for (uint32_t i = 0; i < journal->patch_count; i++, at += sizeof(struct abi_journal_patch))
+	for (uint32_t i = 0; i < journal->patch_count;
+		i++, at += sizeof(struct abi_journal_patch))
 		if (journal->patches[i].kind == ABI_JOURNAL_SEMAPHORE &&
 			remote_memory_write(remains->fd, at, &dead, sizeof(dead)) < 0)
 			return; /* unmapped, as it should be */

@@ -94,7 +94,8 @@ void journal_drop_area(struct journal *journal, uint32_t index)
 }
 
 /* Records of other spaces and of removed sites share the array: first free one. */
-static struct abi_journal_patch *journal_free_patch(struct journal *journal, uint32_t *ret)
+static struct abi_journal_patch *journal_free_patch(
+	struct journal *journal, uint32_t *ret)
 {
 	struct abi_journal *abi = journal->abi;
 	uint32_t count = journal_patch_count(journal), i = journal->cursor;

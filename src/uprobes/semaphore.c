@@ -51,14 +51,15 @@ static int raise_one(struct uprobe_space *space, const struct proc_maps *maps,
 		return error_set(err, -EFAULT,
 			"process %d has no semaphore of a mark at %#llx", space->pid,
 			(unsigned long long)address);
-	int r = journal_add_semaphore(&space->journal, space->pid, &semaphore, value,
-		&semaphore.journal);
+	int r = journal_add_semaphore(
+		&space->journal, space->pid, &semaphore, value, &semaphore.journal);
 	if (r < 0)
 		return error_set(err, r, "undo journal is full");
 	r = change(space->memory_fd, address, 1);
 	if (r < 0) {
 		journal_drop_patch(&space->journal, semaphore.journal);
-		return error_set(err, r, "cannot raise the semaphore of a mark at %#llx: %s",
+		return error_set(err, r,
+			"cannot raise the semaphore of a mark at %#llx: %s",
 			(unsigned long long)address, strerror(-r));
 	}
 	journal_confirm_semaphore(&space->journal, semaphore.journal);

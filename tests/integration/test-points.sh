@@ -1,0 +1,141 @@
+#!/bin/sh
+# Every kind of probe point on programs that count for themselves.   usage: test-points.sh UTRACE TRACEES
+utrace=$1
+tracees=$(realpath "$2")
+here=$(dirname "$0")
+. "$here/../lib/tap.sh"
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+source=$here/../tracees/points.c
+
+line() # MARK: the line of points.c that has it
+{
+	grep -n "LINE $1 " "$source" | cut -d: -f1
+}
+
+run() # SCRIPT COMMAND: what the script prints, with errors
+{
+	"$utrace" run -e "$1" -c "$2" 2>&1 | grep -v '^rounds=\|^sum=\|^total='
+}
+
+count() # POINT COMMAND: how often it is hit
+{
+	run "global n probe process.$1 { n++ } probe end { printf(\"n=%d\\n\", n) }" "$2"
+}
+
+list() # POINT [PROGRAM]
+{
+	"$utrace" list "process(\"${2:-$tracees/points}\").$1" 2>&1
+}
+
+points="$tracees/points 20"
+plain=$($points)
+own() # NAME: the program's own count
+{
+	printf '%s\n' "$plain" | sed "s/.*$1=\([0-9]*\).*/\1/"
+}
+
+# ---- functions and inlined copies
+is "$(count 'function("scale")' "$points")" "n=$(own inlined)" "a bare function means inlined copies too"
+is "$(count 'function("scale").inline' "$points")" "n=$(own inlined)" ".inline"
+like "$(count 'function("scale").call' "$points")" "no match" ".call leaves inlined copies out"
+is "$(count 'function("leaf@points.c")' "$points")" "n=$(own leaves)" "FUNC@FILE"
+like "$(count 'function("leaf@other.c")' "$points")" "no match" "FUNC@FILE: another file"
+is "$(count 'function("le?f@*/points.c").call' "$points")" "n=$(own leaves)" "wildcards in FUNC and FILE"
+out=$(run "probe process.function(\"leaf@points.c:1\") { println(ppfunc()); exit() }" "$points")
+like "$out" "^WARNING: For probing a particular line, use a .statement\(\) probe, not .function\(\)" \
+	"a line in .function is warned about"
+like "$out" "^leaf$" "... and ignored"
+address=$(nm "$tracees/points" | sed -n 's/^0*\([0-9a-f]*\) t leaf$/0x\1/p')
+is "$(count "function($address)" "$points")" "n=$(own leaves)" "function(ADDRESS)"
+out=$(run 'global v probe process.function("scale") { v[$value, $factor]++ }
+	probe end { foreach ([a, b] in v+ limit 3) printf("%d*%d ", a, b); println("") }' "$tracees/points 1")
+is "$out" "0*3 " "parameters of an inlined copy"
+like "$(run 'probe process.function("scale").return { }' "$points")" \
+	"cannot probe .return of 2 inlined functions scale" "inlined copies have no return: warned about"
+out=$(run 'global n probe process.function("branch").return { n = @var("shared_counter") }
+	probe end { printf("n=%d\n", n) }' "$points")
+is "$out" "n=$(own shared)" "a global of the program at a return"
+
+# ---- statements
+is "$(count "statement(\"*@points.c:$(line odd)\")" "$points")" "n=10" "a line"
+is "$(count "statement(\"branch@points.c:$(line even)\")" "$points")" "n=10" "a line of a function"
+is "$(count "statement(\"branch@points.c+$(($(line odd) - $(line branch-open) + 1))\")" "$points")" "n=10" \
+	"a line relative to the function"
+out=$(run "probe process.statement(\"*@points.c:$(line odd)\") { printf(\"%d %d\\n\", \$n, \$odd - \$text[0]); exit() }" \
+	"$points")
+is "$out" "1 4" "variables of the block around a line"
+like "$(list "statement(\"*@points.c:$(line product)\")")" "statement\(\"scale@.*points.c:$(line product)\"\)" \
+	"a line of inlined code carries the inlined function's name"
+like "$(list "statement(\"branch@points.c:$(line product)\")")" "statement\(\"branch@.*points.c:$(line product)\"\)" \
+	"... or that of the function asked for"
+is "$(list "statement(\"branch@points.c:$(line odd)-$(line even)\")" | grep -c "branch@.*:\($(line odd)\|$(line even)\)\"")" \
+	"2" "a range of lines"
+is "$(list "statement(\"branch@points.c:$(line odd),$(line even)\")" | grep -c branch@)" "2" "a list of lines"
+test "$(list 'statement("branch@points.c:*")' | grep -c branch@)" -ge 4
+ok $? "all lines of a function"
+out=$(list "statement(\"branch@points.c:1000\")")
+like "$out" "no line records for .*points.c:1000 \[man error::dwarf\] \(try :[0-9]+\)" "a line without code: what to try"
+like "$(list 'statement("branch@points.c:1000").nearest')" "points.c:[0-9]+\"\).nearest" ".nearest"
+like "$(list 'statement("branch@points.c:x")')" "malformed specification 'branch@points.c:x'" "a malformed line"
+like "$(list 'statement("branch")')" "statement\(\"branch@.*points.c:[0-9]+\"\)" "a statement without a line"
+is "$(count "statement($address)" "$points")" "n=$(own leaves)" "statement(ADDRESS)"
+like "$(list 'statement(0x10)')" "no match" "an address outside of code"
+like "$(list "statement($address).absolute")" "needs process\(PID\)" "an absolute address needs a process"
+
+# ---- labels and callees
+is "$(count 'function("branch").label("done")' "$points")" "n=$(own labels)" ".label"
+like "$(list 'function("*").label("d*")')" "function\(\"branch@.*points.c:[0-9]+\"\).label\(\"done\"\)" "wildcards in labels"
+like "$(list 'function("branch").label("nope")')" "has no such label" "a label that is not there"
+is "$(count 'function("branch").callee("leaf")' "$points")" "n=10" ".callee: only when called from there"
+is "$(count 'function("other").callee("leaf").return' "$points")" "n=20" ".callee().return"
+is "$(count 'function("branch").callee("scale")' "$points")" "n=30" ".callee: inlined"
+is "$(list 'function("branch").callees' | sed 's/.*callee("\([a-z]*\)@.*/\1/' | sort -u | tr '\n' ' ')" "leaf scale " ".callees"
+like "$(list 'function("main").callees(2)')" "callee\(\"branch@[^\"]*\"\).callee\(\"leaf@" ".callees(N)"
+
+# ---- the program's links to others
+is "$(count 'plt("printf")' "$points")" "n=1" ".plt"
+like "$(list 'plt("prin")')" "no match \(similar functions: printf" "a .plt that is not there"
+like "$(list 'plt.return')" "probe the function's own .return" ".plt.return is refused with the reason"
+is "$(run 'probe process.plt("printf") { printf("%s %s\n", $$name, user_string(pointer_arg(1), "?")); exit() }' "$points" |
+	cut -c1-14)" "printf rounds=" "arguments at a .plt"
+out=$(run 'global n probe process.library("libc.so*").function("memset") { n++ } probe end { printf("%d\n", n > 0) }' \
+	"python3 -c pass")
+is "$out" "1" "an indirect function: its implementations are probed"
+like "$(list 'library("libc.so.6").function("memcpy@@GLIBC_2.14")')" "function\(\"__mem" "FUNC@@VERSION"
+like "$(list 'library("libc.so.6").function("pthread_cond_wait@GLIBC_2.2.5")')" "function\(\"" "FUNC@VERSION, an old one"
+
+# ---- C++
+if [ -x "$tracees/points-cxx" ]; then
+	for point in 'f:60' 'ns::thing::f:60' 'thing::f(int):20' 'f(char const*):40' 'box::get:60' \
+		'ns::box<int>::get:20' 'box<long>::get:40' 'thing::thing:40' '~thing:40' \
+		'(anonymous namespace)::hidden:60' 'thing::operator<:20' 'ns::*@points.cc:220'; do
+		is "$(count "function(\"${point%:*}\").call" "$tracees/points-cxx 20")" "n=${point##*:}" "C++: ${point%:*}"
+	done
+else
+	skip "no C++ compiler here: C++ names"
+fi
+
+# ---- Go and Rust
+if [ -x "$tracees/points-go" ]; then
+	for program in points-go points-go-stripped; do
+		out=$(count 'function("main.deep")' "$tracees/$program 500" | grep n=)
+		is "$out" "n=4008" "$program: growing stacks does not count twice"
+		out=$(count 'function("main.(*thing).add")' "$tracees/$program 5" | grep n=)
+		is "$out" "n=10" "$program: a method"
+	done
+	like "$(list 'function("main.deep")' "$tracees/points-go")" "main.deep@.*points.go:[0-9]{2}\"" "Go: file and line"
+else
+	skip "no go here: Go programs"
+fi
+if [ -x "$tracees/points-rust-v0" ]; then
+	for program in points-rust points-rust-v0; do
+		for point in 'area:50' 'shapes::total:1' 'points::shapes::total:1' 'total:1'; do
+			is "$(count "function(\"${point%:*}\").call" "$tracees/$program 50")" "n=${point##*:}" \
+				"$program: ${point%:*}"
+		done
+	done
+else
+	skip "no rustc here: Rust programs"
+fi
+tap_done
