@@ -177,6 +177,81 @@ static void report_missing_library(const struct target_point *point, const char 
 }
 
 /* .library("PATTERN") of one program: what it needs, or any file named in full. */
+/* Is this the program that -x names? */
+static bool is_target_program(
+	const struct target *target, const struct target_module *program)
+{
+	return target->target_path &&
+	       (strcmp(target->target_path, program->shown_path) == 0 ||
+		       is_same_file(target->target_path, program->shown_path));
+}
+
+/* What a running process has opened with dlopen() is nobody's need. */
+static int add_mapped_libraries(struct target *target, const struct target_point *point,
+	pid_t pid, const char *program, struct target_module_list *ret, struct error *err)
+{
+	struct proc_maps maps = {0};
+	const char *last = "";
+	int r = 0;
+	if (!pid || proc_read_maps(pid, &maps, NULL) < 0)
+		return 0;
+	for (size_t i = 0; i < maps.maps.count && r == 0; i++) {
+		const struct proc_map *map = &maps.maps.items[i];
+		if (!map->execute || map->path[0] != '/' ||
+			strcmp(map->path, last) == 0 || strcmp(map->path, program) == 0 ||
+			!target_path_matches(point->library, map->path))
+			continue;
+		last = map->path;
+		/* deleted and odd files are no reason to refuse the others */
+		if (add_library(target, process_root(target, pid), map->path, ret,
+			    NULL) == -ENOMEM)
+			r = error_set(err, -ENOMEM, "out of memory");
+	}
+	proc_maps_free(&maps);
+	return r;
+}
+
+/* libfoo.so.1 is a link to libfoo.so.1.2.3 beside it */
+static int add_linked_library(struct target *target, const struct target_point *point,
+	const char *root, const char *path, struct target_module_list *ret,
+	struct error *err)
+{
+	const char *base = strrchr(path, '/');
+	if (!base || strchr(point->library, '/'))
+		return 0;
+	const char *alias = arena_printf(&target->arena, "%s%.*s/%s", root,
+		(int)(base - path), path, point->library);
+	return is_same_file(alias, arena_printf(&target->arena, "%s%s", root, path))
+		       ? add_library(target, root, path, ret, err)
+		       : 0;
+}
+
+/* Any library named in full may be opened later; links differ from the canonical path. */
+static int add_named_library(struct target *target, const struct target_point *point,
+	const struct target_module *program, struct target_module_list *ret,
+	struct error *err)
+{
+	const char *found;
+	size_t before = ret->count;
+	if (!strchr(point->library, '/'))
+		return 0;
+	if (elf_pattern_has_wildcard(point->library))
+		return glob_modules(target, point->library, ret, err);
+	if (elf_program_find(point->library, &target->arena, &found) < 0)
+		return 0;
+	int r = add_library(target, "", found, ret, err);
+	if (r == 0 && ret->count > before)
+		target_warn(target, "'%s' is not a needed library of '%s'.", found,
+			program->shown_path);
+	return r;
+}
+
+/* Is it one of those that the loader brings, under another name? */
+static bool is_other_name(const char *library, const char *path)
+{
+	return strchr(library, '/') && is_same_file(library, path);
+}
+
 int target_find_libraries(struct target *target, const struct target_point *point,
 	const struct target_module *program, struct target_module_list *ret,
 	struct error *err)
@@ -184,39 +259,29 @@ int target_find_libraries(struct target *target, const struct target_point *poin
 	const char **paths;
 	size_t count;
 	pid_t pid = point->process_pid ? (pid_t)point->process_pid : 0;
-	if (!point->process && !pid)
+	if (!pid && target->target_pid &&
+		(!point->process || is_target_program(target, program)))
 		pid = target->target_pid;
 	const char *root = process_root(target, pid);
 	size_t before = ret->count;
+	int r = 0;
 	elf_library_closure(program->elf, root, &target->arena, &paths, &count);
-	for (size_t i = 0; i < count; i++) {
-		int r = target_path_matches(point->library, paths[i])
-				? add_library(target, root, paths[i], ret, err)
-				: 0;
-		if (r < 0)
-			return r;
+	for (size_t i = 0; i < count && r == 0; i++) {
+		bool matches = target_path_matches(point->library, paths[i]) ||
+			       (!root[0] && is_other_name(point->library, paths[i]));
+		if (matches)
+			r = add_library(target, root, paths[i], ret, err);
 	}
-	if (ret->count > before)
-		return 0;
-	/* Links such as /lib -> /usr/lib make a full path differ from the canonical one. */
-	const char *found;
-	if (strchr(point->library, '/') && !elf_pattern_has_wildcard(point->library) &&
-		!root[0] && elf_program_find(point->library, &target->arena, &found) == 0)
-		return add_library(target, "", found, ret, err);
-	for (size_t i = 0; i < count; i++) {
-		const char *base = strrchr(paths[i], '/');
-		char *alias;
-		if (!base || strchr(point->library, '/'))
-			continue;
-		/* libfoo.so.1 is a link to libfoo.so.1.2.3 beside it */
-		alias = arena_printf(&target->arena, "%s%.*s/%s", root,
-			(int)(base - paths[i]), paths[i], point->library);
-		if (is_same_file(
-			    alias, arena_printf(&target->arena, "%s%s", root, paths[i])))
-			return add_library(target, root, paths[i], ret, err);
-	}
-	report_missing_library(point, paths, count, err);
-	return 0;
+	if (r == 0)
+		r = add_mapped_libraries(
+			target, point, pid, program->shown_path, ret, err);
+	for (size_t i = 0; i < count && r == 0 && ret->count == before; i++)
+		r = add_linked_library(target, point, root, paths[i], ret, err);
+	if (r == 0 && ret->count == before && !root[0])
+		r = add_named_library(target, point, program, ret, err);
+	if (r == 0 && ret->count == before)
+		report_missing_library(point, paths, count, err);
+	return r;
 }
 
 int target_find_mapped(struct target *target, pid_t pid, uint64_t address,
