@@ -15,7 +15,7 @@ have_build_tools()
 	for tool in cc meson ninja pkg-config python3 scdoc; do
 		command -v "$tool" >/dev/null 2>&1 || return 1
 	done
-	pkg-config --exists libdw libelf || return 1
+	pkg-config --exists libdw libelf libzstd || return 1
 	command -v llvm-config-19 >/dev/null 2>&1 || command -v llvm-config >/dev/null 2>&1 || return 1
 	printf '#include <Zydis/Zydis.h>\n#include <libiberty/demangle.h>\n#include <uthash.h>\nint main(void){return 0;}\n' |
 		cc -fsyntax-only -x c - 2>/dev/null

@@ -32,19 +32,32 @@ void elf_dwarf_destroy(struct elf_dwarf *dwarf)
 	free(dwarf);
 }
 
-static bool dwarf_open(const struct elf_module *module, struct elf_dwarf *dwarf)
+static int find_debuginfo(Dwfl_Module *dwfl_module, void **userdata, const char *name,
+	Dwarf_Addr base, const char *file, const char *link, GElf_Word crc, char **ret)
+{
+	struct elf_module *module = *userdata;
+	int fd = elf_debug_file_find(module, ret);
+	if (fd >= 0)
+		return fd;
+	elf_debug_file_announce(module);
+	return dwfl_standard_find_debuginfo(
+		dwfl_module, userdata, name, base, file, link, crc, ret);
+}
+
+static bool dwarf_open(struct elf_module *module, struct elf_dwarf *dwarf)
 {
 	static char *no_path;
 	static const Dwfl_Callbacks callbacks = {
 		.find_elf = dwfl_build_id_find_elf,
-		.find_debuginfo = dwfl_standard_find_debuginfo,
+		.find_debuginfo = find_debuginfo,
 		.section_address = dwfl_offline_section_address,
 		.debuginfo_path = &no_path,
 	};
+	void **userdata;
 	dwarf->dwfl = dwfl_begin(&callbacks);
 	if (!dwarf->dwfl)
 		return false;
-	int fd = fcntl(module->image.fd, F_DUPFD_CLOEXEC, 0);
+	int fd = elf_debug_inflate(fcntl(module->image.fd, F_DUPFD_CLOEXEC, 0));
 	if (fd < 0)
 		return false;
 	dwfl_report_begin(dwarf->dwfl);
@@ -55,6 +68,9 @@ static bool dwarf_open(const struct elf_module *module, struct elf_dwarf *dwarf)
 		close(fd);
 		return false;
 	}
+	dwfl_module_info(
+		dwarf->dwfl_module, &userdata, NULL, NULL, NULL, NULL, NULL, NULL);
+	*userdata = module;
 	Dwarf_Addr bias = 0;
 	dwarf->dwarf = dwfl_module_getdwarf(dwarf->dwfl_module, &bias);
 	dwarf->bias = bias;
@@ -111,6 +127,8 @@ static void collect_units(struct elf_dwarf *dwarf)
 			type == DW_UT_skeleton && dwarf_tag(&split) != DW_TAG_invalid;
 		unit->die = is_split ? split : die;
 		unit->skeleton = die;
+		dwarf->has_lost_units =
+			dwarf->has_lost_units || (type == DW_UT_skeleton && !is_split);
 		unit->type = type;
 		size_t index = dwarf->units.count - 1;
 		if (type != DW_UT_compile && type != DW_UT_skeleton)
@@ -150,6 +168,11 @@ bool elf_module_has_dwarf(struct elf_module *module)
 int elf_missing_debuginfo(struct elf_module *module, const char *what, struct error *err)
 {
 	const char *base = strrchr(module->path, '/');
+	if (module->dwarf && module->dwarf->has_lost_units)
+		return error_set(err, -ENOENT,
+			"%s requires debuginfo: that of %s is in split files (.dwo) which are not "
+			"where it says (in a .dwp, libdw cannot read it)",
+			what, module->path);
 	return error_set(err, -ENOENT,
 		"%s requires debuginfo: %s has none%s%s (install the NAME-dbgsym package of %s, or "
 		"set DEBUGINFOD_URLS, or compile with -g)",
@@ -279,8 +302,11 @@ struct elf_unit *elf_dwarf_unit_at(struct elf_dwarf *dwarf, uint64_t address)
 	return NULL;
 }
 
-/* DWARF 5 counts files from 0, the unit's own; libdw 0.188 takes 0 for "none" as DWARF 4 does. */
-static const char *declared_in_file_zero(Dwarf_Die *die)
+/*
+ * Not dwarf_decl_file(): libdw 0.188 takes file 0, which DWARF 5 has, for "none", and aborts on split
+ * units.  Before DWARF 5 files count from 1.
+ */
+static const char *declared_file(Dwarf_Die *die)
 {
 	Dwarf_Attribute attr;
 	Dwarf_Word index;
@@ -289,12 +315,12 @@ static const char *declared_in_file_zero(Dwarf_Die *die)
 	Dwarf_Files *files;
 	size_t count;
 	if (!dwarf_attr_integrate(die, DW_AT_decl_file, &attr) ||
-		dwarf_formudata(&attr, &index) != 0 || index != 0 ||
+		dwarf_formudata(&attr, &index) != 0 ||
 		!dwarf_cu_die(attr.cu, &unit, &version, NULL, NULL, NULL, NULL, NULL) ||
-		version < 5 || dwarf_getsrcfiles(&unit, &files, &count) != 0 ||
-		count == 0)
+		(index == 0 && version < 5) ||
+		dwarf_getsrcfiles(&unit, &files, &count) != 0 || index >= count)
 		return NULL;
-	return dwarf_filesrc(files, 0, NULL, NULL);
+	return dwarf_filesrc(files, index, NULL, NULL);
 }
 
 void elf_die_declaration(Dwarf_Die *die, struct elf_declaration *ret)
@@ -304,9 +330,7 @@ void elf_die_declaration(Dwarf_Die *die, struct elf_declaration *ret)
 	if (dwarf_attr_integrate(die, DW_AT_linkage_name, &attr) ||
 		dwarf_attr_integrate(die, DW_AT_MIPS_linkage_name, &attr))
 		ret->linkage_name = dwarf_formstring(&attr);
-	ret->file = dwarf_decl_file(die);
-	if (!ret->file)
-		ret->file = declared_in_file_zero(die);
+	ret->file = declared_file(die);
 	if (dwarf_decl_line(die, &ret->line) != 0)
 		ret->line = 0;
 }

@@ -26,6 +26,8 @@ struct elf_module {
 	char *path;
 	char build_id[ELF_BUILD_ID_SIZE];
 	const char *interpreter;
+	elf_notice_fn notice;
+	void *notice_data;
 	struct elf_segment *segments;
 	size_t segment_count;
 	struct arena arena; /* names that are not in a mapped file */
@@ -54,6 +56,22 @@ const struct elf_fde *elf_module_fde_at(struct elf_module *module, uint64_t addr
 
 void elf_address_list_sort(struct elf_address_list *list); /* and drop duplicates */
 void elf_dwarf_destroy(struct elf_dwarf *dwarf);
+/**
+ * elf_debug_file_find() - the separate debug file of a module on this machine: by build ID under
+ * /usr/lib/debug, or by .gnu_debuglink beside it and under /usr/lib/debug
+ * @ret_path: malloc'ed
+ * Return: a descriptor, or -ENOENT
+ */
+int elf_debug_file_find(const struct elf_module *module, char **ret_path);
+/** debuginfod is about to be asked, which can take long */
+void elf_debug_file_announce(const struct elf_module *module);
+/**
+ * elf_debug_inflate() - a file whose zstd-compressed debug sections are unpacked, for a libelf that
+ * knows zlib only
+ * Takes the descriptor; returns it when there is nothing to do.
+ */
+int elf_debug_inflate(int fd);
+
 /** functions known only to Go's own table (.gopclntab), appended to module->functions */
 void elf_go_functions_collect(struct elf_module *module);
 /** the first instruction after the stack check: growing the stack runs the entry again */

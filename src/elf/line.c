@@ -374,6 +374,8 @@ int elf_lines_find(struct elf_module *module, const struct elf_line_query *query
 	if (!elf_module_dwarf(module))
 		return elf_missing_debuginfo(module, "probing source lines", err);
 	search_all(&s, false);
+	if (!s.found.count && module->dwarf->has_lost_units)
+		return elf_missing_debuginfo(module, "probing source lines", err);
 	if (!s.found.count && query->kind != ELF_LINES_ALL)
 		r = search_neighbours(&s, err);
 	else if (!s.found.count)

@@ -154,6 +154,12 @@ void elf_module_close(struct elf_module *module)
 	free(module);
 }
 
+void elf_module_on_notice(struct elf_module *module, elf_notice_fn notice, void *data)
+{
+	module->notice = notice;
+	module->notice_data = data;
+}
+
 const char *elf_module_path(const struct elf_module *module)
 {
 	return module->path;

@@ -24,6 +24,10 @@ must_check int elf_module_open(
 	const char *path, struct elf_module **ret, struct error *err);
 void elf_module_close(struct elf_module *module);
 
+/** elf_module_on_notice() - who is told before something slow is done ("asking debuginfod ...") */
+typedef void (*elf_notice_fn)(void *data, const char *text);
+void elf_module_on_notice(struct elf_module *module, elf_notice_fn notice, void *data);
+
 const char *elf_module_path(const struct elf_module *module); /* canonical */
 /** lowercase hex build ID, "" when there is none */
 const char *elf_module_build_id(const struct elf_module *module);

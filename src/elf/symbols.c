@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "elf/internal.h"
 
 enum {
@@ -170,23 +171,14 @@ static bool collect_table(
 	return found;
 }
 
-/* The debug file a distribution's -dbgsym package installs, if it is there and is the
- * right one. */
 static bool open_local_debug_file(struct elf_module *module)
 {
-	if (strlen(module->build_id) < 4)
+	CLEANUP(cleanup_free) char *path = NULL;
+	int fd = elf_debug_file_find(module, &path);
+	if (fd < 0)
 		return false;
-	char *path =
-		arena_printf(&module->arena, "/usr/lib/debug/.build-id/%.2s/%s.debug",
-			module->build_id, module->build_id + 2);
-	if (elf_image_open(&module->debug_image, path, path, NULL) < 0)
-		return false;
-	char found[ELF_BUILD_ID_SIZE];
-	elf_image_build_id(&module->debug_image, found);
-	if (strcmp(found, module->build_id) == 0)
-		return true;
-	elf_image_close(&module->debug_image);
-	return false;
+	close(fd);
+	return elf_image_open(&module->debug_image, path, path, NULL) == 0;
 }
 
 static int no_debuginfo(Dwfl_Module *mod, void **userdata, const char *name,

@@ -141,10 +141,17 @@ static void front_warn(void *data, const char *text)
 		stap_diagnose(&s->diagnostics, STAP_WARNING, NULL, "%s", text);
 }
 
+static void front_notice(void *data, const char *text)
+{
+	fprintf(stderr, "utrace: %s\n", text);
+}
+
 static int front_target(struct session *s, struct error *err)
 {
-	struct stap_target_config config = {
-		.target_pid = s->options->pid, .warn = front_warn, .warn_data = s};
+	struct stap_target_config config = {.target_pid = s->options->pid,
+		.warn = front_warn,
+		.warn_data = s,
+		.notice = front_notice};
 	char exe[PATH_MAX];
 	if (s->options->pid) {
 		int r = proc_read_exe(s->options->pid, exe, sizeof(exe));

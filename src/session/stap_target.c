@@ -478,6 +478,8 @@ int stap_target_create(const struct stap_target_config *config, struct stap_targ
 	target->target_pid = config->target_pid;
 	target->warn = config->warn;
 	target->warn_data = config->warn_data;
+	target->notice = config->notice;
+	target->notice_data = config->notice_data;
 	*ret = (struct stap_target){.ops = &target_ops, .data = target};
 	return 0;
 }

@@ -25,6 +25,8 @@ struct target {
 	pid_t target_pid;
 	void (*warn)(void *data, const char *text);
 	void *warn_data;
+	void (*notice)(void *data, const char *text);
+	void *notice_data;
 	struct target_module_list modules; /* opened once, closed with the target */
 };
 
