@@ -17,7 +17,9 @@ static const struct cli_option list_options[] = {
 	{'c', NULL, "CMD", "the program that a bare `process` means", run_set_command},
 	{'x', NULL, "PID", "the process that a bare `process` means", run_set_pid},
 	{'I', NULL, "DIR", "look for library scripts in DIR too", run_set_include},
-	{'v', NULL, NULL, "tell why something does not match", run_set_verbose},
+	{'v', NULL, NULL,
+		"show how each place would be patched, and why something does not match",
+		run_set_verbose},
 	{0},
 };
 

@@ -254,35 +254,8 @@ int session_front(struct session *s)
 
 /* ---- listing --------------------------------------------------------------------------------------------- */
 
-static int compare_lines(const void *a, const void *b)
-{
-	return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-static char *list_line(
-	struct session *s, const struct stap_location *location, bool with_variables)
-{
-	struct strbuf line;
-	struct stap_variable_info *variables = NULL;
-	uint32_t count = 0;
-	strbuf_init(&line);
-	strbuf_puts(&line, location->pp);
-	if (with_variables &&
-		s->target.ops->variables(s->target.data, location, true,
-			!location->is_return, &s->arena, &variables, &count, NULL) == 0) {
-		for (uint32_t i = 0; i < count; i++)
-			if (variables[i].is_available)
-				strbuf_printf(&line, " $%s:%s", variables[i].name,
-					variables[i].type_name);
-	}
-	char *text = arena_strdup(&s->arena, line.data);
-	strbuf_deinit(&line);
-	return text;
-}
-
 int session_front_list(struct session *s, const char *point, bool with_variables)
 {
-	VEC(char *) lines = {0};
 	struct front f = {0};
 	struct session_options options = *s->options;
 	struct session_text text = {.name = "<input>"};
@@ -295,22 +268,8 @@ int session_front_list(struct session *s, const char *point, bool with_variables
 	int r = front_pass1(s, &f);
 	if (r == 0)
 		r = front_pass2(s, &f);
-	for (size_t i = 0; r == 0 && i < s->program->probes.count; i++) {
-		const struct stap_derived_probe *probe = s->program->probes.items[i];
-		for (uint32_t k = 0; k < probe->location_count; k++)
-			vec_append(&lines,
-				list_line(s, probe->locations[k], with_variables));
-		if (!probe->location_count)
-			vec_append(&lines, arena_strdup(&s->arena, probe->pn));
-	}
-	if (lines.count)
-		qsort(lines.items, lines.count, sizeof(*lines.items), compare_lines);
-	for (size_t i = 0; i < lines.count; i++)
-		if (i == 0 || strcmp(lines.items[i], lines.items[i - 1]) != 0)
-			puts(lines.items[i]);
-	if (!lines.count)
+	if (r == 0 && !session_list_print(s, with_variables))
 		r = -1;
-	vec_free(&lines);
 	vec_free(&options.scripts);
 	front_free(&f);
 	return r;

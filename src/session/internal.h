@@ -179,6 +179,11 @@ void session_warn(struct session *s, const char *fmt, ...) printf_like(2, 3);
 /** plan all patches of the program's uprobes; refusals are warned about */
 must_check int session_plan(struct session *s, struct error *err);
 void session_plan_free(struct session *s);
+/** how a place would be patched, and why not better: a line for each patch */
+void session_plan_describe(
+	struct session *s, const struct stap_location *location, struct strbuf *out);
+/** print the points of the analysed program; how many there are */
+size_t session_list_print(struct session *s, bool with_variables);
 /** launch or attach; the launched command is left stopped before its first instruction */
 must_check int session_targets_start(struct session *s, struct error *err);
 /** what callbacks left to do; from the loop, after utrace_dispatch() */

@@ -288,6 +288,95 @@ int session_plan(struct session *s, struct error *err)
 	return 0;
 }
 
+/* ---- telling ---------------------------------------------------------------------------------------------- */
+
+static void describe_plan(
+	const struct arch_plan *plan, const char *why_breakpoint, struct strbuf *out)
+{
+	strbuf_printf(out, "    %#llx: ", (unsigned long long)plan->probe_address);
+	switch (plan->form) {
+	case ARCH_PATCH_JUMP_SINGLE:
+		strbuf_printf(out, "jump over one instruction");
+		break;
+	case ARCH_PATCH_JUMP_WINDOW:
+		strbuf_printf(out, "jump over %u instructions", plan->insn_count);
+		break;
+	case ARCH_PATCH_JUMP_SHORT:
+		strbuf_printf(out, "short jump to padding at %#llx",
+			(unsigned long long)plan->padding_address);
+		break;
+	case ARCH_PATCH_BREAKPOINT:
+		strbuf_printf(out, "breakpoint");
+		break;
+	}
+	strbuf_printf(out, ", %u byte%s at %#llx", plan->window,
+		plan->window == 1 ? "" : "s", (unsigned long long)plan->address);
+	if (plan->is_exit)
+		strbuf_printf(out, ", %sexit%s",
+			plan->is_conditional ? "conditional " : "",
+			plan->is_tail_call ? " by a tail call" : "");
+	if (why_breakpoint && why_breakpoint[0])
+		strbuf_printf(out, ": no jump, %s", why_breakpoint);
+	strbuf_putc(out, '\n');
+}
+
+static void describe_refusal(
+	const struct stap_location *l, const struct error *err, struct strbuf *out)
+{
+	strbuf_printf(out, "    %#llx: refused: %s\n",
+		(unsigned long long)l->link_address, err->message);
+}
+
+static void describe_site(
+	struct session_module *m, const struct stap_location *l, struct strbuf *out)
+{
+	struct arch_plan_options options = {.trust_abi_flags = l->has_debug_info};
+	struct arch_plan plan, ignored;
+	struct error err = {0};
+	if (arch_plan_site(m->text, l->link_address, l->function_start, l->function_end,
+		    &options, &plan, &err) < 0) {
+		describe_refusal(l, &err, out);
+		return;
+	}
+	options.no_breakpoints = true;
+	if (plan.form == ARCH_PATCH_BREAKPOINT &&
+		arch_plan_site(m->text, l->link_address, l->function_start,
+			l->function_end, &options, &ignored, &err) == 0)
+		err.message[0] = '\0';
+	describe_plan(&plan, err.message, out);
+}
+
+static void describe_exits(
+	struct session_module *m, const struct stap_location *l, struct strbuf *out)
+{
+	struct arch_plan_options options = {.trust_abi_flags = l->has_debug_info};
+	struct arch_plan *plans = NULL;
+	struct error err = {0};
+	size_t count = 0;
+	if (arch_plan_exits(m->text, l->function_start, l->function_end, &options, &plans,
+		    &count, &err) < 0)
+		describe_refusal(l, &err, out);
+	else if (count == 0)
+		strbuf_printf(out, "    %#llx: refused: the function never returns\n",
+			(unsigned long long)l->link_address);
+	for (size_t i = 0; i < count; i++)
+		describe_plan(&plans[i], NULL, out);
+	free(plans);
+}
+
+void session_plan_describe(
+	struct session *s, const struct stap_location *location, struct strbuf *out)
+{
+	struct session_module *m = plan_get_module(s, location);
+	if (location->is_return)
+		describe_exits(m, location, out);
+	else
+		describe_site(m, location, out);
+	if (location->semaphore)
+		strbuf_printf(out, "    raises the semaphore at %#llx\n",
+			(unsigned long long)location->semaphore);
+}
+
 void session_plan_free(struct session *s)
 {
 	for (size_t i = 0; i < s->modules.count; i++) {

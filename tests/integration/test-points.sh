@@ -6,6 +6,8 @@ here=$(dirname "$0")
 . "$here/../lib/tap.sh"
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
+mkfifo "$dir/fifo"
+exec 9<>"$dir/fifo"
 source=$here/../tracees/points.c
 
 line() # MARK: the line of points.c that has it
@@ -104,6 +106,42 @@ out=$(run 'global n probe process.library("libc.so*").function("memset") { n++ }
 is "$out" "1" "an indirect function: its implementations are probed"
 like "$(list 'library("libc.so.6").function("memcpy@@GLIBC_2.14")')" "function\(\"__mem" "FUNC@@VERSION"
 like "$(list 'library("libc.so.6").function("pthread_cond_wait@GLIBC_2.2.5")')" "function\(\"" "FUNC@VERSION, an old one"
+
+# ---- libraries that a process opened by itself, addresses of a process
+python3 -c 'import ctypes, sys; print("ready", flush=True); sys.stdin.read()' <"$dir/fifo" >"$dir/ready" 2>/dev/null &
+pid=$!
+if wait_for 30 grep -q ready "$dir/ready"; then
+	like "$("$utrace" list -x $pid 'process.library("*_ctypes*").function("PyInit__ctypes")' 2>&1)" \
+		'library\(".*_ctypes.*"\).function\("PyInit__ctypes' "a library that dlopen() brought"
+	start=$(sed -n 's/^\([0-9a-f]*\)-.* r-xp .*python.*/\1/p' "/proc/$pid/maps" | head -n 1)
+	like "$("$utrace" list "process($pid).statement(0x$start).absolute" 2>&1)" "statement\(0x$start\).absolute" \
+		"an absolute address"
+	like "$("$utrace" list "process($pid).statement(0x10).absolute" 2>&1)" "process $pid has no code of a file at 0x10" \
+		"... where there is no code"
+else
+	skip "no python3 with ctypes here: libraries opened by the program"
+fi
+exec 9>&-
+kill $pid 2>/dev/null
+wait $pid 2>/dev/null
+libz=$(ls /usr/lib/*/libz.so.1 2>/dev/null | head -n 1)
+if [ -n "$libz" ]; then
+	out=$(run "probe process.library(\"$libz\").function(\"inflate\") { println(1) }" "$points")
+	like "$out" "WARNING: '.*libz.so[^']*' is not a needed library of '$tracees/points'" "a library that nobody needs is probed, and told"
+else
+	skip "no libz here: a library that is not needed"
+fi
+like "$(list 'library("libq*").function("f")')" "no match" "no such library"
+
+# ---- list
+is "$("$utrace" list -L "process(\"$tracees/points\").function(\"branch\").return" | sed 's/.*return //')" \
+	'$return:int $n:int $text:char const*' "list -L: the return value first"
+is "$(list 'function("scale")' | wc -l)" "1" "places of one point are one line"
+out=$("$utrace" list -v "process(\"$tracees/points\").function(\"scale\")" 2>&1)
+is "$(printf '%s\n' "$out" | grep -c '^    0x[0-9a-f]*: ')" "2" "list -v: each place and its patch"
+like "$out" "jump over|short jump to padding|breakpoint, 1 byte at .*: no jump, " "... with form and size"
+like "$("$utrace" list -v "process(\"$tracees/points\").statement($(printf '0x%x' $((address + 1))))" 2>&1)" \
+	"refused: no instruction of the function at $address begins at" "... or the reason of the refusal"
 
 # ---- C++
 if [ -x "$tracees/points-cxx" ]; then
