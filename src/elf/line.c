@@ -123,10 +123,33 @@ struct search {
 	VEC(struct candidate) found;
 	/* answers for the instance asked about last, since rows come in runs */
 	const struct elf_instance *asked, *answer;
+	/* entries of functions that only their symbols call so: malloc is __libc_malloc */
+	struct elf_address_list aliases;
 	/* what there is instead: the nearest lines before and after the one asked for */
 	int wanted, before, after;
 	const char *file;
 };
+
+static void collect_aliases(struct search *s)
+{
+	size_t count;
+	const struct elf_function *functions = elf_module_functions(s->module, &count);
+	if (elf_pattern_has_wildcard(s->query->function))
+		return; /* whatever it matches, debug information has under its own name */
+	for (size_t i = 0; i < count; i++) {
+		if (elf_pattern_matches_symbol(s->query->function, functions[i].name))
+			vec_append(&s->aliases, functions[i].start);
+	}
+}
+
+static bool search_matches(const struct search *s, const struct elf_instance *instance)
+{
+	for (size_t i = 0; i < s->aliases.count && !instance->parent; i++) {
+		if (s->aliases.items[i] == instance->entry)
+			return true;
+	}
+	return elf_instance_matches(instance, s->query->function);
+}
 
 static const struct elf_instance *matching_instance(
 	struct search *s, const struct elf_instance *innermost)
@@ -134,7 +157,7 @@ static const struct elf_instance *matching_instance(
 	const struct elf_instance *instance = innermost;
 	if (s->asked == innermost)
 		return s->answer;
-	while (instance && !elf_instance_matches(instance, s->query->function))
+	while (instance && !search_matches(s, instance))
 		instance = instance->parent;
 	s->asked = innermost;
 	s->answer = instance;
@@ -222,7 +245,7 @@ static bool unit_may_match(struct search *s, struct elf_unit *unit)
 		return true;
 	elf_unit_index_inlines(s->module->dwarf, unit);
 	for (size_t i = 0; i < unit->functions.count; i++) {
-		if (elf_instance_matches(&unit->functions.items[i], pattern))
+		if (search_matches(s, &unit->functions.items[i]))
 			return true;
 	}
 	for (size_t i = 0; i < unit->inlines.count; i++) {
@@ -373,10 +396,11 @@ int elf_lines_find(struct elf_module *module, const struct elf_line_query *query
 	int r = 0;
 	if (!elf_module_dwarf(module))
 		return elf_missing_debuginfo(module, "probing source lines", err);
+	collect_aliases(&s);
 	search_all(&s, false);
 	if (!s.found.count && module->dwarf->has_lost_units)
-		return elf_missing_debuginfo(module, "probing source lines", err);
-	if (!s.found.count && query->kind != ELF_LINES_ALL)
+		r = elf_missing_debuginfo(module, "probing source lines", err);
+	else if (!s.found.count && query->kind != ELF_LINES_ALL)
 		r = search_neighbours(&s, err);
 	else if (!s.found.count)
 		r = error_set(err, -ENOENT, "no match");
@@ -387,5 +411,6 @@ int elf_lines_find(struct elf_module *module, const struct elf_line_query *query
 		(*ret)[i] = s.found.items[i].place;
 	*ret_count = s.found.count;
 	vec_free(&s.found);
+	vec_free(&s.aliases);
 	return r;
 }
