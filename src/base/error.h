@@ -11,11 +11,9 @@
 #define must_check                    __attribute__((warn_unused_result))
 #define printf_like(fmt_index, first) __attribute__((format(printf, fmt_index, first)))
 
-struct error {
-	int code;          /* negative errno; 0: nothing failed */
-	char message[512]; /* "cannot attach to process 4711: permission denied" */
-	char hint[320];    /* what would help; empty when nothing is known */
-};
+/* struct error: the library's interface calls it struct utrace_error. */
+#define utrace_error error
+#include <utrace/error.h>
 
 /**
  * error_set() - record a failure

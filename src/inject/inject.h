@@ -9,7 +9,7 @@
 
 #include "agent/agent.h"
 #include "arch/arch.h"
-#include "utrace/utrace.h"
+#include "utrace/run.h"
 
 struct inject;
 

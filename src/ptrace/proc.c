@@ -113,6 +113,9 @@ static void parse_status_line(const char *key, const char *value, struct proc_st
 		ret->sig_ignored = strtoull(value, NULL, 16);
 	else if (!strcmp(key, "SigCgt"))
 		ret->sig_caught = strtoull(value, NULL, 16);
+	else if (!strcmp(key, "voluntary_ctxt_switches") ||
+		 !strcmp(key, "nonvoluntary_ctxt_switches"))
+		ret->switches += strtoull(value, NULL, 10);
 	else if (!strcmp(key, "Name"))
 		snprintf(ret->name, sizeof(ret->name), "%s", value);
 	else if (!strcmp(key, "x86_Thread_features"))
@@ -174,6 +177,15 @@ int proc_read_stat(pid_t tid, struct proc_stat *ret)
 			break;
 		case 22:
 			stat.start_time = strtoull(word, NULL, 10);
+			break;
+		case 33:
+			stat.sig_ignored = strtoull(word, NULL, 10);
+			break;
+		case 34:
+			stat.sig_caught = strtoull(word, NULL, 10);
+			break;
+		case 38:
+			stat.exit_signal = atoi(word);
 			break;
 		case 47:
 			stat.start_brk = strtoull(word, NULL, 10);

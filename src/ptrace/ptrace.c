@@ -183,6 +183,37 @@ int ptrace_get_event_message(pid_t tid, unsigned long *ret)
 	return request(PTRACE_GETEVENTMSG, tid, 0, (uintptr_t)ret);
 }
 
+int ptrace_get_regset(pid_t tid, unsigned type, void *buffer, size_t *size)
+{
+	struct iovec vector = {buffer, *size};
+	int r = request(PTRACE_GETREGSET, tid, type, (uintptr_t)&vector);
+	if (r == 0)
+		*size = vector.iov_len;
+	return r;
+}
+
+int ptrace_set_regset(pid_t tid, unsigned type, const void *buffer, size_t size)
+{
+	struct iovec vector = {(void *)(uintptr_t)buffer, size};
+	return request(PTRACE_SETREGSET, tid, type, (uintptr_t)&vector);
+}
+
+int ptrace_get_syscall_arch(pid_t tid, uint32_t *ret)
+{
+	/* the beginning of struct ptrace_syscall_info of <linux/ptrace.h>, Linux 5.3 */
+	struct {
+		uint8_t op, pad[3];
+		uint32_t arch;
+	} info = {0};
+	const int get_syscall_info = 0x420e;
+	if (ptrace(get_syscall_info, tid, sizeof(info), &info) < 0)
+		return -errno;
+	if (info.op == 0) /* none */
+		return -EINVAL;
+	*ret = info.arch;
+	return 0;
+}
+
 int ptrace_get_rseq(pid_t tid, uint64_t *ret_address)
 {
 	/* struct ptrace_rseq_configuration of <linux/ptrace.h>, Linux 5.13 */

@@ -69,6 +69,12 @@ must_check int ptrace_set_siginfo(pid_t tid, const siginfo_t *info);
 must_check int ptrace_get_sigmask(pid_t tid, uint64_t *ret);
 must_check int ptrace_set_sigmask(pid_t tid, uint64_t mask);
 must_check int ptrace_get_event_message(pid_t tid, unsigned long *ret);
+/** register sets by note type (NT_PRSTATUS, ...); *size: of the buffer, then of what was read */
+must_check int ptrace_get_regset(pid_t tid, unsigned type, void *buffer, size_t *size);
+must_check int ptrace_set_regset(
+	pid_t tid, unsigned type, const void *buffer, size_t size);
+/** AUDIT_ARCH_* of the call in a syscall- or seccomp-stop; -EINVAL: in another stop; -EIO before Linux 5.3 */
+must_check int ptrace_get_syscall_arch(pid_t tid, uint32_t *ret);
 /** address of the thread's struct rseq, 0 when it has none; -EIO before Linux 5.13 */
 must_check int ptrace_get_rseq(pid_t tid, uint64_t *ret_address);
 
@@ -106,6 +112,7 @@ struct proc_status {
 	char state;           /* R S D T t Z X */
 	uint64_t sig_pending; /* the thread's own and the process's */
 	uint64_t sig_blocked, sig_ignored, sig_caught;
+	uint64_t switches; /* how often it left a processor */
 	bool shadow_stack;
 	char name[64];
 	int ns_pid; /* innermost NSpid */
@@ -117,6 +124,8 @@ struct proc_stat {
 	uint64_t
 		start_time; /* ticks after boot: with the pid, the identity of a process */
 	uint64_t start_brk;
+	uint64_t sig_ignored, sig_caught; /* signals 1 to 31 only */
+	int exit_signal;
 };
 must_check int proc_read_stat(pid_t tid, struct proc_stat *ret);
 /** tids of a process, sorted; VEC of pid_t, vec_free() it */

@@ -10,6 +10,7 @@
 
 #include "base/cleanup.h"
 #include "utrace/internal.h"
+#include "utrace/options.h"
 
 struct pipes {
 	int go[2];    /* parent to child: you are seized now */
@@ -47,8 +48,8 @@ static void restore_signals(const struct utrace *utrace)
 	sigprocmask(SIG_SETMASK, &utrace->old_mask, NULL);
 }
 
-static _Noreturn void child(
-	const struct utrace *utrace, const struct pipes *pipes, char *const argv[])
+static _Noreturn void child(const struct utrace *utrace, const struct pipes *pipes,
+	const struct utrace_launch_options *options)
 {
 	char byte;
 	close(pipes->go[1]);
@@ -57,9 +58,17 @@ static _Noreturn void child(
 	do
 		n = read(pipes->go[0], &byte, 1);
 	while (n < 0 && errno == EINTR);
-	if (n == 1)
-		execvp(argv[0], argv);
-	int code = n == 1 ? errno : ECANCELED;
+	int r = n == 1 ? 0 : -ECANCELED;
+	if (r == 0 && options->syscalls)
+		r = utrace_install_filter(options->syscalls, options->syscall_count);
+	if (r == 0) {
+		if (options->environment)
+			execvpe(options->argv[0], options->argv, options->environment);
+		else
+			execvp(options->argv[0], options->argv);
+		r = -errno;
+	}
+	int code = -r;
 	n = write(pipes->error[1], &code, sizeof(code));
 	_exit(n == sizeof(code) ? 127 : 126);
 }
@@ -86,6 +95,8 @@ static int explain_exec(int fd, const char *name, struct error *err)
 	if (read(fd, &code, sizeof(code)) != sizeof(code))
 		return error_set(err, -ESRCH, "%s was killed before it started", name);
 	bool searched = !strchr(name, '/');
+	if (code == ECANCELED)
+		return error_set(err, -code, "cannot run %s: its tracer gave up", name);
 	if (code == EACCES && searched && !is_in_path(name))
 		code = ENOENT;
 	error_set(err, -code, "cannot run %s: %s", name, strerror(code));
@@ -139,17 +150,58 @@ static void kill_child(pid_t pid)
 		;
 }
 
-int utrace_launch(struct utrace *utrace, char *const argv[], struct utrace_task **ret,
-	struct error *err)
+static int seize_child(struct utrace *utrace, pid_t pid, int go,
+	const struct utrace_launch_options *options, struct error *err)
+{
+	unsigned long how =
+		options->syscalls ? UTRACE_FILTER_OPTIONS : UTRACE_PTRACE_OPTIONS;
+	int r = utrace->backend->seize(pid, how, err);
+	if (r == 0 && write(go, "", 1) != 1)
+		r = error_set(err, -errno, "cannot start %s: %s", options->argv[0],
+			strerror(errno));
+	if (r < 0)
+		kill_child(pid);
+	return r;
+}
+
+static struct utrace_task *add_launched(
+	struct utrace *utrace, const struct ptrace_event *event, bool filtered)
+{
+	utrace_lock(utrace);
+	struct utrace_task *task = utrace_task_create(utrace, event->tid, event->tid);
+	task->state = TASK_STOPPED;
+	task->stop = *event;
+	task->stops = 1;
+	task->held = true;
+	task->filtered = filtered;
+	utrace_unlock(utrace);
+	return task;
+}
+
+static int check_options(const struct utrace_launch_options *options, struct error *err)
+{
+	if (options->size != sizeof(*options))
+		return error_set(err, -EINVAL,
+			"struct utrace_launch_options of another version of the library");
+	if (!options->argv || !options->argv[0])
+		return error_set(err, -EINVAL, "no program to start");
+	return 0;
+}
+
+int utrace_launch_with(struct utrace *utrace, const struct utrace_launch_options *options,
+	struct utrace_task **ret, struct error *err)
 {
 	struct pipes pipes;
 	struct ptrace_event event;
-	int r = open_pipes(&pipes, err);
+	int r = check_options(options, err);
+	if (r == 0)
+		r = open_pipes(&pipes, err);
 	if (r < 0)
 		return r;
+	const char *name = options->argv[0];
 	pid_t pid = fork();
 	if (pid == 0)
-		child(utrace, &pipes, argv);
+		child(utrace, &pipes, options);
 	int fork_error = errno;
 	CLEANUP(cleanup_fd) int go = pipes.go[1], error = pipes.error[0];
 	close(pipes.go[0]);
@@ -157,23 +209,21 @@ int utrace_launch(struct utrace *utrace, char *const argv[], struct utrace_task 
 	if (pid < 0)
 		return error_set(
 			err, -fork_error, "cannot fork: %s", strerror(fork_error));
-	r = ptrace_seize(pid, UTRACE_PTRACE_OPTIONS, err);
-	if (r == 0 && write(go, "", 1) != 1)
-		r = error_set(
-			err, -errno, "cannot start %s: %s", argv[0], strerror(errno));
-	if (r < 0) {
-		kill_child(pid);
+	r = seize_child(utrace, pid, go, options, err);
+	if (r < 0)
 		return r;
-	}
 	r = wait_for_exec(pid, &event);
 	if (r == -ESRCH)
-		return explain_exec(error, argv[0], err);
+		return explain_exec(error, name, err);
 	if (r < 0)
-		return error_set(err, r, "cannot start %s: %s", argv[0], strerror(-r));
-	struct utrace_task *task = utrace_task_create(utrace, pid, pid);
-	task->state = TASK_STOPPED;
-	task->stop = event;
-	task->held = true;
-	*ret = task;
+		return error_set(err, r, "cannot start %s: %s", name, strerror(-r));
+	*ret = add_launched(utrace, &event, options->syscalls != NULL);
 	return 0;
+}
+
+int utrace_launch(struct utrace *utrace, char *const argv[], struct utrace_task **ret,
+	struct error *err)
+{
+	struct utrace_launch_options options = {.size = sizeof(options), .argv = argv};
+	return utrace_launch_with(utrace, &options, ret, err);
 }

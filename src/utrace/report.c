@@ -2,51 +2,66 @@
 /*
  * From stops to callbacks.
  *
- * Each stop becomes one event.  Engines are called in attach order; the smallest resume
- * action wins; a STOP return stays with its engine until that engine says otherwise.
- * Callbacks may dispatch (utrace_wait_stopped(), inject/), so reports nest: engines are
- * unlinked only when the outermost report of their task is over, and at its end the task
- * is resumed from the stop it is in by then, which need not be the one the report began
- * with.
+ * Each stop becomes one event, and each event one pass over the engines, in attach order; the smallest
+ * resume action wins; a STOP return stays with its engine until that engine says otherwise.  What was
+ * asked for before the thread goes on in user mode becomes one more pass, for event 0, made in the
+ * same ptrace-stop.
+ *
+ * Callbacks may dispatch (utrace_wait_stopped(), inject/), so reports nest: engines are unlinked only
+ * when the outermost report of their task is over, and at its end the task is resumed from the stop it
+ * is in by then, which need not be the one the report began with.
  */
 #include <errno.h>
-#include <linux/sched.h>
-#include <string.h>
-#include <sys/syscall.h>
 
 #include "utrace/internal.h"
 
-#define BIT(signal) (1ull << ((signal)-1))
+/* ---- one pass ----------------------------------------------------------------------------------- */
 
-struct report {
-	struct utrace_task *task;
-	unsigned long event; /* bit; 0: about to return to user mode */
-	uint32_t action;     /* smallest resume action so far */
-};
-
-static void begin_report(
+void utrace_report_begin(
 	struct report *report, struct utrace_task *task, unsigned long event)
 {
-	*report = (struct report){.task = task, .event = event, .action = UTRACE_RESUME};
+	*report = (struct report){.task = task,
+		.event = event,
+		.number = ++task->utrace->reports,
+		.action = UTRACE_RESUME,
+		.resume_action = UTRACE_RESUME};
 	task->references++;
 	task->reporting++;
 }
 
-static void end_report(struct report *report)
+void utrace_report_end(struct report *report, bool will_stop)
 {
 	struct utrace_task *task = report->task;
-	if (report->action < task->resume)
-		task->resume =
-			report->action == UTRACE_STOP ? task->resume : report->action;
+	uint32_t action = report->action;
+	if (action == UTRACE_STOP)
+		action = will_stop ? report->resume_action : UTRACE_REPORT;
+	if (action < task->resume)
+		task->resume = action;
 	if (--task->reporting == 0)
 		utrace_engines_purge(task);
 	utrace_task_unref(task);
 }
 
-static void apply(struct report *report, struct utrace_engine *engine, uint32_t answer)
+bool utrace_report_reaches(
+	const struct report *report, const struct utrace_engine *engine)
+{
+	return !engine->detached && engine->attached_at < report->number;
+}
+
+void utrace_call_begin(struct report *report, struct utrace_engine *engine)
+{
+	struct utrace *utrace = report->task->utrace;
+	report->outer = utrace->current;
+	utrace->current = report->task;
+	engine->running++;
+	utrace_unlock(utrace);
+}
+
+static void take_answer(
+	struct report *report, struct utrace_engine *engine, uint32_t answer)
 {
 	uint32_t action = answer & UTRACE_RESUME_MASK;
-	if (action == UTRACE_DETACH) {
+	if (action >= UTRACE_DETACH) {
 		engine->detached = true;
 		engine->stop = false;
 		return;
@@ -54,180 +69,85 @@ static void apply(struct report *report, struct utrace_engine *engine, uint32_t 
 	engine->stop = action == UTRACE_STOP;
 	if (action < report->action)
 		report->action = action;
+	if (action != UTRACE_STOP && action < report->resume_action)
+		report->resume_action = action;
 }
 
-/* Is the engine to be called for this event?  Asks its report_quiesce() first, which may
- * say DETACH or change its events. */
-static bool prepare(struct report *report, struct utrace_engine *engine)
+void utrace_call_end(struct report *report, struct utrace_engine *engine, uint32_t answer)
 {
-	if (engine->detached || engine->fresh)
+	struct utrace *utrace = report->task->utrace;
+	utrace_lock(utrace);
+	engine->running--;
+	utrace->current = report->outer;
+	utrace_pass_regs_flush(report->task);
+	/* detached by somebody meanwhile: what it says does not count any more */
+	if (!engine->detached)
+		take_answer(report, engine, answer);
+}
+
+static uint32_t call_quiesce(struct report *report, struct utrace_engine *engine)
+{
+	utrace_call_begin(report, engine);
+	uint32_t answer =
+		engine->ops->report_quiesce(report->action, engine, report->event);
+	utrace_call_end(report, engine, answer);
+	return answer;
+}
+
+bool utrace_report_prepare(struct report *report, struct utrace_engine *engine)
+{
+	if (!utrace_report_reaches(report, engine))
+		return false;
+	if (engine->events & UTRACE_EVENT(QUIESCE) && engine->ops->report_quiesce)
+		call_quiesce(report, engine);
+	if (engine->detached)
 		return false;
 	if (engine->stop)
 		report->action = UTRACE_STOP;
-	if (engine->events & UTRACE_EVENT(QUIESCE) && engine->ops->report_quiesce)
-		apply(report, engine,
-			engine->ops->report_quiesce(
-				report->action, engine, report->event));
-	return !engine->detached && engine->events & report->event;
+	return engine->events & report->event;
 }
 
-static bool is_wanted(const struct utrace_task *task, unsigned long events)
+/* ---- job control, interrupts -------------------------------------------------------------------- */
+
+/* The parent is told when the last thread stops, and when the first continues. */
+static bool are_others_stopped(const struct utrace_task *task)
 {
-	const struct utrace_engine *engine;
-	DL_FOREACH(task->engines, engine)
-	{
-		if (!engine->detached && !engine->fresh && engine->events & events)
-			return true;
+	struct utrace_task *other = utrace_first(task->utrace, task->pid);
+	for (; other; other = utrace_next(other, task->pid)) {
+		if (other != task && !other->group_stopped &&
+			other->state != TASK_EXITING)
+			return false;
 	}
-	return false;
+	return true;
 }
-
-static void report_quiesce(struct utrace_task *task)
-{
-	struct report report;
-	struct utrace_engine *engine;
-	task->resume = UTRACE_RESUME;
-	begin_report(&report, task, 0);
-	DL_FOREACH(task->engines, engine)
-	prepare(&report, engine);
-	end_report(&report);
-}
-
-/* ---- signals
- * ------------------------------------------------------------------------------------ */
-
-struct disposition {
-	unsigned long event;
-	uint32_t action;
-};
-
-static struct disposition classify(pid_t tid, int signal)
-{
-	const uint64_t ignored_default =
-		BIT(SIGCHLD) | BIT(SIGCONT) | BIT(SIGURG) | BIT(SIGWINCH);
-	const uint64_t stop_default = BIT(SIGTSTP) | BIT(SIGTTIN) | BIT(SIGTTOU);
-	const uint64_t core_default =
-		BIT(SIGQUIT) | BIT(SIGILL) | BIT(SIGTRAP) | BIT(SIGABRT) | BIT(SIGBUS) |
-		BIT(SIGFPE) | BIT(SIGSEGV) | BIT(SIGXCPU) | BIT(SIGXFSZ) | BIT(SIGSYS);
-	struct proc_status status = {0};
-	uint64_t bit = BIT(signal);
-	if (proc_read_status(tid, &status, NULL) < 0) /* dying */
-		return (struct disposition){
-			UTRACE_EVENT(SIGNAL_TERM), UTRACE_SIGNAL_TERM};
-	if (status.sig_caught & bit)
-		return (struct disposition){UTRACE_EVENT(SIGNAL), UTRACE_SIGNAL_DELIVER};
-	if ((status.sig_ignored | ignored_default) & bit)
-		return (struct disposition){UTRACE_EVENT(SIGNAL_IGN), UTRACE_SIGNAL_IGN};
-	if (signal == SIGSTOP)
-		return (struct disposition){
-			UTRACE_EVENT(SIGNAL_STOP), UTRACE_SIGNAL_STOP};
-	if (stop_default & bit)
-		return (struct disposition){
-			UTRACE_EVENT(SIGNAL_STOP), UTRACE_SIGNAL_TSTP};
-	if (core_default & bit)
-		return (struct disposition){
-			UTRACE_EVENT(SIGNAL_CORE), UTRACE_SIGNAL_CORE};
-	return (struct disposition){UTRACE_EVENT(SIGNAL_TERM), UTRACE_SIGNAL_TERM};
-}
-
-/* Each engine sees and replaces its predecessor's signal action; the last one wins. */
-static uint32_t ask_about_signal(struct utrace_task *task, struct disposition disposition,
-	struct user_regs_struct *regs, siginfo_t *info)
-{
-	struct report report;
-	struct utrace_engine *engine;
-	uint32_t signal_action = disposition.action;
-	begin_report(&report, task, disposition.event);
-	DL_FOREACH(task->engines, engine)
-	{
-		bool wanted =
-			engine->events & (disposition.event | UTRACE_EVENT(QUIESCE));
-		if (engine->detached || engine->fresh || !wanted)
-			continue;
-		if (!engine->ops->report_signal) {
-			prepare(&report, engine);
-			continue;
-		}
-		uint32_t answer = engine->ops->report_signal(
-			signal_action | report.action, engine, regs, info);
-		signal_action = answer & UTRACE_SIGNAL_MASK;
-		apply(&report, engine, answer);
-	}
-	/* As in the kernel: a report or an interrupt at each signal would never let it
-	 * run. */
-	if (report.action == UTRACE_REPORT || report.action == UTRACE_INTERRUPT)
-		report.action = UTRACE_RESUME;
-	end_report(&report);
-	return signal_action;
-}
-
-static void handle_signal(struct utrace_task *task, int signal)
-{
-	struct user_regs_struct regs, old_regs;
-	siginfo_t info, old_info;
-	task->signal = signal;
-	if (ptrace_get_regs(task->tid, &regs) < 0 ||
-		ptrace_get_siginfo(task->tid, &info) < 0)
-		return; /* killed in its stop */
-	old_regs = regs;
-	old_info = info;
-	/* Only an engine that wants some kinds of signals and not others, and an
-	 * interrupted call, make it worth reading the disposition: breakpoint hits come
-	 * this way. */
-	bool interrupted = (int64_t)regs.rax == -EINTR || task->rewound.active;
-	bool wanted = is_wanted(task, UTRACE_EVENT_SIGNAL_ALL | UTRACE_EVENT(QUIESCE));
-	struct disposition disposition = {UTRACE_EVENT(SIGNAL), UTRACE_SIGNAL_DELIVER};
-	if (interrupted || (wanted && info.si_code <= 0))
-		disposition = classify(task->tid, signal);
-	else if (wanted && signal != SIGTRAP)
-		disposition = classify(task->tid, signal);
-	uint32_t action = disposition.action;
-	if (wanted)
-		action = ask_about_signal(task, disposition, &regs, &info);
-	bool same_stop =
-		task->state == TASK_STOPPED && task->stop.stop == PTRACE_STOP_SIGNAL;
-	if (!same_stop)
-		return; /* a callback ran it; the signal was delivered on that way */
-	bool ignored = action == UTRACE_SIGNAL_IGN;
-	if (ignored || disposition.action == UTRACE_SIGNAL_IGN)
-		utrace_rewind_ignored_signal(task, &regs);
-	else
-		utrace_unwind_for_handler(task, &regs);
-	/* The kernel ignores by itself what the program ignores; it must keep seeing it
-	 * happen. */
-	bool dropped = ignored && disposition.action != UTRACE_SIGNAL_IGN;
-	task->signal = dropped ? 0 : info.si_signo;
-	if (memcmp(&regs, &old_regs, sizeof(regs)) != 0)
-		(void)!ptrace_set_regs(task->tid, &regs);
-	if (task->signal && memcmp(&info, &old_info, sizeof(info)) != 0)
-		(void)!ptrace_set_siginfo(task->tid, &info);
-}
-
-/* ---- job control, interrupts
- * ---------------------------------------------------------------------- */
 
 static void report_jctl(struct utrace_task *task, int type)
 {
 	struct report report;
 	struct utrace_engine *engine;
-	if (!is_wanted(task, UTRACE_EVENT(JCTL)))
+	if (!utrace_is_wanted(task, UTRACE_EVENT(JCTL)))
 		return;
-	begin_report(&report, task, UTRACE_EVENT(JCTL));
+	int notify = are_others_stopped(task) ? type : 0;
+	utrace_report_begin(&report, task, UTRACE_EVENT(JCTL));
 	DL_FOREACH(task->engines, engine)
 	{
-		if (prepare(&report, engine) && engine->ops->report_jctl)
-			apply(&report, engine,
-				engine->ops->report_jctl(
-					report.action, engine, type, type));
+		if (!utrace_report_prepare(&report, engine) || !engine->ops->report_jctl)
+			continue;
+		utrace_call_begin(&report, engine);
+		uint32_t answer =
+			engine->ops->report_jctl(report.action, engine, type, notify);
+		utrace_call_end(&report, engine, answer);
 	}
-	end_report(&report);
+	utrace_report_end(&report, false);
 }
 
-static void handle_event_stop(struct utrace_task *task, bool group)
+static void handle_event_stop(struct utrace_task *task)
 {
+	bool group = task->stop.stop == PTRACE_STOP_GROUP;
 	bool ours = task->interrupting;
 	bool was_group = task->group_stopped;
 	task->interrupting = false;
+	task->call.inside = false;
 	task->group_stopped = group;
 	if (group && !was_group)
 		report_jctl(task, CLD_STOPPED);
@@ -235,281 +155,275 @@ static void handle_event_stop(struct utrace_task *task, bool group)
 		report_jctl(task, CLD_CONTINUED);
 	else if (!group && ours)
 		utrace_rewind_after_interrupt(task);
-	if (ours)
-		report_quiesce(task);
 }
 
-/* ---- new tasks
- * -------------------------------------------------------------------------------------
- */
+/* ---- exit, death -------------------------------------------------------------------------------- */
 
-static unsigned long read_clone_flags(const struct utrace_task *parent,
-	const struct ptrace_event *event, const struct utrace_task *child)
+static void handle_exit_stop(struct utrace_task *task)
 {
-	struct user_regs_struct regs;
-	unsigned long guess =
-		child->pid == parent->pid
-			? CLONE_VM | CLONE_THREAD | CLONE_SIGHAND
-			: (event->stop == PTRACE_STOP_VFORK ? CLONE_VM | CLONE_VFORK : 0);
-	if (ptrace_get_regs(parent->tid, &regs) < 0)
-		return guess;
-	if (regs.orig_rax == SYS_clone)
-		return regs.rdi;
-	if (regs.orig_rax == SYS_fork)
-		return SIGCHLD;
-	if (regs.orig_rax == SYS_vfork)
-		return CLONE_VM | CLONE_VFORK | SIGCHLD;
-	if (regs.orig_rax != SYS_clone3)
-		return guess;
-	uint64_t flags; /* first member of struct clone_args */
-	int fd = remote_memory_open(parent->tid, NULL);
-	if (fd < 0)
-		return guess;
-	int r = remote_memory_read(fd, regs.rdi, &flags, sizeof(flags));
-	close(fd);
-	return r < 0 ? guess : flags;
-}
-
-/* The child starts with an event-stop, which may have been seen already. */
-static struct utrace_task *find_child(struct utrace_task *parent, pid_t tid)
-{
-	struct utrace *utrace = parent->utrace;
-	struct utrace_task *child = utrace_find_task(utrace, tid);
-	if (child)
-		return child;
-	struct ptrace_event event;
-	if (ptrace_wait(tid, true, &event) < 0)
-		return NULL;
-	if (event.stop == PTRACE_STOP_EXITED || event.stop == PTRACE_STOP_KILLED)
-		return NULL; /* killed before it was ever reported */
-	utrace_handle_stop(utrace, &event);
-	return utrace_find_task(utrace, tid);
-}
-
-static void report_clone(
-	struct utrace_task *parent, struct utrace_task *child, unsigned long flags)
-{
+	struct utrace *utrace = task->utrace;
 	struct report report;
 	struct utrace_engine *engine;
-	if (!is_wanted(parent, UTRACE_EVENT(CLONE)))
+	struct proc_stat stat;
+	unsigned long message = 0;
+	if (utrace->backend->get_event_message(task->tid, &message) < 0)
 		return;
-	begin_report(&report, parent, UTRACE_EVENT(CLONE));
-	DL_FOREACH(parent->engines, engine)
-	{
-		if (prepare(&report, engine) && engine->ops->report_clone)
-			apply(&report, engine,
-				engine->ops->report_clone(
-					report.action, engine, flags, child));
-	}
-	end_report(&report);
-}
-
-static void handle_clone(struct utrace_task *parent, const struct ptrace_event *event)
-{
-	struct utrace *utrace = parent->utrace;
-	unsigned long tid;
-	if (ptrace_get_event_message(parent->tid, &tid) < 0)
+	task->is_killed = (message & 0x7f) == SIGKILL;
+	if (task->tid == task->pid && utrace_is_wanted(task, UTRACE_EVENT(DEATH)) &&
+		utrace->backend->read_stat(task->tid, &stat) == 0)
+		task->exit_signal = stat.exit_signal;
+	if (!utrace_is_wanted(task, UTRACE_EVENT(EXIT)))
 		return;
-	struct utrace_task *child = find_child(parent, (pid_t)tid);
-	if (!child)
-		return;
-	if (!child->embryo)
-		return; /* adopted before: cannot be told from a seized one */
-	unsigned long flags = read_clone_flags(parent, event, child);
-	child->references++;
-	child->detaching = parent->detaching;
-	if (!child->detaching) {
-		if (utrace->new_task)
-			utrace->new_task(child, parent, flags, utrace->new_task_data);
-		report_clone(parent, child, flags);
-	}
-	child->embryo = false;
-	if (child->stop.stop == PTRACE_STOP_GROUP)
-		child->group_stopped = true;
-	if (child->state != TASK_DEAD)
-		utrace_settle(child);
-	utrace_task_unref(child);
-}
-
-/*
- * A creator that is killed right after creating reports nothing; its child then waits in
- * its first stop.  Looked for when a whole process has died.
- */
-static void adopt_orphans(struct utrace *utrace)
-{
-	struct utrace_task *task, *next;
-	HASH_ITER(hh, utrace->tasks, task, next)
-	{
-		struct proc_status status;
-		if (!task->embryo || proc_read_status(task->tid, &status, NULL) < 0)
-			continue;
-		if (utrace_first_task(utrace, status.ppid))
-			continue; /* may report yet */
-		task->embryo = false;
-		if (utrace->new_task)
-			utrace->new_task(task, NULL, 0, utrace->new_task_data);
-		utrace_settle(task);
-		return; /* callbacks may have changed the table; the next death looks
-			   again */
-	}
-}
-
-/* ---- exec, exit
- * ------------------------------------------------------------------------------------ */
-
-static void report_end(struct utrace_task *task, bool group_dead)
-{
-	struct report report;
-	struct utrace_engine *engine;
-	unsigned long events = UTRACE_EVENT(DEATH) | UTRACE_EVENT(QUIESCE);
-	begin_report(&report, task, UTRACE_EVENT(DEATH));
+	long code = (long)message;
+	utrace_report_begin(&report, task, UTRACE_EVENT(EXIT));
 	DL_FOREACH(task->engines, engine)
 	{
-		if (engine->detached || !(engine->events & events) ||
+		if (!utrace_report_prepare(&report, engine) || !engine->ops->report_exit)
+			continue;
+		utrace_call_begin(&report, engine);
+		uint32_t answer = engine->ops->report_exit(
+			report.action, engine, (long)message, &code);
+		utrace_call_end(&report, engine, answer);
+	}
+	utrace_report_end(&report, true);
+}
+
+static void report_death(struct report *report, bool group_dead)
+{
+	struct utrace_task *task = report->task;
+	struct utrace_engine *engine;
+	int signal = task->tid == task->pid ? task->exit_signal : -1;
+	DL_FOREACH(task->engines, engine)
+	{
+		if (!(engine->events & UTRACE_DEATH_EVENTS) ||
+			!utrace_report_prepare(report, engine) ||
 			!engine->ops->report_death)
 			continue;
-		uint32_t answer = engine->ops->report_death(
-			engine, group_dead, group_dead ? SIGCHLD : -1);
-		if ((answer & UTRACE_RESUME_MASK) == UTRACE_DETACH)
-			engine->detached = true;
+		utrace_call_begin(report, engine);
+		uint32_t answer = engine->ops->report_death(engine, group_dead, signal);
+		utrace_call_end(report, engine,
+			(answer & UTRACE_RESUME_MASK) == UTRACE_DETACH ? UTRACE_DETACH
+								       : UTRACE_RESUME);
 	}
+}
+
+static void report_reap(struct report *report)
+{
+	struct utrace_task *task = report->task;
+	struct utrace_engine *engine;
+	task->is_reaped = true;
 	DL_FOREACH(task->engines, engine)
 	{
-		if (!engine->detached && engine->events & UTRACE_EVENT(REAP) &&
-			engine->ops->report_reap)
-			engine->ops->report_reap(engine, task);
+		if (engine->detached || !(engine->events & UTRACE_EVENT(REAP)) ||
+			!engine->ops->report_reap)
+			continue;
+		utrace_call_begin(report, engine);
+		engine->ops->report_reap(engine, task);
+		utrace_call_end(report, engine, UTRACE_DETACH);
 	}
-	end_report(&report);
+}
+
+/* A process that was not seized as a whole may have threads that are not in the table. */
+static bool is_group_dead(const struct utrace_task *task)
+{
+	struct utrace *utrace = task->utrace;
+	struct proc_tids list;
+	if (utrace_first(utrace, task->pid))
+		return false;
+	if (task->tid == task->pid || utrace->backend->list_tasks(task->pid, &list) < 0)
+		return true;
+	bool is_dead = true;
+	for (size_t i = 0; i < list.tids.count && is_dead; i++) {
+		struct proc_stat stat;
+		is_dead = utrace->backend->read_stat(list.tids.items[i], &stat) < 0 ||
+			  stat.state == 'Z' || stat.state == 'X';
+	}
+	vec_free(&list.tids);
+	return is_dead;
 }
 
 void utrace_handle_exit(struct utrace_task *task, const struct ptrace_event *event)
 {
 	struct utrace *utrace = task->utrace;
-	pid_t pid = task->pid;
+	struct report report;
 	if (task->state == TASK_DEAD)
 		return;
 	task->state = TASK_DEAD;
 	task->stop = *event;
 	task->references++;
 	HASH_DEL(utrace->tasks, task); /* the tid may be used again from now on */
-	bool group_dead = utrace_first_task(utrace, pid) == NULL;
-	report_end(task, group_dead);
+	bool group_dead = is_group_dead(task);
+	utrace_report_begin(&report, task, UTRACE_EVENT(DEATH));
+	report_death(&report, group_dead);
+	report_reap(&report);
+	utrace_report_end(&report, true);
 	utrace_task_remove(task);
 	utrace_task_unref(task);
 	if (group_dead)
-		adopt_orphans(utrace);
+		utrace_adopt_orphans(utrace);
 }
 
-/* The thread that calls exec becomes the leader and takes its tid; the old leader
- * vanishes without a status of its own. */
+static void enter_stop(struct utrace_task *task, const struct ptrace_event *event)
+{
+	/* A step that led into the kernel is not over. */
+	bool goes_on = event->stop != PTRACE_STOP_SIGNAL &&
+		       event->stop != PTRACE_STOP_INTERRUPT &&
+		       event->stop != PTRACE_STOP_GROUP;
+	if (task->stepping && goes_on && task->resume > UTRACE_SINGLESTEP)
+		task->resume = UTRACE_SINGLESTEP;
+	task->state = TASK_STOPPED;
+	task->stop = *event;
+	task->stops++;
+	task->signal = 0;
+	task->deferred = false;
+	task->signal_due = false;
+	task->in_delivery = false;
+	task->parked = false;
+	task->act_first = false;
+}
+
+/* ---- exec --------------------------------------------------------------------------------------- */
+
+/* The thread that calls exec becomes the leader and takes its tid; the old leader vanishes without a
+ * status of its own. */
 static void take_leader_tid(struct utrace_task *leader, pid_t former_tid)
 {
 	struct utrace *utrace = leader->utrace;
-	struct utrace_task *caller = utrace_find_task(utrace, former_tid);
+	struct utrace_task *caller = utrace_lookup(utrace, former_tid);
 	if (!caller || caller == leader)
 		return;
 	struct ptrace_event stop = leader->stop;
-	pid_t tid = leader->tid;
-	struct ptrace_event gone = {.tid = tid, .stop = PTRACE_STOP_EXITED};
+	struct ptrace_event gone = {.tid = leader->tid, .stop = PTRACE_STOP_EXITED};
+	caller->references++;
+	leader->exit_signal = -1; /* nobody is told */
 	utrace_handle_exit(leader, &gone);
-	HASH_DEL(utrace->tasks, caller);
-	caller->tid = tid;
-	caller->pid = tid;
-	caller->state = TASK_STOPPED;
-	caller->stop = stop;
-	HASH_ADD(hh, utrace->tasks, tid, sizeof(caller->tid), caller);
+	if (caller->state != TASK_DEAD) {
+		HASH_DEL(utrace->tasks, caller);
+		caller->tid = stop.tid;
+		caller->pid = stop.tid;
+		enter_stop(caller, &stop);
+		HASH_ADD(hh, utrace->tasks, tid, sizeof(caller->tid), caller);
+	}
+	utrace_task_unref(caller);
 }
 
-static void handle_exec(struct utrace_task *task)
+static void report_exec(struct utrace_task *task, pid_t former_tid)
+{
+	struct report report;
+	struct utrace_engine *engine;
+	if (!utrace_is_wanted(task, UTRACE_EVENT(EXEC)))
+		return;
+	utrace_report_begin(&report, task, UTRACE_EVENT(EXEC));
+	DL_FOREACH(task->engines, engine)
+	{
+		if (!utrace_report_prepare(&report, engine) || !engine->ops->report_exec)
+			continue;
+		utrace_call_begin(&report, engine);
+		uint32_t answer =
+			engine->ops->report_exec(report.action, engine, former_tid);
+		utrace_call_end(&report, engine, answer);
+	}
+	utrace_report_end(&report, false);
+}
+
+/* Return: the task that goes on under this tid; NULL: none. */
+static struct utrace_task *handle_exec(struct utrace_task *task)
 {
 	struct utrace *utrace = task->utrace;
 	unsigned long former = 0;
 	pid_t tid = task->tid;
-	if (ptrace_get_event_message(tid, &former) == 0 && former &&
+	if (utrace->backend->get_event_message(tid, &former) == 0 && former &&
 		(pid_t)former != tid) {
 		take_leader_tid(task, (pid_t)former);
-		task = utrace_find_task(utrace, tid);
-		if (!task)
-			return;
+		task = utrace_lookup(utrace, tid);
+		if (!task || task->state != TASK_STOPPED)
+			return NULL;
 	}
 	task->rewound.active = false;
-	if (is_wanted(task, UTRACE_EVENT(EXEC))) {
-		struct report report;
-		struct utrace_engine *engine;
-		begin_report(&report, task, UTRACE_EVENT(EXEC));
-		DL_FOREACH(task->engines, engine)
-		{
-			if (prepare(&report, engine) && engine->ops->report_exec)
-				apply(&report, engine,
-					engine->ops->report_exec(
-						report.action, engine, (pid_t)former));
-		}
-		end_report(&report);
-	}
-	utrace_settle(task);
+	task->references++;
+	report_exec(task, (pid_t)former);
+	return task;
 }
 
-static void handle_exit_stop(struct utrace_task *task)
-{
-	struct report report;
-	struct utrace_engine *engine;
-	unsigned long message = 0;
-	if (ptrace_get_event_message(task->tid, &message) < 0)
-		return;
-	if (!is_wanted(task, UTRACE_EVENT(EXIT)))
-		return;
-	long code = (long)message;
-	begin_report(&report, task, UTRACE_EVENT(EXIT));
-	DL_FOREACH(task->engines, engine)
-	{
-		if (prepare(&report, engine) && engine->ops->report_exit)
-			apply(&report, engine,
-				engine->ops->report_exit(
-					report.action, engine, (long)message, &code));
-	}
-	end_report(&report);
-}
+/* ---- passes that were asked for ----------------------------------------------------------------- */
 
-/* ---- one stop
- * ----------------------------------------------------------------------------------------
- */
-
-static void add_embryo(struct utrace *utrace, const struct ptrace_event *event)
+/* Stops from which the thread goes back to user mode. */
+static bool is_boundary(const struct utrace_task *task)
 {
-	struct proc_status status;
-	pid_t pid = event->tid;
-	if (proc_read_status(event->tid, &status, NULL) == 0)
-		pid = status.tgid;
-	struct utrace_task *task = utrace_task_create(utrace, event->tid, pid);
-	task->embryo = true;
-	task->state = TASK_STOPPED;
-	task->stop = *event;
-}
-
-static void report_stop(struct utrace_task *task, const struct ptrace_event *event)
-{
-	switch (event->stop) {
+	switch (task->stop.stop) {
 	case PTRACE_STOP_SIGNAL:
-		handle_signal(task, event->value);
+	case PTRACE_STOP_GROUP:
+	case PTRACE_STOP_INTERRUPT:
+	case PTRACE_STOP_CLONE:
+	case PTRACE_STOP_FORK:
+	case PTRACE_STOP_EXEC:
+		return true;
+	case PTRACE_STOP_SYSCALL:
+		return !task->call.inside;
+	case PTRACE_STOP_EXITED:
+	case PTRACE_STOP_KILLED:
+	case PTRACE_STOP_EXIT:
+	case PTRACE_STOP_VFORK: /* it waits for its child first */
+	case PTRACE_STOP_VFORK_DONE:
+	case PTRACE_STOP_SECCOMP:
+	case PTRACE_STOP_UNKNOWN:
+	default:
+		return false;
+	}
+}
+
+bool utrace_is_pass_due(const struct utrace_task *task)
+{
+	if (task->detaching)
+		return false;
+	if (task->signal_due)
+		return true;
+	if (task->resume > UTRACE_REPORT)
+		return false;
+	return utrace_is_at_entry(task) ? task->call.held : is_boundary(task);
+}
+
+void utrace_make_pass(struct utrace_task *task)
+{
+	if (task->signal_due)
+		utrace_handle_signal(task);
+	else if (utrace_is_at_entry(task))
+		utrace_repeat_entry(task);
+	else
+		utrace_boundary_pass(task,
+			task->resume == UTRACE_INTERRUPT ? PASS_REPORT : PASS_QUIESCE);
+}
+
+/* ---- one stop ----------------------------------------------------------------------------------- */
+
+static void report_stop(struct utrace_task *task)
+{
+	switch (task->stop.stop) {
+	case PTRACE_STOP_SIGNAL:
+		utrace_handle_signal(task);
 		break;
 	case PTRACE_STOP_GROUP:
 	case PTRACE_STOP_INTERRUPT:
-		handle_event_stop(task, event->stop == PTRACE_STOP_GROUP);
+		handle_event_stop(task);
 		break;
 	case PTRACE_STOP_CLONE:
 	case PTRACE_STOP_FORK:
 	case PTRACE_STOP_VFORK:
-		handle_clone(task, event);
+		utrace_handle_clone(task);
 		break;
 	case PTRACE_STOP_EXIT:
 		handle_exit_stop(task);
 		break;
+	case PTRACE_STOP_SYSCALL:
+		utrace_handle_syscall(task);
+		break;
+	case PTRACE_STOP_SECCOMP:
+		utrace_handle_seccomp(task);
+		break;
 	case PTRACE_STOP_EXEC:
 	case PTRACE_STOP_EXITED:
 	case PTRACE_STOP_KILLED:
-	case PTRACE_STOP_SYSCALL:
 	case PTRACE_STOP_VFORK_DONE:
-	case PTRACE_STOP_SECCOMP:
 	case PTRACE_STOP_UNKNOWN:
 		break;
 	}
@@ -517,25 +431,26 @@ static void report_stop(struct utrace_task *task, const struct ptrace_event *eve
 
 void utrace_handle_stop(struct utrace *utrace, const struct ptrace_event *event)
 {
-	struct utrace_task *task = utrace_find_task(utrace, event->tid);
+	struct utrace_task *task = utrace_lookup(utrace, event->tid);
 	if (!task) {
-		add_embryo(utrace, event);
+		utrace_add_embryo(utrace, event);
 		return;
 	}
-	task->state = TASK_STOPPED;
-	task->stop = *event;
-	task->signal = 0;
-	task->deferred = false;
+	enter_stop(task, event);
+	uint64_t stop = task->stops;
 	if (event->stop == PTRACE_STOP_EXEC && !task->detaching) {
-		handle_exec(task);
-		return;
+		task = handle_exec(task);
+		if (!task)
+			return;
+		stop = task->stops;
+	} else {
+		task->references++;
+		report_stop(task);
 	}
-	task->references++;
-	bool report_due =
-		task->resume <= UTRACE_REPORT && event->stop != PTRACE_STOP_EXIT;
-	report_stop(task, event);
-	if (report_due && task->state == TASK_STOPPED && task->resume <= UTRACE_REPORT)
-		report_quiesce(task);
+	/* One pass here; what that asks for has its turn in the next dispatch. */
+	if (task->state == TASK_STOPPED && task->stops == stop && !task->signal_due &&
+		!task->act_first && !utrace_is_at_entry(task) && utrace_is_pass_due(task))
+		utrace_make_pass(task);
 	utrace_settle(task);
 	utrace_task_unref(task);
 }

@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "ptrace/ptrace.h"
 #include "tap.h"
 #include "utrace/utrace.h"
 
@@ -108,6 +109,10 @@ static uint32_t on_signal(uint32_t action, struct utrace_engine *engine,
 {
 	struct recorder *recorder = utrace_engine_data(engine);
 	char text[32];
+	if (utrace_signal_action(action) == UTRACE_SIGNAL_REPORT) {
+		hear(recorder, "report");
+		return recorder->quiesce | UTRACE_SIGNAL_REPORT;
+	}
 	snprintf(text, sizeof(text), "signal-%d-%02x", info->si_signo,
 		action & UTRACE_SIGNAL_MASK);
 	hear(recorder, text);
@@ -298,7 +303,7 @@ static void test_quiesce(void)
 	tap_is_string(heard, "", "waits for a natural stop");
 	tap_is_long(utrace_control(task, a, UTRACE_INTERRUPT), 0, "INTERRUPT");
 	dispatch_ms(5);
-	tap_is_string(heard, "a:quiesce b:quiesce", "is heard by all, in attach order");
+	tap_is_string(heard, "a:report b:report", "is heard by all, in attach order");
 	utrace_engine_put(a);
 	utrace_engine_put(b);
 	kill_and_wait(pid);

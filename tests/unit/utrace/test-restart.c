@@ -3,7 +3,7 @@
 #include <sys/syscall.h>
 
 #include "tap.h"
-#include "utrace/utrace.h"
+#include "utrace/run.h"
 
 static const struct {
 	const char *name;

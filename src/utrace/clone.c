@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * New tasks.  The kernel seizes them by itself.  A new one starts with an event-stop, which may be seen
+ * before the event of its creator: until then it is an embryo, and waits.
+ */
+#include <errno.h>
+#include <linux/sched.h>
+#include <sys/syscall.h>
+
+#include "utrace/internal.h"
+
+void utrace_add_embryo(struct utrace *utrace, const struct ptrace_event *event)
+{
+	struct proc_status status;
+	pid_t pid = event->tid;
+	if (utrace->backend->read_status(event->tid, &status) == 0)
+		pid = status.tgid;
+	struct utrace_task *task = utrace_task_create(utrace, event->tid, pid);
+	task->embryo = true;
+	task->state = TASK_STOPPED;
+	task->stop = *event;
+	task->stops = 1;
+}
+
+static unsigned long read_clone_flags(
+	struct utrace_task *parent, const struct utrace_task *child)
+{
+	struct user_regs_struct regs;
+	bool is_vfork = parent->stop.stop == PTRACE_STOP_VFORK;
+	unsigned long guess = child->pid == parent->pid
+				      ? CLONE_VM | CLONE_THREAD | CLONE_SIGHAND
+				      : SIGCHLD | (is_vfork ? CLONE_VM | CLONE_VFORK : 0);
+	if (utrace_regs_get(parent, &regs) < 0)
+		return guess;
+	if (regs.orig_rax == SYS_clone)
+		return regs.rdi;
+	if (regs.orig_rax == SYS_fork)
+		return SIGCHLD;
+	if (regs.orig_rax == SYS_vfork)
+		return CLONE_VM | CLONE_VFORK | SIGCHLD;
+	if (regs.orig_rax != SYS_clone3)
+		return guess;
+	struct clone_args args;
+	size_t known = offsetof(struct clone_args, stack);
+	if (parent->utrace->backend->read_memory(parent->tid, regs.rdi, &args, known) < 0)
+		return guess;
+	return args.flags | args.exit_signal;
+}
+
+static struct utrace_task *find_child(struct utrace_task *parent, pid_t tid)
+{
+	struct utrace *utrace = parent->utrace;
+	struct utrace_task *child = utrace_lookup(utrace, tid);
+	if (child)
+		return child;
+	struct ptrace_event event;
+	if (utrace->backend->wait(tid, true, &event) < 0)
+		return NULL;
+	if (event.stop == PTRACE_STOP_EXITED || event.stop == PTRACE_STOP_KILLED)
+		return NULL; /* killed before it was ever reported */
+	utrace_handle_stop(utrace, &event);
+	return utrace_lookup(utrace, tid);
+}
+
+static void report_clone(
+	struct utrace_task *parent, struct utrace_task *child, unsigned long flags)
+{
+	struct report report;
+	struct utrace_engine *engine;
+	bool is_vfork = parent->stop.stop == PTRACE_STOP_VFORK;
+	if (!utrace_is_wanted(parent, UTRACE_EVENT(CLONE)))
+		return;
+	utrace_report_begin(&report, parent, UTRACE_EVENT(CLONE));
+	DL_FOREACH(parent->engines, engine)
+	{
+		if (!utrace_report_prepare(&report, engine) || !engine->ops->report_clone)
+			continue;
+		utrace_call_begin(&report, engine);
+		uint32_t answer =
+			engine->ops->report_clone(report.action, engine, flags, child);
+		utrace_call_end(&report, engine, answer);
+	}
+	utrace_report_end(&report, is_vfork);
+}
+
+static void announce(
+	struct utrace_task *task, struct utrace_task *parent, unsigned long flags)
+{
+	struct utrace *utrace = task->utrace;
+	if (!utrace->new_task)
+		return;
+	utrace_unlock(utrace);
+	utrace->new_task(task, parent, flags, utrace->new_task_data);
+	utrace_lock(utrace);
+}
+
+void utrace_handle_clone(struct utrace_task *parent)
+{
+	const struct utrace_backend_ops *backend = parent->utrace->backend;
+	unsigned long tid;
+	if (backend->get_event_message(parent->tid, &tid) < 0)
+		return;
+	struct utrace_task *child = find_child(parent, (pid_t)tid);
+	if (!child)
+		return;
+	if (!child->embryo)
+		return; /* adopted before: cannot be told from a seized one */
+	unsigned long flags = read_clone_flags(parent, child);
+	child->references++;
+	child->detaching = parent->detaching;
+	child->filtered = parent->filtered;
+	child->exit_signal = (int)(flags & CSIGNAL);
+	if (!child->detaching) {
+		announce(child, parent, flags);
+		report_clone(parent, child, flags);
+	}
+	child->embryo = false;
+	if (child->stop.stop == PTRACE_STOP_GROUP)
+		child->group_stopped = true;
+	if (child->state != TASK_DEAD)
+		utrace_settle(child);
+	utrace_task_unref(child);
+}
+
+/*
+ * A creator that is killed right after creating reports nothing; its child then waits in its first stop.
+ * Looked for when a whole process has died.
+ */
+void utrace_adopt_orphans(struct utrace *utrace)
+{
+	struct utrace_task *task, *next;
+	HASH_ITER(hh, utrace->tasks, task, next)
+	{
+		struct proc_status status;
+		if (!task->embryo || utrace->backend->read_status(task->tid, &status) < 0)
+			continue;
+		if (utrace_first(utrace, status.ppid))
+			continue; /* may report yet */
+		task->embryo = false;
+		task->references++;
+		announce(task, NULL, 0);
+		if (task->state != TASK_DEAD)
+			utrace_settle(task);
+		utrace_task_unref(task);
+		return; /* callbacks may have changed the table; the next death looks again */
+	}
+}

@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The loop that collects statuses.  utrace_fd() becomes readable by SIGCHLD, or because something was
+ * left to be done by the tracer: by another thread, or for the next time around.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "utrace/internal.h"
+
+enum {
+	/* a fork storm must not starve the caller's other fds */
+	MAX_EVENTS_PER_DISPATCH = 4096,
+	/* another thread of ours may have swallowed a SIGCHLD */
+	POLL_SLICE_MS = 100,
+};
+
+int64_t utrace_now_ms(void)
+{
+	struct timespec ts;
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000ll + ts.tv_nsec / 1000000;
+}
+
+/* ---- what is left to be done -------------------------------------------------------------------- */
+
+void utrace_wake(struct utrace *utrace)
+{
+	const uint64_t one = 1;
+	utrace->is_woken = true;
+	/* It can fail only when it is full, which is readable too. */
+	(void)!write(utrace->wake_fd, &one, sizeof(one));
+}
+
+void utrace_queue(struct utrace_task *task)
+{
+	struct utrace *utrace = task->utrace;
+	if (task->queued)
+		return;
+	task->queued = true;
+	task->references++;
+	vec_append(&utrace->work, task);
+	utrace_wake(utrace);
+}
+
+void utrace_defer(struct utrace_task *task, const struct ptrace_event *event)
+{
+	vec_append(&task->utrace->deferred, *event);
+	task->deferred = true;
+	utrace_wake(task->utrace);
+}
+
+static void do_work(struct utrace_task *task)
+{
+	if (task->kick_due) {
+		task->kick_due = false;
+		utrace_kick(task);
+	}
+	if (task->state != TASK_STOPPED || task->reporting || task->deferred ||
+		task->embryo || (utrace_wants_stop(task) && !task->act_first))
+		return;
+	if (!task->act_first && utrace_is_pass_due(task))
+		utrace_make_pass(task);
+	utrace_settle(task);
+}
+
+static bool take_work(struct utrace *utrace)
+{
+	if (!utrace->work.count)
+		return false;
+	struct utrace_task *task = utrace->work.items[0];
+	utrace->work.count--;
+	memmove(utrace->work.items, utrace->work.items + 1,
+		utrace->work.count * sizeof(utrace->work.items[0]));
+	task->queued = false;
+	do_work(task);
+	utrace_task_unref(task);
+	return true;
+}
+
+/* ---- statuses ----------------------------------------------------------------------------------- */
+
+static void handle_event(struct utrace *utrace, const struct ptrace_event *event)
+{
+	bool exit =
+		event->stop == PTRACE_STOP_EXITED || event->stop == PTRACE_STOP_KILLED;
+	struct utrace_task *task = utrace_lookup(utrace, event->tid);
+	if (!exit)
+		utrace_handle_stop(utrace, event);
+	else if (task)
+		utrace_handle_exit(task, event);
+}
+
+static bool take_deferred(struct utrace *utrace)
+{
+	if (!utrace->deferred.count)
+		return false;
+	struct ptrace_event event = utrace->deferred.items[0];
+	utrace->deferred.count--;
+	memmove(utrace->deferred.items, utrace->deferred.items + 1,
+		utrace->deferred.count * sizeof(event));
+	handle_event(utrace, &event);
+	return true;
+}
+
+static bool take_stop(struct utrace *utrace)
+{
+	struct ptrace_event event;
+	if (utrace->backend->wait_stop(&event) <= 0)
+		return false;
+	handle_event(utrace, &event);
+	return true;
+}
+
+static bool reap(struct utrace *utrace, pid_t tid)
+{
+	struct ptrace_event event;
+	if (utrace->backend->wait(tid, false, &event) <= 0)
+		return false;
+	handle_event(utrace, &event);
+	return true;
+}
+
+/* The kernel offers one exit at a time.  When that is a child of ours that nobody traces (its owner
+ * will reap it), every task has to be asked. */
+static bool take_exit(struct utrace *utrace)
+{
+	pid_t tid;
+	struct proc_status status;
+	if (utrace->backend->peek_exit(&tid) <= 0)
+		return false;
+	if (utrace_lookup(utrace, tid))
+		return reap(utrace, tid);
+	if (utrace->backend->read_status(tid, &status) == 0 && status.tracer == gettid())
+		return reap(
+			utrace, tid); /* a new task, killed before it was ever reported */
+	struct utrace_task *task, *next;
+	HASH_ITER(hh, utrace->tasks, task, next)
+	{
+		if (reap(utrace, task->tid))
+			return true; /* callbacks may have changed the table */
+	}
+	return false;
+}
+
+static void drain(struct utrace *utrace)
+{
+	struct signalfd_siginfo info;
+	uint64_t count;
+	/* SIGCHLD is pending once at most. */
+	(void)!read(utrace->signal_fd, &info, sizeof(info));
+	if (utrace->is_woken)
+		(void)!read(utrace->wake_fd, &count, sizeof(count));
+	utrace->is_woken = false;
+}
+
+void utrace_dispatch_locked(struct utrace *utrace)
+{
+	drain(utrace);
+	for (int i = 0; i < MAX_EVENTS_PER_DISPATCH; i++) {
+		bool some = take_deferred(utrace) || take_work(utrace) ||
+			    take_stop(utrace) || take_exit(utrace);
+		if (!some)
+			return;
+	}
+	utrace_wake(utrace); /* there may be more */
+}
+
+int utrace_dispatch(struct utrace *utrace, struct error *err)
+{
+	utrace_lock(utrace);
+	utrace_dispatch_locked(utrace);
+	utrace_unlock(utrace);
+	return 0;
+}
+
+/* ---- waiting ------------------------------------------------------------------------------------ */
+
+bool utrace_wait_for_events(struct utrace *utrace, int64_t deadline_ms)
+{
+	int64_t left = deadline_ms - utrace_now_ms();
+	struct pollfd fd = {.fd = utrace->fd, .events = POLLIN};
+	if (left <= 0)
+		return false;
+	/* interrupted or not, the caller looks again */
+	(void)!poll(&fd, 1, left < POLL_SLICE_MS ? (int)left : POLL_SLICE_MS);
+	return true;
+}
+
+static bool is_stopped(const struct utrace_task *task)
+{
+	return task->state == TASK_STOPPED && !task->deferred && !task->act_first;
+}
+
+static int wait_stopped(struct utrace_task *task, int timeout_ms, struct error *err)
+{
+	struct utrace *utrace = task->utrace;
+	int64_t deadline = utrace_now_ms() + timeout_ms;
+	pid_t tid = task->tid;
+	while (!is_stopped(task)) {
+		/* This one first: others may stop so often that its turn never comes. */
+		if (!task->deferred && reap(utrace, tid))
+			continue;
+		utrace_dispatch_locked(utrace);
+		if (task->state == TASK_DEAD || task->state == TASK_EXITING)
+			return error_set(err, -ESRCH, "thread %d has exited", tid);
+		if (is_stopped(task))
+			break;
+		utrace_unlock(utrace);
+		bool in_time = utrace_wait_for_events(utrace, deadline);
+		utrace_lock(utrace);
+		if (!in_time)
+			return error_set(err, -ETIMEDOUT, "thread %d does not stop", tid);
+	}
+	return 0;
+}
+
+int utrace_wait_stopped(struct utrace_task *task, int timeout_ms, struct error *err)
+{
+	struct utrace *utrace = task->utrace;
+	utrace_lock(utrace);
+	task->references++;
+	int r = wait_stopped(task, timeout_ms, err);
+	utrace_task_unref(task);
+	utrace_unlock(utrace);
+	return r;
+}

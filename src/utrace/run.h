@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * For inject/: driving a held task by hand.  Not part of libutrace's interface.  Tracer thread only.
+ */
+#pragma once
+
+#include "base/error.h"
+#include "ptrace/ptrace.h"
+#include "utrace/utrace.h"
+
+enum utrace_run {
+	UTRACE_RUN_SYSCALL,   /* to the next syscall-entry or -exit-stop */
+	UTRACE_RUN_INTERRUPT, /* to an event-stop before the next user instruction */
+};
+
+/**
+ * utrace_task_run() - resume a stopped task and wait for its next stop
+ * Engines hear nothing of it, and the caller puts the registers back.  Its death (also the exit-stop) is
+ * left for the next utrace_dispatch() and gives -ESRCH.
+ */
+must_check int utrace_task_run(
+	struct utrace_task *task, enum utrace_run how, struct ptrace_event *ret);
+
+/** the signal a task in signal-delivery-stop would be resumed with is forgotten */
+void utrace_drop_signal(struct utrace_task *task);
+
+/** the kind of stop of a stopped task */
+enum ptrace_stop utrace_task_stop(const struct utrace_task *task);
+
+/** let a task run now, even from inside one of its callbacks; the calling engine holds it no more */
+must_check int utrace_task_go(struct utrace_task *task, struct utrace_engine *engine);
+
+/**
+ * utrace_repair_interrupted_syscall() - undo an interruption that the program must not see
+ * When PTRACE_INTERRUPT made a call return -EINTR that would not have (epoll_wait, semtimedop,
+ * sigtimedwait, recv with a timeout, ...), rewind so that it is issued again.  The core does it at
+ * every stop it caused.
+ */
+bool utrace_repair_interrupted_syscall(struct user_regs_struct *regs);
