@@ -131,6 +131,14 @@ must_check int arch_plan_exits(struct arch_text *text, uint64_t start, uint64_t 
 	const struct arch_plan_options *options, struct arch_plan **ret,
 	size_t *ret_count, struct error *err);
 
+/**
+ * arch_plan_breakpoint() - a breakpoint on an instruction nothing else is known of
+ * @bytes: what is at @address, up to 16 of them
+ * The plan has no point: nothing but the displaced instruction is in its trampoline.
+ */
+must_check int arch_plan_breakpoint(const uint8_t *bytes, size_t size, uint64_t address,
+	struct arch_plan *ret, struct error *err);
+
 /** two plans whose replaced bytes overlap cannot both be applied */
 bool arch_plans_overlap(const struct arch_plan *a, const struct arch_plan *b);
 

@@ -196,8 +196,8 @@ static void put_full(const struct symbol_place *p, bool with_line, struct strbuf
 {
 	strbuf_printf(out, " 0x%" PRIx64, p->address);
 	if (p->name)
-		strbuf_printf(
-			out, " : %s+0x%" PRIx64 "/0x%" PRIx64, p->name, p->offset, p->size);
+		strbuf_printf(out, " : %s+0x%" PRIx64 "/0x%" PRIx64, p->name, p->offset,
+			p->size);
 	else if (p->module)
 		strbuf_printf(out, " [%s+0x%" PRIx64 "/0x%" PRIx64 "]", p->module,
 			p->offset, p->size);
@@ -226,7 +226,8 @@ static void put_place(const struct symbol_place *p, int64_t style, struct strbuf
 			strbuf_printf(out, "0x%" PRIx64 " [%s+0x%" PRIx64 "]", p->address,
 				base_name(p->module), p->offset);
 		else if (p->module)
-			strbuf_printf(out, "0x%" PRIx64 " [%s+0x%" PRIx64 "/0x%" PRIx64 "]",
+			strbuf_printf(out,
+				"0x%" PRIx64 " [%s+0x%" PRIx64 "/0x%" PRIx64 "]",
 				p->address, p->module, p->offset, p->size);
 		else
 			strbuf_printf(out, "0x%" PRIx64, p->address);

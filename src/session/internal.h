@@ -93,18 +93,7 @@ struct session_module {
 	size_t refused;
 };
 
-struct session_process {
-	pid_t pid;
-	pid_t parent;               /* whose memory it shares or copied */
-	struct uprobe_space *space; /* NULL: nothing of ours in it */
-	bool shares_parent; /* a vfork child before its exec: the memory is the parent's
-			     */
-	bool *inserted;     /* per module */
-	unsigned holds;     /* in use further up the stack */
-	bool is_dead;       /* to be deleted when nobody holds it */
-	bool has_execed;    /* its patches are to be forgotten then */
-	struct session_process *next;
-};
+struct session_process; /* process.h */
 
 struct session {
 	const struct session_options *options;

@@ -15,7 +15,7 @@
 #include "agent/image.h"
 #include "session/ask.h"
 #include "session/front.h"
-#include "session/internal.h"
+#include "session/process.h"
 
 /* ---- messages
  * -------------------------------------------------------------------------------------

@@ -16,7 +16,8 @@ struct stap_target_config {
 	pid_t target_pid; /* -x, 0: none; its mount namespace is where target_path lives */
 	void (*warn)(void *data, const char *text); /* may be NULL */
 	void *warn_data;
-	void (*notice)(void *data, const char *text); /* before something slow; may be NULL */
+	void (*notice)(
+		void *data, const char *text); /* before something slow; may be NULL */
 	void *notice_data;
 };
 

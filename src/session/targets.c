@@ -14,17 +14,17 @@
 #include <wordexp.h>
 
 #include "runtime/runtime.h"
-#include "session/internal.h"
+#include "session/process.h"
 #include "session/stap_target.h"
 
 enum target_work_kind {
 	TARGET_WORK_EXEC,
-	TARGET_WORK_FORK
+	TARGET_WORK_LOADER
 };
 
 struct target_work {
 	enum target_work_kind kind;
-	pid_t pid, parent;
+	pid_t pid, tid;
 };
 
 struct session_target_state {
@@ -34,79 +34,6 @@ struct session_target_state {
 
 static const struct utrace_engine_ops target_ops;
 
-/* ---- processes
- * -------------------------------------------------------------------------------------
- */
-
-static struct session_process *process_find(struct session *s, pid_t pid)
-{
-	for (struct session_process *p = s->processes; p; p = p->next)
-		if (p->pid == pid)
-			return p;
-	return NULL;
-}
-
-static struct session_process *process_new(struct session *s, pid_t pid)
-{
-	struct session_process *p = process_find(s, pid);
-	if (p)
-		return p;
-	p = calloc(1, sizeof(*p));
-	bool *inserted = calloc(s->modules.count + 1, sizeof(*inserted));
-	if (!p || !inserted)
-		abort();
-	p->pid = pid;
-	p->inserted = inserted;
-	p->next = s->processes;
-	s->processes = p;
-	return p;
-}
-
-static void process_forget_patches(struct session *s, struct session_process *p)
-{
-	if (p->space)
-		uprobe_space_forget(p->space);
-	p->space = NULL;
-	p->shares_parent = false;
-	memset(p->inserted, 0, sizeof(*p->inserted) * s->modules.count);
-}
-
-static void process_delete(struct session *s, pid_t pid)
-{
-	struct session_process *gone = process_find(s, pid);
-	if (gone && gone->holds) {
-		gone->is_dead = true;
-		return;
-	}
-	for (struct session_process **at = &s->processes; *at; at = &(*at)->next) {
-		struct session_process *p = *at;
-		if (p->pid != pid)
-			continue;
-		*at = p->next;
-		process_forget_patches(s, p);
-		free(p->inserted);
-		free(p);
-		return;
-	}
-}
-
-/* Work on a process dispatches events, its own death among them: while somebody holds it, it stays. */
-static void process_hold(struct session_process *p)
-{
-	p->holds++;
-}
-
-static void process_drop(struct session *s, struct session_process *p)
-{
-	if (--p->holds)
-		return;
-	if (p->has_execed)
-		process_forget_patches(s, p);
-	p->has_execed = false;
-	if (p->is_dead)
-		process_delete(s, p->pid);
-}
-
 /* The patches a task runs into: a vfork child runs on its parent's memory. */
 static struct uprobe_space *task_space(struct session *s, struct utrace_task *task)
 {
@@ -114,131 +41,6 @@ static struct uprobe_space *task_space(struct session *s, struct utrace_task *ta
 	if (p && p->shares_parent)
 		p = process_find(s, p->parent);
 	return p ? p->space : NULL;
-}
-
-/* ---- inserting
- * ----------------------------------------------------------------------------------------
- */
-
-static bool module_bias(
-	const struct session_module *m, const struct proc_maps *maps, uint64_t *ret)
-{
-	for (size_t i = 0; i < maps->maps.count; i++) {
-		const struct proc_map *map = &maps->maps.items[i];
-		if (!map->execute || strcmp(map->path, m->path) != 0)
-			continue;
-		*ret = elf_module_bias(m->elf, map->start, map->offset);
-		return true;
-	}
-	return false;
-}
-
-static bool process_wants(
-	struct session *s, const struct session_process *p, const struct proc_maps *maps)
-{
-	uint64_t bias;
-	for (size_t i = 0; i < s->modules.count; i++)
-		if (!p->inserted[i] && s->modules.items[i].patches.count &&
-			module_bias(&s->modules.items[i], maps, &bias))
-			return true;
-	return false;
-}
-
-static bool session_has_libraries(const struct session *s)
-{
-	for (size_t i = 0; i < s->modules.count; i++)
-		if (s->modules.items[i].is_library)
-			return true;
-	return false;
-}
-
-static void process_report_refused(struct session *s, const struct session_process *p,
-	const struct uprobe_request *request)
-{
-	const struct session_site *site = &s->sites.items[request->handlers[0].site];
-	session_warn(s, "probe %s registration error in process %d: %s",
-		site->location->pp, p->pid, request->refused.message);
-}
-
-static int process_insert(struct session *s, struct session_process *p, struct error *err)
-{
-	struct proc_maps maps = {0};
-	VEC(struct uprobe_request) requests = {0};
-	VEC(uint64_t) semaphores = {0};
-	int r = proc_read_maps(p->pid, &maps, err);
-	if (r < 0)
-		return r;
-	for (size_t i = 0; i < s->modules.count; i++) {
-		struct session_module *m = &s->modules.items[i];
-		uint64_t bias;
-		if (p->inserted[i] || !module_bias(m, &maps, &bias))
-			continue;
-		p->inserted[i] = true;
-		for (size_t k = 0; k < m->semaphores.count; k++)
-			vec_append(&semaphores, m->semaphores.items[k] + bias);
-		for (size_t k = 0; k < m->patches.count; k++) {
-			struct uprobe_request *request = vec_push(&requests);
-			request->plan = &m->patches.items[k].plan;
-			request->bias = bias;
-			request->own_stack = elf_module_is_go(m->elf);
-			request->handlers = m->patches.items[k].handlers.items;
-			request->handler_count = m->patches.items[k].handlers.count;
-		}
-	}
-	proc_maps_free(&maps);
-	if (requests.count)
-		r = uprobe_insert(p->space, requests.items, requests.count, err);
-	/* last: the program looks at them before it comes to its marks */
-	if (r == 0)
-		r = uprobe_raise_semaphores(
-			p->space, semaphores.items, semaphores.count, err);
-	vec_free(&semaphores);
-	for (size_t i = 0; i < requests.count && r == 0; i++)
-		if (requests.items[i].status < 0)
-			process_report_refused(s, p, &requests.items[i]);
-	vec_free(&requests);
-	return r;
-}
-
-/* Bring session memory into a process and patch what it maps.  @task stopped: becomes the
- * victim. */
-static int process_arm(struct session *s, struct session_process *p,
-	struct utrace_task *task, struct error *err)
-{
-	int r = 0;
-	if (!p->space)
-		r = uprobe_space_create(&s->uprobes, task, &p->space, err);
-	if (r == 0)
-		r = process_insert(s, p, err);
-	return r;
-}
-
-/* After an exec: its libraries are there once the dynamic linker has run. */
-static int process_arm_at_exec(struct session *s, struct session_process *p,
-	struct utrace_task *task, struct error *err)
-{
-	struct proc_maps maps = {0};
-	int r = proc_read_maps(p->pid, &maps, err);
-	if (r < 0)
-		return r;
-	bool wanted = process_wants(s, p, &maps) || session_has_libraries(s);
-	proc_maps_free(&maps);
-	if (!wanted)
-		return 0;
-	r = uprobe_space_create(&s->uprobes, task, &p->space, err);
-	if (r == 0)
-		r = inject_run_to_entry(uprobe_space_inject(p->space), err);
-	if (r == 0)
-		r = process_insert(s, p, err);
-	return r;
-}
-
-static int process_release(struct session_process *p, struct error *err)
-{
-	struct inject *inject = p->space ? uprobe_space_inject(p->space) : NULL;
-	if (inject && inject_has_victim(inject))
-		return inject_release_victim(inject, err);
-	return 0;
 }
 
 /* ---- engine callbacks
@@ -292,7 +94,7 @@ static void target_new_task(struct utrace_task *task, struct utrace_task *parent
 	struct session_process *owner = process_find(s, p->parent);
 	if (!owner || !owner->space)
 		return;
-	memcpy(p->inserted, owner->inserted, sizeof(*p->inserted) * s->modules.count);
+	process_inherit(s, p, owner);
 	struct error err = {0};
 	if (uprobe_space_fork(owner->space, task, &p->space, &err) < 0)
 		session_warn(
@@ -318,7 +120,7 @@ static uint32_t target_report_exec(
 	if (s->stopping)
 		return UTRACE_RESUME;
 	vec_append(&s->target_state->work,
-		((struct target_work){TARGET_WORK_EXEC, p->pid, 0}));
+		((struct target_work){TARGET_WORK_EXEC, p->pid, p->pid}));
 	return UTRACE_STOP;
 }
 
@@ -328,9 +130,16 @@ static uint32_t target_report_signal(uint32_t action, struct utrace_engine *engi
 	struct session *s = utrace_engine_data(engine);
 	struct utrace_task *task = utrace_engine_task(engine);
 	struct uprobe_space *space = task_space(s, task);
-	if (space && uprobe_report_signal(space, task, regs, info))
+	bool notice = false;
+	if (!space || !uprobe_report_signal(space, task, regs, info, &notice))
+		return UTRACE_RESUME | (action & UTRACE_SIGNAL_MASK);
+	pid_t pid = utrace_task_pid(task);
+	const struct session_process *p = process_find(s, pid);
+	if (!notice || s->stopping || !p || !p->space || !loader_is_consistent(p))
 		return UTRACE_RESUME | UTRACE_SIGNAL_IGN;
-	return UTRACE_RESUME | (action & UTRACE_SIGNAL_MASK);
+	vec_append(&s->target_state->work,
+		((struct target_work){TARGET_WORK_LOADER, pid, utrace_task_tid(task)}));
+	return UTRACE_STOP | UTRACE_SIGNAL_IGN;
 }
 
 static uint32_t target_report_exit(
@@ -397,6 +206,25 @@ static void work_exec(struct session *s, const struct target_work *work)
 		target_resume(task);
 }
 
+static void work_loader(struct session *s, const struct target_work *work)
+{
+	struct utrace_task *task = utrace_find_task(s->utrace, work->tid);
+	struct session_process *p = process_find(s, work->pid);
+	struct error err = {0};
+	if (task && p && p->space && session_is_running(s)) {
+		process_hold(p);
+		int r = loader_follow(s, p, task, &err);
+		if (r < 0 && r != -ESRCH)
+			session_warn(s, "cannot probe a library in process %d: %s",
+				p->pid, err.message);
+		r = process_release(p, &err);
+		process_drop(s, p);
+		task = r == -ESRCH ? NULL : utrace_find_task(s->utrace, work->tid);
+	}
+	if (task)
+		target_resume(task);
+}
+
 /* A context whose thread is gone goes back to the pool when everything it said has been
  * read. */
 static void work_free_contexts(struct session *s)
@@ -425,7 +253,10 @@ void session_targets_work(struct session *s)
 	for (size_t i = 0; i < state->work.count; i++) {
 		struct target_work work =
 			state->work.items[i]; /* the list may grow meanwhile */
-		work_exec(s, &work);
+		if (work.kind == TARGET_WORK_EXEC)
+			work_exec(s, &work);
+		else
+			work_loader(s, &work);
 	}
 	state->work.count = 0;
 	work_free_contexts(s);
@@ -563,7 +394,7 @@ int session_targets_start(struct session *s, struct error *err)
 		return r;
 	utrace_on_new_task(s->utrace, target_new_task, s);
 	s->uprobes.utrace = s->utrace;
-	s->poll_modules = session_has_libraries(s);
+	s->poll_modules = process_may_load_libraries(s);
 	if (s->options->command)
 		return target_launch(s, err);
 	if (s->options->pid) {
@@ -591,7 +422,7 @@ static void process_poll(struct session *s, struct session_process *p)
 {
 	struct proc_maps maps = {0};
 	struct error err = {0};
-	if (p->shares_parent || proc_read_maps(p->pid, &maps, NULL) < 0)
+	if (p->shares_parent || p->loader || proc_read_maps(p->pid, &maps, NULL) < 0)
 		return;
 	bool wanted = process_wants(s, p, &maps);
 	proc_maps_free(&maps);

@@ -73,6 +73,7 @@ static void fill_site(struct uprobe_site *site, struct uprobe_request *request)
 		.padding_journal = JOURNAL_NONE,
 		.size = plan->size,
 		.window = plan->window,
+		.is_notice = request->is_notice,
 		.insn_count = plan->insn_count,
 	};
 	memcpy(site->insn_offset, plan->insn_offset, sizeof(site->insn_offset));
@@ -286,7 +287,7 @@ static int flush(struct uprobe_space *space, struct staging *staging)
 
 static uint64_t room_for(const struct uprobe_request *request)
 {
-	return ROOM_PER_SITE * (uint64_t)request->plan->point_count +
+	return ROOM_PER_SITE * (1 + (uint64_t)request->plan->point_count) +
 	       ROOM_PER_HANDLER * (uint64_t)request->handler_count;
 }
 

@@ -93,6 +93,22 @@ int semaphores_copy(struct uprobe_space *space, const struct uprobe_space *paren
 	return 0;
 }
 
+void semaphores_forget_unmapped(struct uprobe_space *space, const struct proc_maps *maps)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < space->semaphores.count; i++) {
+		const struct uprobe_semaphore *semaphore = &space->semaphores.items[i];
+		uint64_t inode;
+		if (find_inode(maps, semaphore->address, &inode) &&
+			inode == semaphore->inode)
+			space->semaphores.items[kept++] = *semaphore;
+		else
+			journal_drop_patch(&space->journal, semaphore->journal);
+	}
+	space->semaphores.count = kept;
+}
+
 void semaphores_lower(struct uprobe_space *space)
 {
 	struct proc_maps maps = {0};

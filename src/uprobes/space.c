@@ -410,6 +410,11 @@ struct inject *uprobe_space_inject(struct uprobe_space *space)
 	return space->inject;
 }
 
+int uprobe_space_memory_fd(const struct uprobe_space *space)
+{
+	return space->memory_fd;
+}
+
 pid_t uprobe_space_pid(const struct uprobe_space *space)
 {
 	return space->pid;
@@ -418,6 +423,33 @@ pid_t uprobe_space_pid(const struct uprobe_space *space)
 uint64_t uprobe_space_null_context(const struct uprobe_space *space)
 {
 	return space->null_context;
+}
+
+int uprobe_space_forget_unmapped(struct uprobe_space *space, struct error *err)
+{
+	struct proc_maps maps = {0};
+	size_t cursor = 0;
+	int r = proc_read_maps(space->pid, &maps, err);
+
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < space->sites.count; i++) {
+		struct uprobe_site *site = &space->sites.items[i];
+		while (cursor < maps.maps.count &&
+			maps.maps.items[cursor].end <= site->address)
+			cursor++;
+		if (site->state != SITE_LIVE ||
+			(cursor < maps.maps.count &&
+				maps.maps.items[cursor].start <= site->address))
+			continue;
+		site->state = SITE_REMOVED;
+		journal_drop_patch(&space->journal, site->journal);
+		journal_drop_patch(&space->journal, site->padding_journal);
+		site->journal = site->padding_journal = JOURNAL_NONE;
+	}
+	semaphores_forget_unmapped(space, &maps);
+	proc_maps_free(&maps);
+	return 0;
 }
 
 bool space_is_single_stopped(struct uprobe_space *space)

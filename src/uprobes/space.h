@@ -39,6 +39,7 @@ struct uprobe_site {
 	uint32_t journal, padding_journal; /* record indexes; JOURNAL_NONE */
 	uint16_t trampoline_size;
 	uint8_t size, window;
+	bool is_notice;
 	uint8_t insn_count, map_count;
 	uint8_t insn_offset[ARCH_MAX_INSNS];
 	uint8_t original[ARCH_MAX_WINDOW];
@@ -147,6 +148,8 @@ bool front_available(const struct uprobe_space *space);
 /** a fork child has raised ones from birth */
 must_check int semaphores_copy(
 	struct uprobe_space *space, const struct uprobe_space *parent);
+void semaphores_forget_unmapped(
+	struct uprobe_space *space, const struct proc_maps *maps);
 void semaphores_lower(struct uprobe_space *space);
 
 /* ---- planning an insertion (place.c)

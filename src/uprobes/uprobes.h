@@ -43,6 +43,7 @@ struct uprobe_request {
 	const struct arch_handler_call
 		*handlers; /* runtime_address is an offset into the image here */
 	size_t handler_count;
+	bool is_notice; /* a breakpoint that only uprobe_report_signal() tells of: no handlers */
 	bool own_stack; /* see struct arch_trampoline_request */
 	/* result */
 	int status; /* 0, or negative: this one was refused */
@@ -65,6 +66,7 @@ void uprobe_space_forget(struct uprobe_space *space);
 
 /** NULL in a fork child until something is inserted or removed */
 struct inject *uprobe_space_inject(struct uprobe_space *space);
+int uprobe_space_memory_fd(const struct uprobe_space *space); /* /proc/PID/mem */
 pid_t uprobe_space_pid(const struct uprobe_space *space);
 uint64_t uprobe_space_null_context(const struct uprobe_space *space);
 
@@ -94,12 +96,17 @@ must_check int uprobe_space_remove(
 	struct uprobe_space *space, uint64_t *ret_left, struct error *err);
 
 /**
- * uprobe_report_signal() - for the session's report_signal callback: SIGTRAP of our
- * breakpoints, SIGSEGV/SIGBUS of our safe reads are resolved by changing regs Return:
- * true: ours, do not deliver
+ * uprobe_report_signal() - for the session's report_signal callback
+ * SIGTRAP of our breakpoints, SIGSEGV/SIGBUS of our safe reads are resolved by changing regs.
+ * @ret_notice: the breakpoint was one to be told of
+ * Return: true: ours, do not deliver
  */
 bool uprobe_report_signal(struct uprobe_space *space, struct utrace_task *task,
-	struct user_regs_struct *regs, const siginfo_t *info);
+	struct user_regs_struct *regs, const siginfo_t *info, bool *ret_notice);
+
+/** uprobe_space_forget_unmapped() - the process has unmapped text: what was patched there is gone */
+must_check int uprobe_space_forget_unmapped(
+	struct uprobe_space *space, struct error *err);
 
 struct uprobe_counts {
 	size_t sites, jumps, windows, shorts, breakpoints, refused;

@@ -49,6 +49,15 @@ out=$("$utrace" run -e 'global n probe process.function("step") { n++ } probe en
 	-c "$tracees/forker" 2>"$dir/err")
 is "$(printf '%s\n' "$out" | grep n=)" "n=1531" "forks, vfork and execs are followed"
 
+# A library that comes and goes is probed before its constructor runs, each time.
+plugin=$tracees/libplugin.so
+plain=$("$tracees/loader" "$plugin" 40 | tr -d a-z=)
+out=$("$utrace" run -e "global n, r probe process(\"$plugin\").function(\"plugin_work\") { n++ }
+	probe process(\"$plugin\").function(\"plugin_work\").return { r++ } probe end { printf(\"n=%d r=%d\\n\", n, r) }" \
+	-c "$tracees/loader $plugin 40" 2>"$dir/err")
+is "$(printf '%s\n' "$out" | grep n=)" "n=$plain r=$plain" "dlopen, dlmopen and dlclose are followed"
+is "$(cat "$dir/err")" "" "... without a word"
+
 # Others' programs: bash, stripped; a static musl program; a script error; exit codes.
 out=$("$utrace" run -e 'probe process("/usr/bin/bash").function("execute_command") { printf("%s %d\n", ppfunc(), tid()) }' \
 	-c 'bash -c "ls / >/dev/null; pwd >/dev/null"' 2>"$dir/err")

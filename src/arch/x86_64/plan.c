@@ -8,6 +8,7 @@
  *  4. refusal, with the rule
  */
 #include <errno.h>
+#include <string.h>
 
 #include "arch/x86_64/liveness.h"
 #include "arch/x86_64/relocate.h"
@@ -59,6 +60,25 @@ int arch_plan_site(struct arch_text *text, uint64_t address, uint64_t start, uin
 	/* also at an entry: Go's asyncPreempt begins wherever a signal came, and saves them */
 	point->flags_live = flags_are_live(text, patch, options->trust_abi_flags);
 	*ret = plan;
+	return 0;
+}
+
+int arch_plan_breakpoint(const uint8_t *bytes, size_t size, uint64_t address,
+	struct arch_plan *ret, struct error *err)
+{
+	struct insn insn;
+	const char *rule = insn_decode(bytes, size, address, &insn)
+				   ? relocate_check(&insn, false)
+				   : "no instruction is there";
+	if (rule)
+		return error_set(err, -EOPNOTSUPP, "instruction at 0x%llx: %s",
+			(unsigned long long)address, rule);
+	*ret = (struct arch_plan){.address = address,
+		.form = ARCH_PATCH_BREAKPOINT,
+		.size = 1,
+		.window = insn.length,
+		.insn_count = 1};
+	memcpy(ret->original, bytes, insn.length);
 	return 0;
 }
 

@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: MIT */
+/* The processes a run has to do with, and what is patched in each. */
+#include "session/process.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "session/stap_target.h"
+
+/* ---- processes
+ * -------------------------------------------------------------------------------------
+ */
+
+struct session_process *process_find(struct session *s, pid_t pid)
+{
+	for (struct session_process *p = s->processes; p; p = p->next)
+		if (p->pid == pid)
+			return p;
+	return NULL;
+}
+
+struct session_process *process_new(struct session *s, pid_t pid)
+{
+	struct session_process *p = process_find(s, pid);
+	if (p)
+		return p;
+	p = calloc(1, sizeof(*p));
+	bool *inserted = calloc(s->modules.count + 1, sizeof(*inserted));
+	uint64_t *bias = calloc(s->modules.count + 1, sizeof(*bias));
+	if (!p || !inserted || !bias)
+		abort();
+	p->pid = pid;
+	p->inserted = inserted;
+	p->bias = bias;
+	p->next = s->processes;
+	s->processes = p;
+	return p;
+}
+
+void process_forget_patches(struct session *s, struct session_process *p)
+{
+	if (p->space)
+		uprobe_space_forget(p->space);
+	p->space = NULL;
+	p->shares_parent = false;
+	p->loader = 0;
+	memset(p->inserted, 0, sizeof(*p->inserted) * s->modules.count);
+}
+
+void process_delete(struct session *s, pid_t pid)
+{
+	struct session_process *gone = process_find(s, pid);
+	if (gone && gone->holds) {
+		gone->is_dead = true;
+		return;
+	}
+	for (struct session_process **at = &s->processes; *at; at = &(*at)->next) {
+		struct session_process *p = *at;
+		if (p->pid != pid)
+			continue;
+		*at = p->next;
+		process_forget_patches(s, p);
+		free(p->inserted);
+		free(p->bias);
+		free(p);
+		return;
+	}
+}
+
+/* Work on a process dispatches events, its own death among them: while somebody holds it, it stays. */
+void process_hold(struct session_process *p)
+{
+	p->holds++;
+}
+
+void process_drop(struct session *s, struct session_process *p)
+{
+	if (--p->holds)
+		return;
+	if (p->has_execed)
+		process_forget_patches(s, p);
+	p->has_execed = false;
+	if (p->is_dead)
+		process_delete(s, p->pid);
+}
+
+void process_inherit(const struct session *s, struct session_process *p,
+	const struct session_process *parent)
+{
+	size_t count = s->modules.count;
+	memcpy(p->inserted, parent->inserted, sizeof(*p->inserted) * count);
+	memcpy(p->bias, parent->bias, sizeof(*p->bias) * count);
+	p->loader = parent->loader;
+}
+
+/* ---- inserting
+ * ----------------------------------------------------------------------------------------
+ */
+
+static bool module_bias(
+	const struct session_module *m, const struct proc_maps *maps, uint64_t *ret)
+{
+	for (size_t i = 0; i < maps->maps.count; i++) {
+		const struct proc_map *map = &maps->maps.items[i];
+		if (!map->execute || strcmp(map->path, m->path) != 0)
+			continue;
+		*ret = elf_module_bias(m->elf, map->start, map->offset);
+		return true;
+	}
+	return false;
+}
+
+bool process_wants(
+	struct session *s, const struct session_process *p, const struct proc_maps *maps)
+{
+	uint64_t bias;
+	for (size_t i = 0; i < s->modules.count; i++)
+		if (!p->inserted[i] && s->modules.items[i].patches.count &&
+			module_bias(&s->modules.items[i], maps, &bias))
+			return true;
+	return false;
+}
+
+bool process_may_load_libraries(const struct session *s)
+{
+	for (size_t i = 0; i < s->modules.count; i++)
+		if (s->modules.items[i].is_library)
+			return true;
+	return false;
+}
+
+static void process_report_refused(struct session *s, const struct session_process *p,
+	const struct uprobe_request *request)
+{
+	const struct session_site *site = &s->sites.items[request->handlers[0].site];
+	session_warn(s, "probe %s registration error in process %d: %s",
+		site->location->pp, p->pid, request->refused.message);
+}
+
+static int process_insert(struct session *s, struct session_process *p, struct error *err)
+{
+	struct proc_maps maps = {0};
+	VEC(struct uprobe_request) requests = {0};
+	VEC(uint64_t) semaphores = {0};
+	int r = proc_read_maps(p->pid, &maps, err);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < s->modules.count; i++) {
+		struct session_module *m = &s->modules.items[i];
+		uint64_t bias;
+		if (p->inserted[i] || !module_bias(m, &maps, &bias))
+			continue;
+		p->inserted[i] = true;
+		p->bias[i] = bias;
+		for (size_t k = 0; k < m->semaphores.count; k++)
+			vec_append(&semaphores, m->semaphores.items[k] + bias);
+		for (size_t k = 0; k < m->patches.count; k++) {
+			struct uprobe_request *request = vec_push(&requests);
+			request->plan = &m->patches.items[k].plan;
+			request->bias = bias;
+			request->own_stack = elf_module_is_go(m->elf);
+			request->handlers = m->patches.items[k].handlers.items;
+			request->handler_count = m->patches.items[k].handlers.count;
+		}
+	}
+	proc_maps_free(&maps);
+	if (requests.count)
+		r = uprobe_insert(p->space, requests.items, requests.count, err);
+	/* last: the program looks at them before it comes to its marks */
+	if (r == 0)
+		r = uprobe_raise_semaphores(
+			p->space, semaphores.items, semaphores.count, err);
+	vec_free(&semaphores);
+	for (size_t i = 0; i < requests.count && r == 0; i++)
+		if (requests.items[i].status < 0)
+			process_report_refused(s, p, &requests.items[i]);
+	vec_free(&requests);
+	return r;
+}
+
+/* Bring session memory into a process and patch what it maps.  @task stopped: becomes the
+ * victim. */
+int process_arm(struct session *s, struct session_process *p, struct utrace_task *task,
+	struct error *err)
+{
+	int r = 0;
+	if (!p->space)
+		r = uprobe_space_create(&s->uprobes, task, &p->space, err);
+	if (r == 0)
+		r = process_insert(s, p, err);
+	return r < 0 ? r : loader_watch(s, p, err);
+}
+
+int process_forget_unmapped(
+	struct session *s, struct session_process *p, struct error *err)
+{
+	struct proc_maps maps = {0};
+	int r = proc_read_maps(p->pid, &maps, err);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < s->modules.count; i++) {
+		uint64_t bias;
+		if (p->inserted[i] && (!module_bias(&s->modules.items[i], &maps, &bias) ||
+					      bias != p->bias[i]))
+			p->inserted[i] = false;
+	}
+	proc_maps_free(&maps);
+	return 0;
+}
+
+/* After an exec: its libraries are there once the dynamic linker has run. */
+int process_arm_at_exec(struct session *s, struct session_process *p,
+	struct utrace_task *task, struct error *err)
+{
+	struct proc_maps maps = {0};
+	int r = proc_read_maps(p->pid, &maps, err);
+	if (r < 0)
+		return r;
+	bool wanted = process_wants(s, p, &maps) || process_may_load_libraries(s);
+	proc_maps_free(&maps);
+	if (!wanted)
+		return 0;
+	r = uprobe_space_create(&s->uprobes, task, &p->space, err);
+	if (r == 0)
+		r = inject_run_to_entry(uprobe_space_inject(p->space), err);
+	if (r == 0)
+		r = process_insert(s, p, err);
+	return r < 0 ? r : loader_watch(s, p, err);
+}
+
+int process_release(struct session_process *p, struct error *err)
+{
+	struct inject *inject = p->space ? uprobe_space_inject(p->space) : NULL;
+	if (inject && inject_has_victim(inject))
+		return inject_release_victim(inject, err);
+	return 0;
+}

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The table of traced processes.  Work on a process dispatches events, its own death among them: hold
+ * it meanwhile, and it stays in the table.
+ */
+#pragma once
+
+#include "session/internal.h"
+
+struct session_process {
+	pid_t pid;
+	pid_t parent;               /* whose memory it shares or copied */
+	struct uprobe_space *space; /* NULL: nothing of ours in it */
+	uint64_t loader;            /* address of its struct r_debug, watched; 0: none */
+	bool shares_parent; /* a vfork child before its exec: the memory is the parent's
+			     */
+	bool *inserted;     /* per module */
+	uint64_t *bias;     /* per module: where it was when it was patched */
+	unsigned holds;     /* in use further up the stack */
+	bool is_dead;       /* to be deleted when nobody holds it */
+	bool has_execed;    /* its patches are to be forgotten then */
+	struct session_process *next;
+};
+
+struct session_process *process_find(struct session *s, pid_t pid);
+struct session_process *process_new(
+	struct session *s, pid_t pid); /* or the one there is */
+void process_delete(struct session *s, pid_t pid);
+void process_hold(struct session_process *p);
+void process_drop(struct session *s, struct session_process *p);
+void process_forget_patches(struct session *s, struct session_process *p);
+/** what is patched in a process that was forked holds for its child */
+void process_inherit(const struct session *s, struct session_process *p,
+	const struct session_process *parent);
+
+/** does it map a probed file that is not patched yet? */
+bool process_wants(
+	struct session *s, const struct session_process *p, const struct proc_maps *maps);
+/** some probed file is a library: it may be mapped at any time */
+bool process_may_load_libraries(const struct session *s);
+/** bring session memory into a process and patch what it maps; @task stopped: becomes the victim */
+must_check int process_arm(struct session *s, struct session_process *p,
+	struct utrace_task *task, struct error *err);
+/** after an exec: its libraries are there once the dynamic linker has run */
+must_check int process_arm_at_exec(struct session *s, struct session_process *p,
+	struct utrace_task *task, struct error *err);
+/** what it has unmapped may be mapped and patched again */
+must_check int process_forget_unmapped(
+	struct session *s, struct session_process *p, struct error *err);
+must_check int process_release(struct session_process *p, struct error *err);
+
+/* ---- loader.c -------------------------------------------------------------------------------------- */
+
+/**
+ * loader_watch() - be told when the dynamic linker has mapped or unmapped something
+ * A breakpoint where debuggers have theirs (r_brk of struct r_debug, <link.h>).  Programs without a
+ * dynamic linker are left alone.
+ */
+must_check int loader_watch(
+	struct session *s, struct session_process *p, struct error *err);
+/** the link map is complete: nothing is just being added or deleted */
+bool loader_is_consistent(const struct session_process *p);
+/** patch what is new, forget what is gone */
+must_check int loader_follow(struct session *s, struct session_process *p,
+	struct utrace_task *task, struct error *err);
