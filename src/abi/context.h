@@ -47,6 +47,7 @@ struct abi_context {
 	uint32_t slot;
 	uint32_t claimed; /* atomic: 0 free, 1 taken */
 	uint32_t pid, tid, ppid, uid, euid, gid, egid;
+	uint32_t pgrp, sid; /* for handlers that run in the tracer only */
 	uint32_t cpu_hint;
 	char comm[16];
 

@@ -36,6 +36,29 @@ bool rt_ask_here(struct abi_context *c)
 	return answer && ((bool (*)(struct abi_context *))(uintptr_t)answer)(c);
 }
 
+typedef bool (*tracer_access_fn)(uint64_t address, uint32_t size, uint64_t *value);
+
+struct rt_read rt_tracer_read(uint64_t address, uint32_t size)
+{
+	tracer_access_fn read = (tracer_access_fn)(uintptr_t)arena()->tracer_read;
+	struct rt_read ret = {.fault = 1};
+	if (read && read(address, size, &ret.value))
+		ret.fault = 0;
+	return ret;
+}
+
+bool rt_tracer_write(uint64_t address, uint64_t value, uint32_t size)
+{
+	tracer_access_fn write = (tracer_access_fn)(uintptr_t)arena()->tracer_write;
+	return write && write(address, size, &value);
+}
+
+struct abi_regs *rt_tracer_regs(void)
+{
+	uint64_t regs = arena()->tracer_regs;
+	return regs ? ((struct abi_regs * (*)(void))(uintptr_t)regs)() : NULL;
+}
+
 struct rt_read agent_read_1(uint64_t address);
 struct rt_read agent_read_2(uint64_t address);
 struct rt_read agent_read_4(uint64_t address);

@@ -41,6 +41,10 @@ struct agent_arena {
 	uint64_t tracer_drain;
 	uint64_t
 		tracer_answer; /* bool (*)(struct abi_context *): answers c->ask; likewise */
+	/* bool (*)(uint64_t address, uint32_t size, uint64_t *value): memory of the thread whose
+	 * handler the tracer runs; likewise */
+	uint64_t tracer_read, tracer_write;
+	uint64_t tracer_regs; /* struct abi_regs *(*)(void): of that thread; likewise */
 	struct agent_sigaction
 		old_actions[AGENT_SIGNALS]; /* what the program had installed */
 };

@@ -33,3 +33,18 @@ bool rt_write(uint64_t address, uint64_t value, uint32_t size)
 {
 	return false;
 }
+
+struct rt_read rt_tracer_read(uint64_t address, uint32_t size)
+{
+	return (struct rt_read){.fault = 1};
+}
+
+bool rt_tracer_write(uint64_t address, uint64_t value, uint32_t size)
+{
+	return false;
+}
+
+struct abi_regs *rt_tracer_regs(void)
+{
+	return NULL;
+}

@@ -64,6 +64,12 @@ static inline bool rt_may_call(const struct abi_context *c)
 	return !(rt_session(c)->flags & ABI_FLAG_NO_SYSCALLS) || rt_is_tracer(c);
 }
 
+/* In the tracer, for a stopped thread: what the kernel says of us is not true of that thread. */
+static inline bool rt_is_remote(const struct abi_context *c)
+{
+	return rt_is_tracer(c) && c->slot != 0;
+}
+
 static inline struct abi_context *rt_context(struct abi_session *s, uint32_t slot)
 {
 	uint64_t offset = s->context_offset + (uint64_t)slot * s->context_size;
@@ -193,7 +199,11 @@ struct rt_read {
 };
 /* size 1, 2, 4 or 8; in the tracer's library every address faults */
 struct rt_read rt_read(uint64_t address, uint32_t size);
-/* rt_read() that faults in the tracer */
+/* the same for the program a handler in the tracer runs for; faults when it runs for none */
+struct rt_read rt_tracer_read(uint64_t address, uint32_t size);
+bool rt_tracer_write(uint64_t address, uint64_t value, uint32_t size);
+struct abi_regs *rt_tracer_regs(void); /* its registers; NULL: it runs for none */
+/* memory of the program, wherever the handler runs */
 struct rt_read rt_read_user(const struct abi_context *c, uint64_t address, uint32_t size);
 /* Up to size-1 bytes until a NUL, and a NUL.  false: fault */
 bool rt_read_string(

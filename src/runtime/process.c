@@ -33,7 +33,8 @@ int64_t rt_fn_tid(struct abi_context *c)
  * an orphan its parent.  A system call costs less than a wrong line in a log. */
 static int64_t identity(const struct abi_context *c, int64_t number, int64_t known)
 {
-	return rt_may_call(c) ? rt_syscall(number, 0, 0, 0, 0) : known;
+	return rt_may_call(c) && !rt_is_remote(c) ? rt_syscall(number, 0, 0, 0, 0)
+						  : known;
 }
 
 #define IDENTITY_FUNCTION(name, number, known)         \
@@ -46,8 +47,8 @@ IDENTITY_FUNCTION(uid, SYSCALL_GETUID, c->uid)
 IDENTITY_FUNCTION(euid, SYSCALL_GETEUID, c->euid)
 IDENTITY_FUNCTION(gid, SYSCALL_GETGID, c->gid)
 IDENTITY_FUNCTION(egid, SYSCALL_GETEGID, c->egid)
-IDENTITY_FUNCTION(pgrp, SYSCALL_GETPGRP, 0)
-IDENTITY_FUNCTION(sid, SYSCALL_GETSID, 0)
+IDENTITY_FUNCTION(pgrp, SYSCALL_GETPGRP, c->pgrp)
+IDENTITY_FUNCTION(sid, SYSCALL_GETSID, c->sid)
 
 /* Guru mode: a signal to the running thread. */
 void rt_fn_raise(struct abi_context *c, int64_t number)
@@ -102,7 +103,7 @@ int64_t rt_fn_numa_node(struct abi_context *c)
 
 static void refresh_name(struct abi_context *c)
 {
-	if (rt_may_call(c))
+	if (rt_may_call(c) && !rt_is_remote(c))
 		rt_syscall(SYSCALL_PRCTL, PRCTL_GET_NAME, (uint64_t)(uintptr_t)c->comm, 0,
 			0);
 }

@@ -91,9 +91,9 @@ enum {
 	USER_SS = 0x2b
 };
 
-static const struct abi_regs *regs_of(const struct abi_context *c)
+static struct abi_regs *regs_of(const struct abi_context *c)
 {
-	return rt_is_tracer(c) ? NULL : (const struct abi_regs *)(uintptr_t)c->regs;
+	return rt_is_tracer(c) ? rt_tracer_regs() : (struct abi_regs *)(uintptr_t)c->regs;
 }
 
 static uint64_t value_at(
@@ -134,7 +134,7 @@ static int64_t narrow(uint64_t value, uint32_t width, bool is_signed)
 
 static int64_t register_by_name(struct abi_context *c, const char *name, bool is_signed)
 {
-	const struct abi_regs *regs = regs_of(c);
+	struct abi_regs *regs = regs_of(c);
 	if (!regs) {
 		rt_error(c, "No registers available in this context");
 		return 0;
@@ -229,8 +229,7 @@ static uint64_t argument_address(const struct abi_context *c, int64_t n)
 
 static struct abi_regs *argument_regs(struct abi_context *c, int64_t n)
 {
-	struct abi_regs *regs =
-		rt_is_tracer(c) ? NULL : (struct abi_regs *)(uintptr_t)c->regs;
+	struct abi_regs *regs = regs_of(c);
 	if (!regs)
 		rt_error(c, "cannot access function args in this context");
 	else if (n < 1 || n > ARGUMENTS_MAX)
@@ -277,7 +276,7 @@ void rt_fn_set_long_arg(struct abi_context *c, int64_t n, int64_t value)
 
 int64_t rt_fn_returnval(struct abi_context *c)
 {
-	const struct abi_regs *regs = regs_of(c);
+	struct abi_regs *regs = regs_of(c);
 	if (regs)
 		return (int64_t)regs->rax;
 	if (c->error)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Integers in the memory of the traced program.  Every load and store may fault: rt_read()
- * and rt_write() are in the agent, where the signal front turns a fault into a result.  In
- * the tracer there is no program to read, and every access fails.
+ * and rt_write() are in the agent, where the signal front turns a fault into a result.  A handler
+ * that runs in the tracer reads the memory of a stopped program, or none.
  */
 #include <stddef.h>
 
@@ -14,15 +14,14 @@ enum {
 
 struct rt_read rt_read_user(const struct abi_context *c, uint64_t address, uint32_t size)
 {
-	if (rt_is_tracer(c))
-		return (struct rt_read){.fault = 1};
-	return rt_read(address, size);
+	return rt_is_tracer(c) ? rt_tracer_read(address, size) : rt_read(address, size);
 }
 
 bool rt_write_user(
 	const struct abi_context *c, uint64_t address, uint64_t value, uint32_t size)
 {
-	return !rt_is_tracer(c) && rt_write(address, value, size);
+	return rt_is_tracer(c) ? rt_tracer_write(address, value, size)
+			       : rt_write(address, value, size);
 }
 
 static int64_t read_fault(struct abi_context *c, int64_t address)

@@ -62,6 +62,7 @@ int session_host_create(struct session *s, struct error *err)
 	arena->image = (uint64_t)(uintptr_t)host->block + AGENT_ARENA_IMAGE;
 	arena->image_size = s->code.image_size;
 	arena->tracer_drain = (uint64_t)(uintptr_t)host_drain;
+	session_remote_enable(arena);
 	arena->tracer_answer = (uint64_t)(uintptr_t)host_answer;
 	memcpy(host->block + AGENT_ARENA_IMAGE, s->code.image, s->code.image_size);
 	if (mprotect(host->block, host->size, PROT_READ | PROT_EXEC) < 0)
@@ -80,12 +81,18 @@ void session_host_destroy(struct session *s)
 	host_session = NULL;
 }
 
+void session_host_run_handler(
+	struct session *s, struct abi_context *c, const struct host_call *call)
+{
+	const struct codegen_handler *handler = s->sites.items[call->site].handler;
+	unsigned char *code = s->host.block + AGENT_ARENA_IMAGE + handler->code_offset;
+	host_handler_fn run = (host_handler_fn)(uintptr_t)code;
+	run(c, call->regs, call->sp, call->ip, call->site);
+}
+
 void session_host_call(struct session *s, uint32_t site)
 {
-	const struct codegen_handler *handler = s->sites.items[site].handler;
-	unsigned char *code = s->host.block + AGENT_ARENA_IMAGE + handler->code_offset;
-	host_handler_fn call = (host_handler_fn)(uintptr_t)code;
-	call(s->host.context, NULL, 0, 0, site);
+	session_host_run_handler(s, s->host.context, &(struct host_call){.site = site});
 }
 
 static int host_compare_priority(const void *a, const void *b, void *data)

@@ -9,6 +9,7 @@
 
 #include "abi/context.h"
 #include "abi/session.h"
+#include "agent/agent.h"
 #include "arch/arch.h"
 #include "base/arena.h"
 #include "base/strbuf.h"
@@ -115,6 +116,7 @@ struct session {
 	struct uprobe_session uprobes;
 	VEC(struct session_module) modules;
 	struct session_process *processes;
+	struct remote_thread *remote_threads; /* remote.c */
 	int guardian;
 
 	pid_t command_pid; /* -c child, 0: none */
@@ -150,6 +152,15 @@ void session_host_destroy(struct session *s);
  * @all) */
 void session_host_run(struct session *s, enum stap_probe_kind kind);
 void session_host_call(struct session *s, uint32_t site);
+struct host_call {
+	uint32_t site;
+	struct abi_regs *regs;
+	uint64_t sp, ip;
+};
+/** a handler in the tracer on a context that stands for a stopped thread; see remote.h */
+void session_host_run_handler(
+	struct session *s, struct abi_context *c, const struct host_call *call);
+void session_remote_enable(struct agent_arena *arena);
 
 must_check int session_output_open(struct session *s, struct error *err);
 /** print what is complete; @final: everything, whatever its age.  true: some ring was

@@ -43,6 +43,12 @@ static uint32_t memory_add_text(struct strbuf *texts, const char *text, uint32_t
 
 static uint32_t memory_site_type(const struct stap_derived_probe *probe)
 {
+	enum stap_event event =
+		probe->location_count ? probe->locations[0]->event : STAP_EVENT_NONE;
+	if (event)
+		return event == STAP_EVENT_SYSCALL || event == STAP_EVENT_SYSCALL_RETURN
+			       ? ABI_SITE_TYPE_SYSCALL
+			       : ABI_SITE_TYPE_PROCESS;
 	if (probe->kind == STAP_PROBE_UPROBE)
 		return ABI_SITE_TYPE_UPROBE;
 	if (probe->kind == STAP_PROBE_URETURN)

@@ -309,7 +309,7 @@ int session_plan(struct session *s, struct error *err)
 	uint32_t count = (uint32_t)s->sites.count; /* exits add to them */
 	for (uint32_t i = 0; i < count; i++) {
 		const struct session_site *site = &s->sites.items[i];
-		if (!site->location)
+		if (!site->location || site->location->event)
 			continue;
 		struct session_module *m = plan_get_module(s, site->location);
 		s->uprobe_count++;

@@ -3,6 +3,8 @@
 #include "session/process.h"
 
 #include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "session/stap_target.h"
@@ -32,6 +34,7 @@ struct session_process *process_new(struct session *s, pid_t pid)
 	p->pid = pid;
 	p->inserted = inserted;
 	p->bias = bias;
+	process_learn_program(p);
 	p->next = s->processes;
 	s->processes = p;
 	return p;
@@ -62,6 +65,7 @@ void process_delete(struct session *s, pid_t pid)
 		process_forget_patches(s, p);
 		free(p->inserted);
 		free(p->bias);
+		free(p->program);
 		free(p);
 		return;
 	}
@@ -82,6 +86,13 @@ void process_drop(struct session *s, struct session_process *p)
 	p->has_execed = false;
 	if (p->is_dead)
 		process_delete(s, p->pid);
+}
+
+void process_learn_program(struct session_process *p)
+{
+	char path[PATH_MAX];
+	free(p->program);
+	p->program = proc_read_exe(p->pid, path, sizeof(path)) == 0 ? strdup(path) : NULL;
 }
 
 void process_inherit(const struct session *s, struct session_process *p,

@@ -11,6 +11,7 @@ struct session_process {
 	pid_t pid;
 	pid_t parent;               /* whose memory it shares or copied */
 	struct uprobe_space *space; /* NULL: nothing of ours in it */
+	char *program;              /* what it runs, canonical; NULL: unknown */
 	uint64_t loader;            /* address of its struct r_debug, watched; 0: none */
 	bool shares_parent; /* a vfork child before its exec: the memory is the parent's
 			     */
@@ -22,6 +23,8 @@ struct session_process {
 	struct session_process *next;
 };
 
+/** look again what it runs */
+void process_learn_program(struct session_process *p);
 struct session_process *process_find(struct session *s, pid_t pid);
 struct session_process *process_new(
 	struct session *s, pid_t pid); /* or the one there is */

@@ -182,6 +182,7 @@ static int target_expand(void *data, const struct stap_point *point, struct aren
 	struct target_module_list programs = {0};
 	if (!err)
 		err = &ignored;
+	bool is_event = target_event_of(point) != STAP_EVENT_NONE;
 	int r = target_point_parse(point, arena, &parsed, err);
 	if (r < 0)
 		return r;
@@ -191,8 +192,11 @@ static int target_expand(void *data, const struct stap_point *point, struct aren
 			"For probing a particular line, use a .statement() probe, "
 			"not .function()");
 	struct expansion e = {.target = data, .point = &parsed, .arena = arena};
-	r = target_find_programs(data, &parsed, &programs, err);
-	if (r == 0)
+	if (is_event)
+		r = target_expand_event(&e, point, err);
+	else
+		r = target_find_programs(data, &parsed, &programs, err);
+	if (r == 0 && !is_event)
 		r = expand_programs(&e, &programs, err);
 	vec_free(&programs);
 	if (r < 0) {
@@ -368,6 +372,10 @@ static int target_access(void *data, const struct stap_location *location,
 	struct stap_access *access = arena_new(arena, struct stap_access);
 	unsigned number = mark_argument(location, target);
 	int r;
+	if (location && location->event && target->target.base == STAP_TARGET_VAR) {
+		*ret = access;
+		return target_event_access(location, target, arena, access, err);
+	}
 	if (number)
 		r = compile_mark_argument(
 			location, target, number, arena, &compiled, err);
@@ -433,6 +441,10 @@ static int target_variables(void *data, const struct stap_location *location,
 	struct elf_variable_info *all;
 	size_t count;
 	*ret_count = 0;
+	if (location->event) {
+		target_event_variables(location, parameters, arena, ret, ret_count);
+		return 0;
+	}
 	if (place->mark)
 		return parameters ? list_arguments(place->mark, arena, ret, ret_count)
 				  : 0;

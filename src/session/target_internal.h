@@ -134,6 +134,15 @@ struct stap_location *target_add_site(
 const char *target_function_text(
 	struct expansion *e, const struct elf_instance *instance, const char *name);
 
+/** STAP_EVENT_NONE: a point in code */
+enum stap_event target_event_of(const struct stap_point *point);
+must_check int target_expand_event(
+	struct expansion *e, const struct stap_point *point, struct error *err);
+must_check int target_event_access(const struct stap_location *location,
+	const struct stap_expr *target, struct arena *arena, struct stap_access *ret,
+	struct error *err);
+void target_event_variables(const struct stap_location *location, bool parameters,
+	struct arena *arena, struct stap_variable_info **ret, uint32_t *ret_count);
 void target_expand_functions(struct expansion *e, struct error *err);
 void target_expand_marks(struct expansion *e, struct error *err);
 void target_expand_plt(struct expansion *e, struct error *err);

@@ -112,6 +112,15 @@ static int parse_suffix(struct target_point *point, const char *name)
 	return -ENOENT;
 }
 
+static bool is_event_word(const char *name)
+{
+	static const char *const words[] = {"begin", "end", "thread", "syscall"};
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+		if (strcmp(name, words[i]) == 0)
+			return true;
+	return false;
+}
+
 static int parse_callees(struct target_point *point, const char *pattern, int64_t depth,
 	struct arena *arena, struct error *err)
 {
@@ -157,6 +166,8 @@ static int parse_component(struct target_point *point,
 		return parse_callees(point, text, 1, arena, err);
 	} else if (strcmp(name, "callees") == 0) {
 		return parse_callees(point, "*", argument ? number : 1, arena, err);
+	} else if (!argument && is_event_word(name)) {
+		return 0; /* target_event_of() */
 	} else if (!argument && parse_suffix(point, name) == 0) {
 		point->suffix = arena_printf(arena, "%s.%s", point->suffix, name);
 	} else {

@@ -14,7 +14,8 @@
 #include <wordexp.h>
 
 #include "runtime/runtime.h"
-#include "session/process.h"
+#include "session/events.h"
+#include "session/remote.h"
 #include "session/stap_target.h"
 
 enum target_work_kind {
@@ -46,6 +47,19 @@ static struct uprobe_space *task_space(struct session *s, struct utrace_task *ta
 /* ---- engine callbacks
  * ------------------------------------------------------------------------------- */
 
+static unsigned long wanted_events(struct session *s, struct utrace_task *task)
+{
+	const struct session_process *p = process_find(s, utrace_task_pid(task));
+	unsigned long events = UTRACE_EVENT(CLONE) | UTRACE_EVENT(EXEC) |
+			       UTRACE_EVENT(EXIT) | UTRACE_EVENT(DEATH) |
+			       UTRACE_EVENT_SIGNAL_ALL;
+	if (p && session_event_is_wanted(s, p, STAP_EVENT_SYSCALL))
+		events |= UTRACE_EVENT(SYSCALL_ENTRY);
+	if (p && session_event_is_wanted(s, p, STAP_EVENT_SYSCALL_RETURN))
+		events |= UTRACE_EVENT(SYSCALL_EXIT);
+	return events;
+}
+
 static int task_watch(struct session *s, struct utrace_task *task)
 {
 	struct utrace_engine *engine;
@@ -56,9 +70,7 @@ static int task_watch(struct session *s, struct utrace_task *task)
 		return 0;
 	if (r < 0)
 		return r;
-	r = utrace_set_events(task, engine,
-		UTRACE_EVENT(CLONE) | UTRACE_EVENT(EXEC) | UTRACE_EVENT(EXIT) |
-			UTRACE_EVENT(DEATH) | UTRACE_EVENT_SIGNAL_ALL);
+	r = utrace_set_events(task, engine, wanted_events(s, task));
 	utrace_engine_put(engine);
 	return r;
 }
@@ -74,6 +86,15 @@ static void task_clear_gs(struct utrace_task *task)
 		return; /* killed meanwhile */
 }
 
+static void task_event(struct session *s, struct utrace_task *task, enum stap_event event)
+{
+	struct user_regs_struct regs;
+	const struct session_process *p = process_find(s, utrace_task_pid(task));
+	if (p && session_event_is_wanted(s, p, event))
+		session_event(s, p, utrace_task_tid(task), event,
+			utrace_get_regs(task, &regs) == 0 ? &regs : NULL);
+}
+
 static void target_new_task(struct utrace_task *task, struct utrace_task *parent,
 	unsigned long flags, void *data)
 {
@@ -81,16 +102,21 @@ static void target_new_task(struct utrace_task *task, struct utrace_task *parent
 	pid_t pid = utrace_task_pid(task);
 	if (task_space(s, parent))
 		task_clear_gs(task);
-	if (task_watch(s, task) < 0 || pid == utrace_task_pid(parent))
+	if (pid == utrace_task_pid(parent)) {
+		if (task_watch(s, task) == 0)
+			task_event(s, task, STAP_EVENT_THREAD_BEGIN);
 		return;
+	}
 	struct session_process *creator = process_find(s, utrace_task_pid(parent));
 	struct session_process *p = process_new(s, pid);
 	p->parent = creator && creator->shares_parent ? creator->parent
 						      : utrace_task_pid(parent);
-	if (flags & CLONE_VM) {
-		p->shares_parent = true;
+	p->shares_parent = flags & CLONE_VM;
+	if (task_watch(s, task) < 0)
 		return;
-	}
+	task_event(s, task, STAP_EVENT_PROCESS_BEGIN);
+	if (p->shares_parent)
+		return;
 	struct session_process *owner = process_find(s, p->parent);
 	if (!owner || !owner->space)
 		return;
@@ -119,9 +145,38 @@ static uint32_t target_report_exec(
 		process_forget_patches(s, p);
 	if (s->stopping)
 		return UTRACE_RESUME;
+	/* the old program's end, the new one's beginning */
+	session_event(s, p, p->pid, STAP_EVENT_PROCESS_END, NULL);
+	process_learn_program(p);
+	(void)!utrace_set_events(task, engine, wanted_events(s, task));
+	task_event(s, task, STAP_EVENT_PROCESS_BEGIN);
 	vec_append(&s->target_state->work,
 		((struct target_work){TARGET_WORK_EXEC, p->pid, p->pid}));
 	return UTRACE_STOP;
+}
+
+static uint32_t target_report_syscall(struct utrace_engine *engine, enum stap_event event,
+	const struct user_regs_struct *regs)
+{
+	struct session *s = utrace_engine_data(engine);
+	struct utrace_task *task = utrace_engine_task(engine);
+	const struct session_process *p = process_find(s, utrace_task_pid(task));
+	if (p)
+		session_event(s, p, utrace_task_tid(task), event, regs);
+	return UTRACE_RESUME;
+}
+
+static uint32_t target_report_syscall_entry(
+	uint32_t action, struct utrace_engine *engine, struct user_regs_struct *regs)
+{
+	return target_report_syscall(engine, STAP_EVENT_SYSCALL, regs) |
+	       utrace_syscall_action(action);
+}
+
+static uint32_t target_report_syscall_exit(
+	uint32_t action, struct utrace_engine *engine, struct user_regs_struct *regs)
+{
+	return target_report_syscall(engine, STAP_EVENT_SYSCALL_RETURN, regs);
 }
 
 static uint32_t target_report_signal(uint32_t action, struct utrace_engine *engine,
@@ -157,8 +212,13 @@ static uint32_t target_report_death(
 {
 	struct session *s = utrace_engine_data(engine);
 	struct utrace_task *task = utrace_engine_task(engine);
-	pid_t pid = utrace_task_pid(task);
-	vec_append(&s->target_state->dead_threads, utrace_task_tid(task));
+	pid_t pid = utrace_task_pid(task), tid = utrace_task_tid(task);
+	const struct session_process *p = process_find(s, pid);
+	if (p && tid != pid)
+		session_event(s, p, tid, STAP_EVENT_THREAD_END, NULL);
+	if (p && group_dead)
+		session_event(s, p, pid, STAP_EVENT_PROCESS_END, NULL);
+	vec_append(&s->target_state->dead_threads, tid);
 	if (!group_dead)
 		return UTRACE_RESUME;
 	if (pid == s->command_pid)
@@ -170,6 +230,8 @@ static uint32_t target_report_death(
 static const struct utrace_engine_ops target_ops = {
 	.report_clone = target_report_clone,
 	.report_exec = target_report_exec,
+	.report_syscall_entry = target_report_syscall_entry,
+	.report_syscall_exit = target_report_syscall_exit,
 	.report_signal = target_report_signal,
 	.report_exit = target_report_exit,
 	.report_death = target_report_death,
@@ -241,6 +303,7 @@ static void work_free_contexts(struct session *s)
 			if (c->ring_head != c->ring_tail)
 				session_output_drain(s, true);
 			c->self = 0;
+			session_remote_forget(s, (pid_t)c->tid);
 			__atomic_store_n(&c->claimed, 0, __ATOMIC_RELEASE);
 		}
 	}
@@ -409,6 +472,7 @@ void session_targets_release(struct session *s)
 	struct session_process *p =
 		s->command_pid ? process_find(s, s->command_pid) : NULL;
 	struct error err = {0};
+	session_event_start(s);
 	if (!p)
 		return;
 	if (process_release(p, &err) < 0)
@@ -483,6 +547,7 @@ void session_targets_stop(struct session *s)
 
 void session_targets_free(struct session *s)
 {
+	session_remote_free(s);
 	while (s->processes)
 		process_delete(s, s->processes->pid);
 	if (s->target_state) {

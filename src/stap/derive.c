@@ -181,8 +181,9 @@ static struct stap_derived_probe *location_probe(struct sema *sema,
 	struct strbuf *signature)
 {
 	struct stap_derived_probe *probe = probe_new(sema, candidate,
-		point_is_return(candidate->point) ? STAP_PROBE_URETURN
-						  : STAP_PROBE_UPROBE);
+		point_is_return(candidate->point) && !location->event
+			? STAP_PROBE_URETURN
+			: STAP_PROBE_UPROBE);
 
 	guard_add(sema, probe, location, signature);
 	sema_lower_targets(

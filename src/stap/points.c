@@ -112,8 +112,9 @@ static const struct {
 	{".plt(S).return", SEMA_POINT_PROCESS},
 };
 
-static const char *const process_events[] = {".begin", ".end", ".thread.begin",
-	".thread.end", ".syscall", ".syscall.return", ".insn", ".insn.block",
+static const char *const process_events[] = {
+	".begin", ".end", ".thread.begin", ".thread.end", ".syscall", ".syscall.return"};
+static const char *const process_unavailable[] = {".insn", ".insn.block",
 	".data(N).write", ".data(N).rw", ".data(N).length(N).write",
 	".data(N).length(N).rw"};
 
@@ -186,8 +187,12 @@ static void process_patterns_add(struct sema *sema, struct sema_pattern *root)
 		}
 		for (size_t j = 0; j < sizeof(process_events) / sizeof(process_events[0]);
 			j++)
-			pattern_add(
-				sema, base, process_events[j], SEMA_POINT_UNAVAILABLE);
+			pattern_add(sema, base, process_events[j], SEMA_POINT_PROCESS);
+		for (size_t j = 0;
+			j < sizeof(process_unavailable) / sizeof(process_unavailable[0]);
+			j++)
+			pattern_add(sema, base, process_unavailable[j],
+				SEMA_POINT_UNAVAILABLE);
 	}
 }
 

@@ -9,10 +9,24 @@
 
 struct stap_access;
 
+/* What happens to a process or a thread; handlers run in the tracer while the thread is stopped. */
+enum stap_event {
+	STAP_EVENT_NONE,
+	STAP_EVENT_PROCESS_BEGIN,
+	STAP_EVENT_PROCESS_END,
+	STAP_EVENT_THREAD_BEGIN,
+	STAP_EVENT_THREAD_END,
+	STAP_EVENT_SYSCALL,
+	STAP_EVENT_SYSCALL_RETURN,
+};
+
 /* One place in one ELF file where a probe point applies.  Produced by expand(); the session knows
  * what `opaque` is. */
 struct stap_location {
-	const char *module_path; /* canonical */
+	/* canonical; of an event: NULL for processes of any program */
+	const char *module_path;
+	enum stap_event event; /* not a place in a file, but one of these */
+	int64_t event_pid;     /* of this process only; 0: any */
 	const char *function;    /* name as matched */
 	uint64_t
 		link_address; /* probed instruction (entry) in the file's address space */

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: MIT */
+/* process.begin, .syscall and the like: which handlers an event of a process has, and running them. */
+#pragma once
+
+#include "session/process.h"
+
+/** does some probe wait for it in this process? */
+bool session_event_is_wanted(
+	const struct session *s, const struct session_process *p, enum stap_event event);
+/** run the handlers; @regs: of the stopped thread, NULL when it is not stopped */
+void session_event(struct session *s, const struct session_process *p, pid_t tid,
+	enum stap_event event, const struct user_regs_struct *regs);
+/** begin events of what is there when the run starts */
+void session_event_start(struct session *s);

@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: MIT */
+#include "session/remote.h"
+
+#include <string.h>
+#include <sys/uio.h>
+#include <uthash.h>
+
+#include "agent/agent.h"
+#include "runtime/runtime.h"
+
+struct remote_thread {
+	pid_t tid;
+	uint32_t slot;
+	UT_hash_handle hh;
+};
+
+/* ---- memory ---------------------------------------------------------------------------------------------- */
+
+/* Whose memory the running handler reads: handlers do not nest, and the runtime cannot carry it. */
+static pid_t remote_pid;
+
+static bool remote_read(uint64_t address, uint32_t size, uint64_t *ret)
+{
+	struct iovec here = {ret, size}, there = {(void *)(uintptr_t)address, size};
+	*ret = 0;
+	return remote_pid &&
+	       process_vm_readv(remote_pid, &here, 1, &there, 1, 0) == (ssize_t)size;
+}
+
+static bool remote_write(uint64_t address, uint32_t size, uint64_t *value)
+{
+	struct iovec here = {value, size}, there = {(void *)(uintptr_t)address, size};
+	return remote_pid &&
+	       process_vm_writev(remote_pid, &here, 1, &there, 1, 0) == (ssize_t)size;
+}
+
+static struct abi_regs *remote_regs;
+
+static struct abi_regs *get_remote_regs(void)
+{
+	return remote_regs;
+}
+
+void session_remote_enable(struct agent_arena *arena)
+{
+	arena->tracer_read = (uint64_t)(uintptr_t)remote_read;
+	arena->tracer_write = (uint64_t)(uintptr_t)remote_write;
+	arena->tracer_regs = (uint64_t)(uintptr_t)get_remote_regs;
+}
+
+/* ---- contexts --------------------------------------------------------------------------------------------- */
+
+static void raise_high(struct abi_session *header, uint32_t high)
+{
+	uint32_t old = __atomic_load_n(&header->context_high, __ATOMIC_RELAXED);
+	while (old < high && !__atomic_compare_exchange_n(&header->context_high, &old,
+				     high, true, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
+		;
+}
+
+/* 0: all are taken. */
+static uint32_t claim_slot(struct session *s)
+{
+	struct abi_session *header = s->memory.header;
+	for (uint32_t slot = 1; slot < header->context_count; slot++) {
+		uint32_t free = 0;
+		if (!__atomic_compare_exchange_n(&session_context(s, slot)->claimed,
+			    &free, 1, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+			continue;
+		raise_high(header, slot + 1);
+		return slot;
+	}
+	__atomic_fetch_add(&header->register_failures, 1, __ATOMIC_RELAXED);
+	return 0;
+}
+
+static void fill_identity(struct abi_context *c, pid_t pid, pid_t tid)
+{
+	struct proc_status status = {0};
+	(void)!proc_read_status(tid, &status, NULL);
+	c->pid = (uint32_t)pid;
+	c->tid = (uint32_t)tid;
+	c->ppid = (uint32_t)status.ppid;
+	c->uid = status.uid;
+	c->euid = status.euid;
+	c->gid = status.gid;
+	c->egid = status.egid;
+	c->pgrp = (uint32_t)getpgid(pid);
+	c->sid = (uint32_t)getsid(pid);
+	snprintf(c->comm, sizeof(c->comm), "%.15s", status.name);
+}
+
+static struct abi_context *find_context(struct session *s, pid_t pid, pid_t tid)
+{
+	struct remote_thread *thread;
+	HASH_FIND_INT(s->remote_threads, &tid, thread);
+	if (thread)
+		return session_context(s, thread->slot);
+	uint32_t slot = claim_slot(s);
+	if (!slot)
+		return NULL;
+	thread = calloc(1, sizeof(*thread));
+	if (!thread)
+		abort();
+	thread->tid = tid;
+	thread->slot = slot;
+	HASH_ADD_INT(s->remote_threads, tid, thread);
+	struct abi_context *c = session_context(s, slot);
+	c->session = (uint64_t)(uintptr_t)s->memory.base;
+	c->slot = slot;
+	c->depth = c->error = c->locks_held = c->pair_top = c->scratch_top = 0;
+	c->stamp = c->regs = c->random_state = c->tokenize_offset = 0;
+	c->indent_depth = 0;
+	c->tokenize_text[0] = '\0';
+	c->self = (uint64_t)(uintptr_t)c;
+	fill_identity(c, pid, tid);
+	return c;
+}
+
+void session_remote_prepare(struct session *s, pid_t pid, pid_t tid)
+{
+	(void)find_context(s, pid, tid);
+}
+
+void session_remote_forget(struct session *s, pid_t tid)
+{
+	struct remote_thread *thread;
+	HASH_FIND_INT(s->remote_threads, &tid, thread);
+	if (!thread)
+		return;
+	HASH_DEL(s->remote_threads, thread);
+	free(thread);
+}
+
+void session_remote_free(struct session *s)
+{
+	struct remote_thread *thread, *next;
+	HASH_ITER(hh, s->remote_threads, thread, next)
+	session_remote_forget(s, thread->tid);
+}
+
+/* ---- calls ------------------------------------------------------------------------------------------------- */
+
+/* Programs rename themselves, and change their users. */
+static void refresh_identity(struct abi_context *c, pid_t pid, pid_t tid)
+{
+	struct proc_status status;
+	if (proc_read_status(tid, &status, NULL) == 0)
+		fill_identity(c, pid, tid);
+}
+
+void session_remote_regs(const struct user_regs_struct *from, struct abi_regs *ret)
+{
+	*ret = (struct abi_regs){
+		/* as lahf and seto leave them: arch/arch.h */
+		.flags = (from->eflags & 0xff) << 8 | (from->eflags >> 11 & 1),
+		.r11 = from->r11,
+		.r10 = from->r10,
+		.r9 = from->r9,
+		.r8 = from->r8,
+		.rdi = from->rdi,
+		.rsi = from->rsi,
+		.rdx = from->rdx,
+		.rcx = from->rcx,
+		.rax = from->rax,
+		.rbx = from->rbx,
+		.rbp = from->rbp,
+		.r12 = from->r12,
+		.r13 = from->r13,
+		.r14 = from->r14,
+		.r15 = from->r15,
+	};
+}
+
+void session_remote_call(struct session *s, const struct remote_probe *probe)
+{
+	struct abi_context *c = find_context(s, probe->pid, probe->tid);
+	struct abi_regs none = {0};
+	struct host_call call = {.site = probe->site,
+		.regs = probe->regs ? probe->regs : &none,
+		.sp = probe->sp,
+		.ip = probe->ip};
+	if (!c)
+		return;
+	if (!probe->is_over)
+		refresh_identity(c, probe->pid, probe->tid);
+	remote_pid = probe->tid;
+	remote_regs = probe->regs;
+	session_host_run_handler(s, c, &call);
+	remote_pid = 0;
+	remote_regs = NULL;
+}

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Handlers that run in the tracer for a stopped thread: the same code as in the target, on a context
+ * that stands for the thread, with its registers, its identity and (remotely) its memory.
+ */
+#pragma once
+
+#include "session/internal.h"
+
+struct remote_probe {
+	uint32_t site;
+	pid_t pid, tid;
+	struct abi_regs *regs; /* NULL: not known; guru scripts may change them */
+	bool is_over; /* what /proc says of the thread is true no more, or of another program */
+	uint64_t sp, ip;
+};
+
+/** give a thread its context now, while /proc still knows the thread */
+void session_remote_prepare(struct session *s, pid_t pid, pid_t tid);
+void session_remote_call(struct session *s, const struct remote_probe *probe);
+/** the thread is gone, and what it said has been read */
+void session_remote_forget(struct session *s, pid_t tid);
+void session_remote_free(struct session *s);
+/** registers as handlers see them */
+void session_remote_regs(const struct user_regs_struct *from, struct abi_regs *ret);
