@@ -292,7 +292,11 @@ bool elf_instance_matches(const struct elf_instance *instance, const char *patte
 		(declaration.linkage_name &&
 			elf_pattern_matches_symbol(pattern, declaration.linkage_name)))
 		return true;
-	if (!strstr(pattern, "::"))
+	/* the scopes of a DIE cost a walk through its unit */
+	const char *last = strrchr(pattern, ':');
+	if (!last || !strstr(pattern, "::") ||
+		(declaration.linkage_name && declaration.linkage_name[0] == '_') ||
+		!elf_pattern_matches_name(last + 1, declaration.name))
 		return false;
 	struct arena arena;
 	arena_init(&arena);

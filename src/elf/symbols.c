@@ -14,7 +14,8 @@
 #include "elf/internal.h"
 
 enum {
-	LEA_SIZE = 7
+	LEA_SIZE = 7,
+	VERSIONS_MAX = 1024 /* more than any library defines */
 };
 
 /* One entry of a symbol table on its way into the list. */
@@ -97,7 +98,9 @@ static const char *version_name(const struct elf_image *image, uint16_t index)
 	if (!section || section->link >= image->section_count)
 		return "?";
 	uint64_t at = 0;
-	while (at <= section->size && section->size - at >= sizeof(Elf64_Verdef)) {
+	for (int i = 0; i < VERSIONS_MAX && at <= section->size &&
+			section->size - at >= sizeof(Elf64_Verdef);
+		i++) {
 		Elf64_Verdef definition;
 		Elf64_Verdaux name;
 		memcpy(&definition, section->bytes + at, sizeof(definition));

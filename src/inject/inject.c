@@ -108,6 +108,24 @@ int inject_create(struct utrace *utrace, pid_t pid, bool force, struct inject **
 	return r;
 }
 
+int inject_create_fork(
+	struct utrace *utrace, pid_t pid, struct inject **ret, struct error *err)
+{
+	struct inject *inject = allocate(utrace, pid, err);
+	if (!inject)
+		return -ENOMEM;
+	int r = inject_take_victim(inject, err);
+	if (r == 0)
+		r = open_process(inject, true, err);
+	if (r == 0)
+		r = inject_find_stub(inject, err);
+	if (r < 0)
+		inject_destroy(inject);
+	else
+		*ret = inject;
+	return r;
+}
+
 int inject_create_at(
 	struct utrace_task *stopped, bool force, struct inject **ret, struct error *err)
 {

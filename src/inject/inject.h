@@ -30,6 +30,9 @@ struct inject_stub {
  */
 must_check int inject_create(struct utrace *utrace, pid_t pid, bool force,
 	struct inject **ret, struct error *err);
+/** the same in a fork child of a process that we are in: what its gs bases say is ours */
+must_check int inject_create_fork(
+	struct utrace *utrace, pid_t pid, struct inject **ret, struct error *err);
 /** the same over a given stopped task (a launched program, a fork child) */
 must_check int inject_create_at(
 	struct utrace_task *stopped, bool force, struct inject **ret, struct error *err);

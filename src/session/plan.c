@@ -304,6 +304,40 @@ static void plan_resolve_overlaps(struct session *s, struct session_module *m)
 	m->patches.count = kept;
 }
 
+/* Does any patch want the padding that a short jump goes through?  Patches are sorted. */
+static bool plan_padding_is_taken(
+	const struct session_module *m, const struct session_patch *patch)
+{
+	size_t low = 0, high = m->patches.count;
+	uint64_t padding = patch->plan.padding_address;
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		if (m->patches.items[middle].plan.address + ARCH_MAX_WINDOW <= padding)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	for (; low < m->patches.count; low++) {
+		const struct session_patch *other = &m->patches.items[low];
+		if (other->plan.address >= padding + ARCH_JUMP_SIZE)
+			break;
+		if (other != patch && arch_plans_overlap(&other->plan, &patch->plan))
+			return true;
+	}
+	return false;
+}
+
+/* Neighbours in the list were compared; padding may lie anywhere within reach of a short jump. */
+static void plan_free_padding(struct session_module *m)
+{
+	for (size_t i = 0; i < m->patches.count; i++) {
+		struct session_patch *patch = &m->patches.items[i];
+		if (patch->plan.form == ARCH_PATCH_JUMP_SHORT &&
+			plan_padding_is_taken(m, patch))
+			(void)plan_as_breakpoint(m, patch);
+	}
+}
+
 int session_plan(struct session *s, struct error *err)
 {
 	uint32_t count = (uint32_t)s->sites.count; /* exits add to them */
@@ -322,6 +356,7 @@ int session_plan(struct session *s, struct error *err)
 	size_t patches = 0;
 	for (size_t i = 0; i < s->modules.count; i++) {
 		plan_resolve_overlaps(s, &s->modules.items[i]);
+		plan_free_padding(&s->modules.items[i]);
 		patches += s->modules.items[i].patches.count;
 	}
 	if (s->uprobe_count && !patches)

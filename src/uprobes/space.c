@@ -81,8 +81,8 @@ int space_take_victim(struct uprobe_space *space, bool *ret_taken, struct error 
 	if (space->inject)
 		r = inject_take_victim(space->inject, err);
 	else
-		r = inject_create(space->session.utrace, space->pid, space->session.force,
-			&space->inject, err);
+		r = inject_create_fork(
+			space->session.utrace, space->pid, &space->inject, err);
 	if (r < 0)
 		return r;
 	note_victim(space);

@@ -65,6 +65,26 @@ else
 		wait $pid 2>/dev/null
 	done
 
+	# A child forked while traced: its semaphore and its text, too.
+	"$marks" 100000 200 400 >"$dir/out" &
+	pid=$!
+	"$utrace" run -e 'probe process.mark("hit") { printf("hit %d\n", pid()) }' -x $pid >"$dir/hits" 2>"$dir/err" &
+	tracer=$!
+	two() { [ "$(sort -u "$dir/hits" | grep -c hit)" = 2 ]; }
+	wait_for 30 two
+	ok $? "parent and child are hit"
+	kill -INT $tracer
+	wait $tracer
+	is "$(cat "$dir/err")" "" "... the end of the run complains about neither"
+	parent=$pid
+	for pid in $parent $(sort -u "$dir/hits" | sed -n 's/hit //p' | grep -vx $parent); do
+		state
+		ok $? "... semaphore down"
+		is "$(text_state $pid "$marks")" "same" "... text restored"
+		kill $pid
+	done
+	wait $parent 2>/dev/null
+
 	# A fork child inherits a raised semaphore, and loses it when the run ends.
 	is "$("$utrace" run -e 'global n probe process("'"$marks"'").mark("hit") { n++ } probe end { printf("n=%d\n", n) }' \
 		-c "sh -c '$marks 2; $marks 3'" 2>&1 | grep n=)" "n=5" "marks of programs that a shell starts"

@@ -34,6 +34,8 @@ int main(int argc, char **argv)
 	int rounds = argc > 1 ? atoi(argv[1]) : 4;
 	useconds_t pause = argc > 2 ? (useconds_t)atoi(argv[2]) : 0;
 	int armed = 0;
+	if (argc > 3) /* a second process, born while traced */
+		usleep((useconds_t)atoi(argv[3]) * 1000), fork();
 	for (int i = 0; i < rounds; i++) {
 		armed += marks_hit_semaphore != 0;
 		work(i, shorts, "text");
