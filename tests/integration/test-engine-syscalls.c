@@ -195,8 +195,8 @@ static void test_step_over_call(void)
 		exit(1);
 	watcher.on_event = note_steps;
 	DISPATCH_UNTIL(watcher.calls == 2 && steps > steps_before + 3);
-	tap_is_long(watcher.calls, 2,
-		"another engine hears the calls of a stepped thread");
+	tap_is_long(
+		watcher.calls, 2, "another engine hears the calls of a stepped thread");
 	tap_ok(steps_before > 0, "steps before and after the call");
 	utrace_engine_put(w);
 	if (utrace_control(task, s, UTRACE_DETACH) < 0)
