@@ -178,6 +178,12 @@ void utrace_detach_stopped(struct utrace_task *task)
 	if (task->signal_due)
 		task->signal = task->info.si_signo;
 	int signal = task->in_delivery ? task->signal : 0;
+	if (task->filtered) { /* killed: to be reaped */
+		(void)backend->move(task->tid, UTRACE_MOTION_CONT, 0);
+		task->state =
+			task->stop.stop == PTRACE_STOP_EXIT ? TASK_EXITING : TASK_RUNNING;
+		return;
+	}
 	if (backend->move(task->tid, UTRACE_MOTION_DETACH, signal) == 0)
 		utrace_task_remove(task);
 	else

@@ -12,6 +12,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -61,6 +62,8 @@ __attribute__((unused)) static pid_t start(void (*body)(void))
 	fflush(stdout);
 	pid_t pid = fork();
 	if (pid == 0) {
+		for (int i = 1; i < 32; i++) /* a sanitizer's */
+			signal(i, SIG_DFL);
 		pthread_sigmask(SIG_SETMASK, &(sigset_t){0}, NULL);
 		body();
 		_exit(7);
@@ -74,6 +77,7 @@ __attribute__((unused)) static pid_t start(void (*body)(void))
 __attribute__((unused)) static void set_up(void)
 {
 	struct utrace_error err = {0};
+	setrlimit(RLIMIT_CORE, &(struct rlimit){0});
 	shared = mmap(
 		NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (utrace_create(&utrace, &err) == 0)
@@ -118,13 +122,14 @@ __attribute__((unused)) static void hold(
 	}
 }
 
-/* Return: the wait status. */
+static int last_status; /* of what died last, if an engine asked for DEATH */
+
+/* Return: the wait status.  The tracer is the parent too: the status is the library's. */
 __attribute__((unused)) static int finish(pid_t pid)
 {
-	int status = -1;
+	last_status = -1;
 	DISPATCH_UNTIL(!utrace_first_task(utrace, pid));
-	waitpid(pid, &status, __WALL);
-	return status;
+	return last_status;
 }
 
 __attribute__((unused)) static int kill_and_finish(pid_t pid)
@@ -278,7 +283,7 @@ static uint32_t on_exit_call(
 	return r->exit;
 }
 
-static uint32_t on_exit(
+static uint32_t on_ending(
 	uint32_t action, struct utrace_engine *engine, long orig_code, long *code)
 {
 	struct recorder *r = utrace_engine_data(engine);
@@ -291,6 +296,7 @@ static uint32_t on_death(struct utrace_engine *engine, bool group_dead, int sign
 {
 	struct recorder *r = utrace_engine_data(engine);
 	r->group_dead = group_dead;
+	last_status = utrace_task_status(utrace_engine_task(engine));
 	r->signal = signal;
 	hear(engine, "death");
 	return UTRACE_RESUME;
@@ -314,7 +320,7 @@ static const struct utrace_engine_ops recorder_ops = {
 	.report_exec = on_exec,
 	.report_syscall_entry = on_entry,
 	.report_syscall_exit = on_exit_call,
-	.report_exit = on_exit,
+	.report_exit = on_ending,
 	.report_death = on_death,
 	.report_reap = on_reap,
 	.release = on_release,

@@ -1,0 +1,60 @@
+#!/bin/sh
+# libutrace as others use it: installed, found with pkg-config, linked both ways, from C and C++.
+# usage: test-library.sh BUILD-DIRECTORY COMPILER SANITIZERS
+build=$1
+cc=$2
+sanitize=$3
+here=$(dirname "$0")
+. "$here/../lib/tap.sh"
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+[ "$sanitize" = none ] || cc="$cc -fsanitize=$sanitize"
+
+meson install -C "$build" --no-rebuild --destdir "$dir/root" >"$dir/install" 2>&1
+ok $? "meson install"
+pc=$(find "$dir/root" -name utrace.pc)
+export PKG_CONFIG_PATH="$(dirname "$pc")" PKG_CONFIG_SYSROOT_DIR="$dir/root"
+flags=$(pkg-config --cflags utrace)
+ok $? "pkg-config finds it"
+libdir=$(dirname "$(find "$dir/root" -name libutrace.a)")
+
+# What is declared is exported, and nothing else.
+header=$(find "$dir/root" -name utrace.h)
+python3 - "$header" >"$dir/declared" <<'PY'
+import re, sys
+text = re.sub(r"/\*.*?\*/", "", open(sys.argv[1]).read(), flags=re.S)
+text = re.sub(r"static inline.*?\n}\n", "", text, flags=re.S)
+text = re.sub(r"struct utrace_engine_ops \{.*?\n};", "", text, flags=re.S)
+print("\n".join(sorted(set(re.findall(r"\b(utrace_\w+)\(", text)))))
+PY
+exported()
+{
+	awk '$2 ~ /^[TDBRVW]$/ && $3 !~ /^(__asan|__odr|__ubsan|__tsan|__start|__stop)/ { print $3 }' | sort -u
+}
+is "$(nm -D --defined-only "$libdir/libutrace.so" | exported)" "$(cat "$dir/declared")" \
+	"the shared library exports what the header declares"
+is "$(nm -g --defined-only "$libdir/libutrace.a" 2>/dev/null | exported)" "$(cat "$dir/declared")" \
+	"so does the static one"
+
+printf '#include <utrace/utrace.h>\nint main(void){return 0;}\n' >"$dir/header.c"
+$cc -std=c11 -D_POSIX_C_SOURCE=200809L -Wall -Wextra -Wpedantic -Werror $flags -fsyntax-only "$dir/header.c" 2>"$dir/err"
+ok $? "the header alone, in strict C11 and POSIX"
+cat "$dir/err" | sed 's/^/# /'
+if command -v c++ >/dev/null 2>&1; then
+	c++ -Wall -Wextra -Werror $flags -fsyntax-only -x c++ "$dir/header.c"
+	ok $? "in C++"
+else
+	skip "no C++ compiler"
+fi
+
+$cc $flags "$here/../tracees/library-user.c" -o "$dir/shared" $(pkg-config --libs utrace) 2>"$dir/err"
+ok $? "a program links the shared library"
+sed 's/^/# /' "$dir/err"
+out=$(LD_LIBRARY_PATH="$libdir" "$dir/shared" true)
+like "$out" "^[1-9][0-9]* system calls, exit status 0$" "and counts system calls"
+$cc $flags "$here/../tracees/library-user.c" -o "$dir/static" "$libdir/libutrace.a" -pthread 2>"$dir/err"
+ok $? "another the static one, with functions of the names that are hidden in it"
+sed 's/^/# /' "$dir/err"
+out=$("$dir/static" true)
+like "$out" "^[1-9][0-9]* system calls, exit status 0$" "and counts system calls"
+tap_done
