@@ -109,7 +109,8 @@ struct session {
 	struct session_host host;
 	struct session_clock clock;
 	struct session_output output;
-	struct session_asker *asker; /* ask.h; NULL: no target asks anything */
+	struct control_files *control_files; /* control_files.h; NULL: none */
+	struct session_asker *asker;         /* ask.h; NULL: no target asks anything */
 
 	struct utrace *utrace;
 	struct uprobe_session uprobes;

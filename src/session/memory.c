@@ -47,6 +47,8 @@ static uint32_t memory_site_type(const struct stap_derived_probe *probe)
 		return ABI_SITE_TYPE_UPROBE;
 	if (probe->kind == STAP_PROBE_URETURN)
 		return ABI_SITE_TYPE_URETPROBE;
+	if (probe->kind == STAP_PROBE_CONTROL_FILE)
+		return ABI_SITE_TYPE_CONTROL_FILE;
 	if (probe->kind != STAP_PROBE_TIMER)
 		return ABI_SITE_TYPE_BEGIN_END;
 	return strncmp(probe->pp, "timer.jiffies", 13) == 0 ? ABI_SITE_TYPE_TIMER

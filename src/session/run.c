@@ -14,6 +14,7 @@
 
 #include "agent/image.h"
 #include "session/ask.h"
+#include "session/control_files.h"
 #include "session/front.h"
 #include "session/process.h"
 
@@ -207,6 +208,8 @@ static int session_prepare(struct session *s, struct error *err)
 	if (r == 0)
 		r = session_host_create(s, err);
 	if (r == 0)
+		r = session_control_open(s, err);
+	if (r == 0)
 		r = session_ask_start(s, err);
 	if (r == 0)
 		session_clock_publish(&s->clock, s->memory.header);
@@ -334,6 +337,7 @@ static void session_deinit(struct session *s)
 {
 	session_targets_free(s);
 	session_ask_stop(s);
+	session_control_close(s);
 	session_host_destroy(s);
 	session_memory_destroy(s);
 	session_plan_free(s);
