@@ -106,7 +106,7 @@ static void memory_fill_texts(
 	localtime_r(&now, &local);
 	h->tz_offset_seconds = (int32_t)-local.tm_gmtoff;
 	h->time_zone = memory_add_text(texts, local.tm_zone, UINT32_MAX);
-	if (s->options->module_name)
+	if (s->options->module_name[0])
 		snprintf(name, sizeof(name), "%s", s->options->module_name);
 	else
 		snprintf(name, sizeof(name), "stap_%08x_%d",
