@@ -25,7 +25,7 @@ static const struct cli_option list_options[] = {
 
 static int run(const struct cli_command *command, int argc, char **argv)
 {
-	struct run_request request = {.session = {.last_pass = 2}};
+	struct run_request request = {.session = {.last_pass = 2, .explain = true}};
 	int first = 0;
 	int status = cli_parse(command, argc, argv, &request, &first);
 	if (status == 0 && argc - first != 1)

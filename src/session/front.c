@@ -251,7 +251,7 @@ int session_front(struct session *s)
 
 int session_front_list(struct session *s, const char *point, bool with_variables)
 {
-	struct front f = {.silent = !s->options->verbose};
+	struct front f = {.silent = !s->options->explain && !s->options->verbose};
 	struct session_options options = *s->options;
 	struct session_text text = {.name = "<input>"};
 	text.text = arena_printf(&s->arena, "probe %s {}", point);

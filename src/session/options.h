@@ -58,5 +58,6 @@ struct session_options {
 	bool guru, unoptimized, no_warnings, warnings_are_errors, skip_badvars;
 	bool suppress_handler_errors, suppress_time_limits, no_global_display;
 	bool dump_ir;
+	bool explain; /* a listing says why nothing matches */
 	bool force; /* inject in spite of a seccomp filter */
 };
