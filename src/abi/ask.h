@@ -22,15 +22,17 @@ enum abi_ask_state {
 };
 
 enum abi_ask_kind {
-	ABI_ASK_TASK_NUMBER = 1, /* thread id, enum abi_task_number, index: result */
-	ABI_ASK_TASK_TEXT = 2,   /* thread id, enum abi_task_text, index: text */
-	ABI_ASK_ARGUMENTS = 3,   /* first, last (< 0: all), text: delimiter: text */
-	ABI_ASK_ENVIRONMENT = 4, /* text: name: text */
-	ABI_ASK_SYMBOL = 5,      /* address, enum abi_symbol_style: text */
-	ABI_ASK_MODULE = 6,      /* address, enum abi_module_fact: result, text */
-	ABI_ASK_KERNEL_LOG = 7,  /* level, text */
-	ABI_ASK_DESCENDANT =
-		8, /* process id: result: of the target, or the target itself */
+	ABI_ASK_TASK_NUMBER = 1,  /* thread id, enum abi_task_number, index: result */
+	ABI_ASK_TASK_TEXT = 2,    /* thread id, enum abi_task_text, index: text */
+	ABI_ASK_ARGUMENTS = 3,    /* first, last (< 0: all), text: delimiter: text */
+	ABI_ASK_ENVIRONMENT = 4,  /* text: name: text */
+	ABI_ASK_SYMBOL = 5,       /* address, enum abi_symbol_style: text */
+	ABI_ASK_MODULE = 6,       /* address, enum abi_module_fact: result, text */
+	ABI_ASK_KERNEL_LOG = 7,   /* level, text */
+	ABI_ASK_DESCENDANT = 8,   /* process id: result: whether the target's */
+	ABI_ASK_FILE_VALUE = 9,   /* of a control file: text */
+	ABI_ASK_FILE_SET = 10,    /* text */
+	ABI_ASK_FILE_APPEND = 11, /* text */
 };
 
 /* 0 where the thread does not exist */

@@ -19,7 +19,7 @@ static int set_pid(void *data, const char *value, struct error *err)
 }
 
 static const struct cli_option heal_options[] = {
-	{'p', "pid", "PID", "the process to clean", set_pid},
+	{'p', "pid", "PID", "the process to clean", set_pid, 0},
 	{0},
 };
 

@@ -5,12 +5,25 @@
 #include "cli/options.h"
 #include "session/options.h"
 
+enum run_listing {
+	RUN_LIST_NOTHING = 0,
+	RUN_LIST_POINTS,    /* -l */
+	RUN_LIST_VARIABLES, /* -L */
+	RUN_LIST_TYPES,     /* --dump-* */
+	RUN_LIST_ALIASES,
+	RUN_LIST_FUNCTIONS,
+};
+
 struct run_request {
 	struct session_options session;
 	const char *script_text; /* -e */
-	const char *list_point;  /* -l, -L */
-	bool list_variables;
+	enum run_listing listing;
+	const char *list_point;
+	bool has_last_pass, has_sysroot;
+	bool clean_cache, show_version;
 };
+
+extern const struct cli_option run_options[];
 
 int run_request_finish(const struct cli_command *command, struct run_request *request,
 	int argc, char **argv, int first);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "cli/options.h"
+#include "stap/parser.h"
 
 #define UTRACE_VERSION "0.1.0"
 
@@ -14,6 +15,12 @@ static const struct cli_command *const commands[] = {&cli_run, &cli_list, &cli_h
 enum {
 	COMMAND_COUNT = sizeof(commands) / sizeof(*commands)
 };
+
+void cli_print_version(void)
+{
+	printf("utrace %s (SystemTap language %s)\n", UTRACE_VERSION,
+		STAP_LANGUAGE_VERSION);
+}
 
 static void print_usage(FILE *to)
 {
@@ -50,7 +57,7 @@ int main(int argc, char **argv)
 		return finish(0);
 	}
 	if (strcmp(name, "--version") == 0 || strcmp(name, "-V") == 0) {
-		printf("utrace %s\n", UTRACE_VERSION);
+		cli_print_version();
 		return finish(0);
 	}
 	for (size_t i = 0; i < COMMAND_COUNT; i++)

@@ -253,7 +253,13 @@ bool elf_pattern_matches_file(const char *pattern, const char *path)
 
 /* ---- suggestions ------------------------------------------------------------------------------------------ */
 
-/* Levenshtein's distance, or @limit + 1 as soon as it must be larger than @limit. */
+enum {
+	CHANGE = 2,
+	CHANGE_OF_CASE = 1,
+	ADDITION = 2, /* or loss; but 1 in front of all that the other name has */
+};
+
+/* SystemTap's measure, or SIZE_MAX as soon as it must be larger than @limit. */
 static size_t edit_distance(const char *a, const char *b, size_t limit)
 {
 	size_t row[SIMILAR_LENGTH_MAX + 1];
@@ -270,11 +276,17 @@ static size_t edit_distance(const char *a, const char *b, size_t limit)
 		size_t diagonal = row[0], least = i;
 		row[0] = i;
 		for (size_t j = 1; j <= b_length; j++) {
-			size_t change = diagonal + (a[i - 1] != b[j - 1]);
-			size_t shorter =
-				row[j] < row[j - 1] ? row[j] + 1 : row[j - 1] + 1;
+			char x = a[i - 1], y = b[j - 1];
+			bool same_letter =
+				tolower((unsigned char)x) == tolower((unsigned char)y);
+			size_t change =
+				diagonal + (same_letter ? CHANGE_OF_CASE : CHANGE);
+			size_t least_of_both = row[j] < row[j - 1] ? row[j] : row[j - 1];
+			size_t shorter = least_of_both + ADDITION;
+			size_t value = change < shorter ? change : shorter;
+			value = x == y ? diagonal : value;
 			diagonal = row[j];
-			row[j] = change < shorter ? change : shorter;
+			row[j] = value;
 			if (row[j] < least)
 				least = row[j];
 		}
@@ -289,7 +301,7 @@ void elf_similar_add(struct elf_similar *similar, const char *name)
 	size_t limit = SIMILAR_LENGTH_MAX;
 	if (similar->count == ELF_SIMILAR_MAX)
 		limit = similar->best[ELF_SIMILAR_MAX - 1].distance;
-	if (name[0] == '_' && similar->wanted[0] != '_')
+	if (strncmp(name, "__", 2) == 0)
 		return;
 	size_t distance = edit_distance(similar->wanted, name, limit);
 	if (distance == SIZE_MAX)

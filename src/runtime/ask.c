@@ -139,6 +139,32 @@ void rt_fn_printk(struct abi_context *c, int64_t level, const char *text)
 		rt_message(c, ABI_RECORD_WARN, "cannot write to the kernel's log");
 }
 
+/* ---- control files: their handlers run in the tracer ---------------------- */
+
+void rt_fn_file_value(struct abi_context *c, char *dst)
+{
+	rt_ask_text(c, "");
+	bool found = rt_ask(c, ABI_ASK_FILE_VALUE, 0, 0, 0);
+	rt_string_copy(c, dst, found ? c->ask.text : "");
+}
+
+static void give(struct abi_context *c, char *dst, const char *text, uint32_t how)
+{
+	rt_ask_text(c, text);
+	rt_ask(c, how, 0, 0, 0);
+	rt_string_copy(c, dst, text);
+}
+
+void rt_fn_file_set(struct abi_context *c, char *dst, const char *text)
+{
+	give(c, dst, text, ABI_ASK_FILE_SET);
+}
+
+void rt_fn_file_append(struct abi_context *c, char *dst, const char *text)
+{
+	give(c, dst, text, ABI_ASK_FILE_APPEND);
+}
+
 /* There is no kernel trace buffer to write to. */
 void rt_fn_ftrace(struct abi_context *c, const char *text)
 {

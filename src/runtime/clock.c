@@ -154,6 +154,12 @@ void rt_fn_udelay(struct abi_context *c, int64_t us)
 		rt_pause();
 }
 
+void rt_fn_mdelay(struct abi_context *c, int64_t ms)
+{
+	if (ms > 0 && ms <= INT32_MAX)
+		rt_fn_udelay(c, ms * 1000);
+}
+
 /* ---- text ---------------------------------------------------------------- */
 
 int64_t rt_fn_tz_gmtoff(struct abi_context *c)

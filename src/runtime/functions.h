@@ -31,6 +31,9 @@ RT_STRING(rt_fn_pnlabel);
 RT_STRING(rt_fn_probe_type);
 RT_VOID(rt_fn_printk, int64_t level, const char *msg);
 RT_VOID(rt_fn_ftrace, const char *msg);
+RT_STRING(rt_fn_file_value);
+RT_STRING(rt_fn_file_set, const char *text);
+RT_STRING(rt_fn_file_append, const char *text);
 RT_LONG(rt_fn_max_string);
 
 /* process context */
@@ -79,6 +82,7 @@ RT_STRING(rt_fn_tz_name);
 RT_STRING(rt_fn_msecs_to_string, int64_t msecs);
 RT_STRING(rt_fn_usecs_to_string, int64_t usecs);
 RT_STRING(rt_fn_nsecs_to_string, int64_t nsecs);
+RT_VOID(rt_fn_mdelay, int64_t ms);
 RT_VOID(rt_fn_udelay, int64_t us);
 
 /* numbers and names */
@@ -161,6 +165,7 @@ RT_VOID(rt_fn_set_user_int, int64_t addr, int64_t val);
 RT_VOID(rt_fn_set_user_long, int64_t addr, int64_t val);
 RT_VOID(rt_fn_set_user_pointer, int64_t addr, int64_t val);
 RT_VOID(rt_fn_set_user_string, int64_t addr, const char *val);
+RT_VOID(rt_fn_set_user_string_arg, int64_t addr, const char *val);
 RT_VOID(rt_fn_set_user_string_n, int64_t addr, int64_t n, const char *val);
 
 /* registers and arguments; past the sixth they are in memory */

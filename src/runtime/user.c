@@ -147,3 +147,25 @@ void rt_fn_set_user_string(struct abi_context *c, int64_t address, const char *t
 {
 	rt_fn_set_user_string_n(c, address, rt_session(c)->max_string, text);
 }
+
+/* An argument of the program that only ever is replaced by something else. */
+void rt_fn_set_user_string_arg(struct abi_context *c, int64_t address, const char *text)
+{
+	char *old = rt_scratch(c, rt_session(c)->max_string);
+	if (!old || c->error)
+		return;
+	if (rt_read_string(c, old, (uint64_t)address, rt_session(c)->max_string) &&
+		rt_string_compare(old, text) == 0)
+		return;
+	rt_fn_set_user_string_n(c, address, rt_length(text, RT_STRING_LIMIT), text);
+	if (!c->error)
+		return;
+	c->error = 0;
+	struct rt_text t = rt_text_open(old, rt_session(c)->max_string);
+	rt_text_string(&t, "unable to write ");
+	rt_text_string(&t, text);
+	rt_text_string(&t, " to ");
+	rt_text_hex(&t, (uint64_t)address);
+	rt_text_close(&t);
+	rt_message(c, ABI_RECORD_WARN, old);
+}

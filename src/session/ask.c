@@ -12,11 +12,12 @@
 
 #include "base/cleanup.h"
 #include "base/fd.h"
+#include "session/control_files.h"
 
 struct session_asker {
 	struct session *session;
-	pthread_t thread;
-	pthread_mutex_t lock; /* of everything below */
+	pthread_t thread, owner; /* owner: runs the tracer's own handlers */
+	pthread_mutex_t lock;    /* of everything below */
 	struct ask_symbols *symbols;
 	struct ask_question question;
 	struct ask_answer answer;
@@ -40,6 +41,23 @@ static void answer_kernel_log(
 	int size = snprintf(line, sizeof(line), "<%d>%s\n",
 		(int)(question->arguments[0] & 7), question->text);
 	answer->failed = fd < 0 || fd_write_all(fd, line, (size_t)size) < 0;
+}
+
+/* The text of the control file whose handler runs, in this very thread. */
+static void answer_file(struct session_asker *asker, const struct ask_question *question,
+	struct ask_answer *answer)
+{
+	struct strbuf *value = session_control_value(asker->session);
+	answer->failed = !value || !pthread_equal(pthread_self(), asker->owner);
+	if (answer->failed)
+		return;
+	if (question->kind == ABI_ASK_FILE_VALUE) {
+		strbuf_append(&answer->text, value->data, value->size);
+		return;
+	}
+	if (question->kind == ABI_ASK_FILE_SET)
+		strbuf_clear(value);
+	strbuf_puts(value, question->text);
 }
 
 static void answer(struct session_asker *asker)
@@ -67,6 +85,11 @@ static void answer(struct session_asker *asker)
 		break;
 	case ABI_ASK_KERNEL_LOG:
 		answer_kernel_log(question, answer);
+		break;
+	case ABI_ASK_FILE_VALUE:
+	case ABI_ASK_FILE_SET:
+	case ABI_ASK_FILE_APPEND:
+		answer_file(asker, question, answer);
 		break;
 	case ABI_ASK_DESCENDANT:
 		ask_descendant((pid_t)asker->session->memory.header->target_pid, question,
@@ -156,6 +179,7 @@ int session_ask_start(struct session *s, struct error *err)
 	if (!asker)
 		abort();
 	asker->session = s;
+	asker->owner = pthread_self();
 	asker->symbols = ask_symbols_create();
 	strbuf_init(&asker->answer.text);
 	pthread_mutex_init(&asker->lock, NULL);

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <time.h>
 
+#include "elf/line.h"
 #include "session/ask.h"
 
 enum {
@@ -140,9 +141,9 @@ static uint64_t module_start(const struct symbol_process *p, const struct proc_m
 	return map->start;
 }
 
-/* false: nothing is mapped there */
+/* false: nothing is mapped there.  Lines cost loading debug information. */
 static bool find_place(struct ask_symbols *symbols, pid_t pid, uint64_t address,
-	struct symbol_place *ret)
+	bool with_line, struct symbol_place *ret)
 {
 	*ret = (struct symbol_place){.address = address};
 	const struct proc_map *map = find_map(symbols, pid, address);
@@ -164,6 +165,8 @@ static bool find_place(struct ask_symbols *symbols, pid_t pid, uint64_t address,
 		ret->offset = address - bias - start;
 		ret->size = end - start;
 	}
+	if (with_line && !elf_line_at(ret->elf, address - bias, &ret->file, &ret->line))
+		ret->file = NULL;
 	return true;
 }
 
@@ -261,7 +264,9 @@ void ask_symbol(struct ask_symbols *symbols, const struct ask_question *question
 	struct ask_answer *answer)
 {
 	struct symbol_place place;
-	find_place(symbols, question->pid, (uint64_t)question->arguments[0], &place);
+	bool with_line = question->arguments[1] >= ABI_SYMBOL_FULLER;
+	find_place(symbols, question->pid, (uint64_t)question->arguments[0], with_line,
+		&place);
 	put_place(&place, question->arguments[1], &answer->text);
 }
 
@@ -270,7 +275,7 @@ void ask_module(struct ask_symbols *symbols, const struct ask_question *question
 {
 	struct symbol_place place;
 	answer->failed = !find_place(
-		symbols, question->pid, (uint64_t)question->arguments[0], &place);
+		symbols, question->pid, (uint64_t)question->arguments[0], false, &place);
 	if (answer->failed)
 		return;
 	switch (question->arguments[1]) {

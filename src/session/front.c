@@ -36,13 +36,6 @@ static const char *front_tapset_dir(struct session *s)
 
 /* ---- pass 1 ------------------------------------------------------------------------------------------- */
 
-struct front {
-	struct stap_parse_options parse;
-	struct stap_tapset *tapset;
-	VEC(struct stap_file *) user;
-	VEC(const char *) include;
-};
-
 static void front_render(struct session *s)
 {
 	struct strbuf text;
@@ -90,7 +83,7 @@ static int front_parse(struct session *s, struct front *f)
 	}
 	if (s->diagnostics.error_count)
 		result = -1;
-	if (result < 0) {
+	if (result < 0 && !f->silent) {
 		front_render(s);
 		fprintf(stderr, "%sPass 1: parse failed.  [man error::pass1]\n",
 			summary.data);
@@ -110,7 +103,7 @@ static void front_dump_parse(const struct front *f)
 	strbuf_deinit(&text);
 }
 
-static int front_pass1(struct session *s, struct front *f)
+int session_front_pass1(struct session *s, struct front *f)
 {
 	const struct session_options *o = s->options;
 	f->parse = (struct stap_parse_options){
@@ -118,6 +111,7 @@ static int front_pass1(struct session *s, struct front *f)
 		.argument_count = o->argument_count,
 		.guru = o->guru,
 		.compatible = o->compatible,
+		.privilege = o->privilege,
 		.argument_used = arena_array(&s->arena, bool, o->argument_count + 1),
 	};
 	vec_append(&f->include, front_tapset_dir(s));
@@ -180,7 +174,7 @@ static void front_warn_unused_arguments(struct session *s, const struct front *f
 				"unused command line option $%u/@%u", i + 1, i + 1);
 }
 
-static int front_pass2(struct session *s, struct front *f)
+int session_front_pass2(struct session *s, struct front *f)
 {
 	const struct session_options *o = s->options;
 	struct error err = {0};
@@ -205,10 +199,12 @@ static int front_pass2(struct session *s, struct front *f)
 	options.library_files = stap_tapset_files(f->tapset, &options.library_file_count);
 	s->program = stap_analyze(&s->arena, &options, &s->target, &s->diagnostics);
 	front_warn_unused_arguments(s, f);
-	front_render(s);
-	if (!s->program)
-		fprintf(stderr, "Pass 2: analysis failed.  [man error::pass2]\n");
-	front_render_suppressed(s);
+	if (!f->silent) {
+		front_render(s);
+		if (!s->program)
+			fprintf(stderr, "Pass 2: analysis failed.  [man error::pass2]\n");
+		front_render_suppressed(s);
+	}
 	if (!s->program)
 		return -1;
 	if (o->last_pass == 2) {
@@ -221,7 +217,7 @@ static int front_pass2(struct session *s, struct front *f)
 	return 0;
 }
 
-static void front_free(struct front *f)
+void session_front_free(struct front *f)
 {
 	for (size_t i = 0; i < f->user.count; i++)
 		stap_file_deinit(f->user.items[i]);
@@ -235,20 +231,19 @@ int session_front(struct session *s)
 	struct front f = {0};
 	struct session_pass pass;
 	session_pass_start(&pass);
-	int r = front_pass1(s, &f);
+	int r = session_front_pass1(s, &f);
 	if (r == 0)
-		session_pass_end(s, &pass,
-			"Pass 1: parsed user script and %u library scripts",
+		session_pass_end(s, &pass, 1, "parsed user script and %u library scripts",
 			stap_tapset_file_count(f.tapset));
 	session_pass_start(&pass);
 	if (r == 0 && s->options->last_pass >= 2)
-		r = front_pass2(s, &f);
+		r = session_front_pass2(s, &f);
 	if (r == 0 && s->options->last_pass >= 2)
-		session_pass_end(s, &pass,
-			"Pass 2: analyzed script: %zu probes, %zu functions, 0 embeds, %zu globals",
+		session_pass_end(s, &pass, 2,
+			"analyzed script: %zu probes, %zu functions, 0 embeds, %zu globals",
 			s->program->probes.count, s->program->functions.count,
 			s->program->globals.count);
-	front_free(&f);
+	session_front_free(&f);
 	return r;
 }
 
@@ -256,22 +251,26 @@ int session_front(struct session *s)
 
 int session_front_list(struct session *s, const char *point, bool with_variables)
 {
-	struct front f = {0};
+	struct front f = {.silent = !s->options->explain && !s->options->verbose};
 	struct session_options options = *s->options;
 	struct session_text text = {.name = "<input>"};
-	text.text = arena_printf(&s->arena, "probe %s { }", point);
+	text.text = arena_printf(&s->arena, "probe %s {}", point);
 	text.size = strlen(text.text);
+	options.scripts.items = NULL;
+	options.scripts.count = options.scripts.capacity = 0;
+	for (size_t i = 0; i < s->options->scripts.count; i++)
+		vec_append(&options.scripts, s->options->scripts.items[i]);
 	vec_append(&options.scripts, text);
 	options.unoptimized = options.no_warnings = true;
 	options.last_pass = 0;
 	s->options = &options;
-	int r = front_pass1(s, &f);
+	int r = session_front_pass1(s, &f);
 	if (r == 0)
-		r = front_pass2(s, &f);
+		r = session_front_pass2(s, &f);
 	if (r == 0 && !session_list_print(s, with_variables))
 		r = -1;
 	vec_free(&options.scripts);
-	front_free(&f);
+	session_front_free(&f);
 	return r;
 }
 

@@ -5,6 +5,7 @@
 #include <stdarg.h>
 
 #include "session/internal.h"
+#include "stap/tapset.h"
 
 /** session_front() - parse and analyse; prints diagnostics; 0, or -1 when the run ends
  * here with 1 */
@@ -13,3 +14,17 @@ must_check int session_front(struct session *s);
 must_check int session_front_list(
 	struct session *s, const char *point, bool with_variables);
 void session_front_deinit(struct session *s);
+
+/* ---- between front.c and dump.c ------------------------------------------------------------ */
+
+struct front {
+	struct stap_parse_options parse;
+	struct stap_tapset *tapset;
+	VEC(struct stap_file *) user;
+	VEC(const char *) include;
+	bool silent; /* no diagnostics are printed */
+};
+
+must_check int session_front_pass1(struct session *s, struct front *f);
+must_check int session_front_pass2(struct session *s, struct front *f);
+void session_front_free(struct front *f);

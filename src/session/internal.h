@@ -100,6 +100,7 @@ struct session {
 	const struct session_options *options;
 	struct arena arena;
 	struct stap_diagnostics diagnostics;
+	struct stap_colors colors; /* of all messages, when diagnostics.colors says so */
 	struct stap_program *program;
 	struct codegen_result code;
 	struct stap_target target;
@@ -110,7 +111,8 @@ struct session {
 	struct session_host host;
 	struct session_clock clock;
 	struct session_output output;
-	struct session_asker *asker; /* ask.h; NULL: no target asks anything */
+	struct control_files *control_files; /* control_files.h; NULL: none */
+	struct session_asker *asker;         /* ask.h; NULL: no target asks anything */
 
 	struct utrace *utrace;
 	struct uprobe_session uprobes;
@@ -135,8 +137,12 @@ struct session_pass {
 	struct rusage usage;
 };
 void session_pass_start(struct session_pass *pass);
-void session_pass_end(const struct session *s, struct session_pass *pass, const char *fmt,
-	...) printf_like(3, 4);
+/** "Pass N: ... in XusrYsysZreal ms." when that pass is to be told of */
+void session_pass_end(const struct session *s, struct session_pass *pass, int number,
+	const char *fmt, ...) printf_like(4, 5);
+
+void session_init(struct session *s, const struct session_options *options);
+void session_deinit(struct session *s);
 
 must_check int session_memory_create(struct session *s, struct error *err);
 void session_memory_destroy(struct session *s);

@@ -8,6 +8,7 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
+#include "session/control_files.h"
 #include "session/internal.h"
 
 enum {
@@ -23,7 +24,8 @@ enum loop_source {
 	LOOP_SIGNALS,
 	LOOP_TICK,
 	LOOP_TIMEOUT,
-	LOOP_TIMER0
+	LOOP_CONTROL0,
+	LOOP_TIMER0 = LOOP_CONTROL0 + CONTROL_FDS
 };
 
 struct loop {
@@ -85,6 +87,33 @@ static int loop_open_timers(struct loop *l)
 	return 0;
 }
 
+/* A regular file as standard input cannot be waited for: it is read at once. */
+static int loop_open_control(struct loop *l)
+{
+	int fds[CONTROL_FDS], r = 0;
+	session_control_fds(l->s, fds);
+	for (int i = 0; i < CONTROL_FDS && r == 0; i++)
+		if (fds[i] >= 0)
+			r = loop_add(l, fds[i], LOOP_CONTROL0 + (uint32_t)i);
+	if (r != -EPERM)
+		return r;
+	while (fds[CONTROL_FDS - 1] >= 0) {
+		session_control_handle(l->s, CONTROL_FDS - 1);
+		session_control_fds(l->s, fds);
+	}
+	return 0;
+}
+
+static void loop_control(struct loop *l, int which)
+{
+	int before[CONTROL_FDS], after[CONTROL_FDS];
+	session_control_fds(l->s, before);
+	session_control_handle(l->s, which);
+	session_control_fds(l->s, after);
+	if (before[which] >= 0 && after[which] < 0)
+		epoll_ctl(l->epoll, EPOLL_CTL_DEL, before[which], NULL);
+}
+
 static int loop_open(struct loop *l)
 {
 	struct session *s = l->s;
@@ -106,6 +135,8 @@ static int loop_open(struct loop *l)
 	if (r == 0 && s->utrace)
 		r = loop_add(l, utrace_fd(s->utrace), LOOP_TRACEES);
 	timer_arm(l->tick, TICK_NS, TICK_NS);
+	if (r == 0)
+		r = loop_open_control(l);
 	if (r == 0 && s->options->timeout_ms) {
 		l->timeout = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 		if (l->timeout < 0)
@@ -196,7 +227,10 @@ static int loop_handle(struct loop *l, uint32_t source, struct error *err)
 		l->s->stopping = true;
 		break;
 	default:
-		loop_timer(l, source - LOOP_TIMER0);
+		if (source < LOOP_TIMER0)
+			loop_control(l, (int)(source - LOOP_CONTROL0));
+		else
+			loop_timer(l, source - LOOP_TIMER0);
 		break;
 	}
 	return 0;

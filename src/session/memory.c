@@ -53,6 +53,8 @@ static uint32_t memory_site_type(const struct stap_derived_probe *probe)
 		return ABI_SITE_TYPE_UPROBE;
 	if (probe->kind == STAP_PROBE_URETURN)
 		return ABI_SITE_TYPE_URETPROBE;
+	if (probe->kind == STAP_PROBE_CONTROL_FILE)
+		return ABI_SITE_TYPE_CONTROL_FILE;
 	if (probe->kind != STAP_PROBE_TIMER)
 		return ABI_SITE_TYPE_BEGIN_END;
 	return strncmp(probe->pp, "timer.jiffies", 13) == 0 ? ABI_SITE_TYPE_TIMER
@@ -110,7 +112,7 @@ static void memory_fill_texts(
 	localtime_r(&now, &local);
 	h->tz_offset_seconds = (int32_t)-local.tm_gmtoff;
 	h->time_zone = memory_add_text(texts, local.tm_zone, UINT32_MAX);
-	if (s->options->module_name)
+	if (s->options->module_name[0])
 		snprintf(name, sizeof(name), "%s", s->options->module_name);
 	else
 		snprintf(name, sizeof(name), "stap_%08x_%d",

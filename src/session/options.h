@@ -19,6 +19,16 @@ struct session_setting {
 	const char *name, *value; /* value NULL: none given */
 };
 
+enum {
+	SESSION_PASSES = 5
+};
+
+enum session_color {
+	SESSION_COLOR_AUTO, /* on a terminal */
+	SESSION_COLOR_ALWAYS,
+	SESSION_COLOR_NEVER
+};
+
 struct session_options {
 	VEC(struct session_text) scripts; /* -E first, then the script itself */
 	const char *const *arguments;     /* of the script */
@@ -32,14 +42,22 @@ struct session_options {
 	VEC(struct session_setting) limits;  /* -D NAME[=VALUE] */
 	VEC(struct session_setting) globals; /* -G NAME=VALUE */
 	const char *compatible;
-	const char *module_name; /* -m, NULL: made up */
+	char module_name[56];  /* -m, "": made up */
+	const char *privilege; /* --privilege, NULL: stapdev */
 
 	int verbose;
-	int last_pass;       /* -p, 5 by default */
+	int pass_verbose[SESSION_PASSES]; /* -v and --vp */
+	int last_pass;                    /* -p, 5 by default */
+	uint64_t rotate_bytes;            /* -S, 0: one file */
+	unsigned rotate_files;            /* how many are kept, 0: all */
+	unsigned monitor_seconds;         /* --monitor, 0: no */
+	enum session_color color;
+	bool timing, flight_recorder, disable_cache, poison_cache;
 	unsigned timeout_ms; /* -T, 0: none */
 	unsigned buffer_mb;  /* -s, 0: default */
 	bool guru, unoptimized, no_warnings, warnings_are_errors, skip_badvars;
 	bool suppress_handler_errors, suppress_time_limits, no_global_display;
 	bool dump_ir;
+	bool explain; /* a listing says why nothing matches */
 	bool force; /* inject in spite of a seccomp filter */
 };

@@ -40,6 +40,15 @@ static void message(struct session *s, const char *text)
 	fputs(text, stderr);
 }
 
+static void put_title(const struct session *s, struct strbuf *out, const char *title)
+{
+	const struct stap_colors *colors = s->diagnostics.colors;
+	const char *color = !colors           ? NULL
+			    : title[0] == 'W' ? colors->warning
+					      : colors->error;
+	stap_put_colored(out, color, title, strlen(title));
+}
+
 void session_warn(struct session *s, const char *fmt, ...)
 {
 	if (s->options->no_warnings)
@@ -58,7 +67,8 @@ void session_warn(struct session *s, const char *fmt, ...)
 	vec_append(&s->output.warnings, strdup(text));
 	struct strbuf line;
 	strbuf_init(&line);
-	strbuf_printf(&line, "WARNING: %s\n", text);
+	put_title(s, &line, "WARNING:");
+	strbuf_printf(&line, " %s\n", text);
 	message(s, line.data);
 	strbuf_deinit(&line);
 }
@@ -327,7 +337,8 @@ static bool print_error(struct session *s, struct payload *p)
 		return false;
 	struct strbuf line;
 	strbuf_init(&line);
-	strbuf_printf(&line, "ERROR: %s", text);
+	put_title(s, &line, "ERROR:");
+	strbuf_printf(&line, " %s", text);
 	const struct stap_token *token = NULL;
 	if (location < s->code.location_count)
 		token = s->code.locations[location].token;

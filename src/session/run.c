@@ -14,6 +14,7 @@
 
 #include "agent/image.h"
 #include "session/ask.h"
+#include "session/control_files.h"
 #include "session/front.h"
 #include "session/process.h"
 
@@ -39,36 +40,58 @@ static long elapsed_ms(struct timeval from, struct timeval to)
 	return (to.tv_sec - from.tv_sec) * 1000 + (to.tv_usec - from.tv_usec) / 1000;
 }
 
+/* Virtual, resident, shared and data memory, as SystemTap tells it. */
+static void print_memory(void)
+{
+	unsigned long pages[6] = {0};
+	FILE *f = fopen("/proc/self/statm", "re");
+	if (!f)
+		return;
+	long kb = sysconf(_SC_PAGESIZE) / 1024;
+	if (fscanf(f, "%lu %lu %lu %lu %lu %lu", &pages[0], &pages[1], &pages[2],
+		    &pages[3], &pages[4], &pages[5]) == 6)
+		fprintf(stderr, " using %luvirt/%lures/%lushr/%ludata kb,",
+			pages[0] * (unsigned long)kb, pages[1] * (unsigned long)kb,
+			pages[2] * (unsigned long)kb, pages[5] * (unsigned long)kb);
+	fclose(f);
+}
+
 /* The harnesses of SystemTap's own users match these lines. */
 void session_pass_end(
-	const struct session *s, struct session_pass *p, const char *fmt, ...)
+	const struct session *s, struct session_pass *p, int number, const char *fmt, ...)
 {
-	if (!s->options->verbose)
+	if (!s->options->pass_verbose[number - 1])
 		return;
 	struct timespec now;
 	struct rusage usage;
-	char what[256];
 	va_list ap;
+	fprintf(stderr, "Pass %d: ", number);
 	va_start(ap, fmt);
-	vsnprintf(what, sizeof(what), fmt, ap);
+	vfprintf(stderr, fmt, ap);
 	va_end(ap);
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	getrusage(RUSAGE_SELF, &usage);
 	long real = (now.tv_sec - p->real.tv_sec) * 1000 +
 		    (now.tv_nsec - p->real.tv_nsec) / 1000000;
-	fprintf(stderr, "%s using %ldrss kb, in %ldusr/%ldsys/%ldreal ms.\n", what,
-		usage.ru_maxrss, elapsed_ms(p->usage.ru_utime, usage.ru_utime),
+	if (number < 4)
+		print_memory();
+	fprintf(stderr, " in %ldusr/%ldsys/%ldreal ms.\n",
+		elapsed_ms(p->usage.ru_utime, usage.ru_utime),
 		elapsed_ms(p->usage.ru_stime, usage.ru_stime), real);
 }
 
 /* ---- passes 1 to 4
  * ----------------------------------------------------------------------------------- */
 
-static void session_init(struct session *s, const struct session_options *options)
+void session_init(struct session *s, const struct session_options *options)
 {
 	*s = (struct session){.options = options, .guardian = -1, .memory = {.fd = -1}};
 	arena_init(&s->arena);
 	s->diagnostics.arena = &s->arena;
+	bool colored = options->color == SESSION_COLOR_ALWAYS ||
+		       (options->color == SESSION_COLOR_AUTO && isatty(STDERR_FILENO));
+	if (colored && stap_colors_parse(&s->colors, getenv("SYSTEMTAP_COLORS")))
+		s->diagnostics.colors = &s->colors;
 	session_clock_start(&s->clock);
 }
 
@@ -96,11 +119,11 @@ static int session_translate(struct session *s)
 		return -1;
 	}
 	session_pass_end(
-		s, &clock, "Pass 3: translated to %zu bytes of code", s->code.image_size);
+		s, &clock, 3, "translated to %zu bytes of code", s->code.image_size);
 	if (o->last_pass >= 4) {
 		session_pass_start(&clock);
-		session_pass_end(s, &clock, "Pass 4: compiled into %u handlers",
-			s->code.handler_count);
+		session_pass_end(
+			s, &clock, 4, "compiled into %u handlers", s->code.handler_count);
 	}
 	return 0;
 }
@@ -207,6 +230,8 @@ static int session_prepare(struct session *s, struct error *err)
 	if (r == 0)
 		r = session_host_create(s, err);
 	if (r == 0)
+		r = session_control_open(s, err);
+	if (r == 0)
 		r = session_ask_start(s, err);
 	if (r == 0)
 		session_clock_publish(&s->clock, s->memory.header);
@@ -300,7 +325,7 @@ static int session_pass5(struct session *s)
 	struct session_pass clock;
 	struct error err = {0};
 	session_pass_start(&clock);
-	if (s->options->verbose)
+	if (s->options->pass_verbose[4])
 		fprintf(stderr, "Pass 5: starting run.\n");
 	int r = session_prepare(s, &err);
 	if (r == 0) {
@@ -324,16 +349,17 @@ static int session_pass5(struct session *s)
 		session_wait_command(s);
 	if (session_command_failed(s))
 		failed = true;
-	session_pass_end(s, &clock, "Pass 5: run completed");
+	session_pass_end(s, &clock, 5, "run completed");
 	if (failed)
 		fprintf(stderr, "Pass 5: run failed.  [man error::pass5]\n");
 	return failed ? 1 : 0;
 }
 
-static void session_deinit(struct session *s)
+void session_deinit(struct session *s)
 {
 	session_targets_free(s);
 	session_ask_stop(s);
+	session_control_close(s);
 	session_host_destroy(s);
 	session_memory_destroy(s);
 	session_plan_free(s);

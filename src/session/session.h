@@ -23,3 +23,8 @@ int session_run(const struct session_options *options);
  * status */
 int session_list(
 	const struct session_options *options, const char *point, bool with_variables);
+
+/** --dump-probe-types, --dump-probe-aliases, --dump-functions; exit status */
+int session_dump_types(const struct session_options *options);
+int session_dump_aliases(const struct session_options *options);
+int session_dump_functions(const struct session_options *options);

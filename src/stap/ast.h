@@ -364,7 +364,8 @@ struct stap_file {
 	VEC(struct stap_probe *) probes, aliases;
 	VEC(struct stap_function *) functions;
 	VEC(struct stap_var *) globals;
-	const bool *argument_used; /* of a library file: those of the script that it uses */
+	const bool
+		*argument_used; /* of a library file: those of the script that it uses */
 };
 
 /* ---- result of the semantic pass --------------------------------------------------------------- */
@@ -375,8 +376,9 @@ enum stap_probe_kind {
 	STAP_PROBE_ERROR,
 	STAP_PROBE_NEVER,
 	STAP_PROBE_TIMER,
-	STAP_PROBE_UPROBE,  /* process(...).function(...) and friends, at entry */
-	STAP_PROBE_URETURN, /* .return */
+	STAP_PROBE_UPROBE,       /* process(...).function(...) and friends, at entry */
+	STAP_PROBE_URETURN,      /* .return */
+	STAP_PROBE_CONTROL_FILE, /* procfs(...).read, .write */
 };
 
 struct stap_derived_probe {
@@ -400,6 +402,11 @@ struct stap_derived_probe {
 	VEC(struct stap_expr *) entry_values;
 	uint32_t index;         /* in stap_program.probes */
 	bool uses_return_value; /* $return, returnval(): tail-call exits cannot give it */
+	/* CONTROL_FILE */
+	const char *file_path;
+	bool file_is_read; /* by others: the handler gives the text; else they wrote it */
+	uint32_t file_umask;
+	int64_t file_max; /* bytes; 0: as other strings */
 };
 
 struct stap_program {

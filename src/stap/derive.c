@@ -80,6 +80,21 @@ static bool build_session_probe(struct sema *sema, const struct sema_candidate *
 	return true;
 }
 
+static bool build_control_file(
+	struct sema *sema, const struct sema_candidate *candidate, struct sema_error *err)
+{
+	struct stap_derived_probe *probe =
+		probe_new(sema, candidate, STAP_PROBE_CONTROL_FILE);
+
+	probe_name(sema, probe, candidate->point);
+	if (!sema_control_file(sema, probe, candidate->point, err))
+		return false;
+	sema_lower_file_value(sema, probe);
+	sema_lower_targets(sema, (struct sema_owner){.probe = probe}, NULL, NULL);
+	probe_add(sema, probe);
+	return true;
+}
+
 static bool timer_interval(struct sema *sema, const struct stap_component *component,
 	struct stap_derived_probe *probe, uint64_t *ret_unit, struct sema_error *err)
 {
@@ -339,6 +354,8 @@ bool sema_build_candidate(struct sema *sema, const struct sema_candidate *candid
 		return build_timer(sema, candidate, err);
 	case SEMA_POINT_PROCESS:
 		return build_process(sema, candidate, err);
+	case SEMA_POINT_CONTROL_FILE:
+		return build_control_file(sema, candidate, err);
 	case SEMA_POINT_UNAVAILABLE:
 		return fail_unavailable(sema, candidate->point, err);
 	}

@@ -52,7 +52,8 @@ static void warn_never_assigned(struct eliding *eliding, const struct stap_var *
 	struct sema_names names = {.arena = eliding->sema->arena};
 
 	for (size_t i = 0; i < local_count; i++)
-		sema_names_add(&names, locals[i]->name);
+		if (locals[i] != var)
+			sema_names_add(&names, locals[i]->name);
 	names_add_globals(eliding->sema, &names);
 	warn(eliding, var->token,
 		var->is_global ? "never-assigned global variable '"

@@ -41,6 +41,9 @@
 	X("probe_type", S, "", "", PURE, rt_fn_probe_type) \
 	X("printk", V, "LS", "level,msg", GURU, rt_fn_printk) \
 	X("ftrace", V, "S", "msg", 0, rt_fn_ftrace) \
+	X("__rt_file_value", S, "", "", 0, rt_fn_file_value) \
+	X("__rt_file_set", S, "S", "text", 0, rt_fn_file_set) \
+	X("__rt_file_append", S, "S", "text", 0, rt_fn_file_append) \
 	X("__rt_max_string", L, "", "", PURE, rt_fn_max_string)
 
 /* process context */
@@ -93,6 +96,7 @@
 	X("msecs_to_string", S, "L", "msecs", PURE, rt_fn_msecs_to_string) \
 	X("usecs_to_string", S, "L", "usecs", PURE, rt_fn_usecs_to_string) \
 	X("nsecs_to_string", S, "L", "nsecs", PURE, rt_fn_nsecs_to_string) \
+	X("mdelay", V, "L", "ms", GURU, rt_fn_mdelay) \
 	X("udelay", V, "L", "us", GURU, rt_fn_udelay)
 
 /* numbers and names */
@@ -188,6 +192,14 @@
 	X("set_user_int", V, "LL", "addr,val", FALLIBLE | MEMORY | GURU, rt_fn_set_user_int) \
 	X("set_user_long", V, "LL", "addr,val", FALLIBLE | MEMORY | GURU, rt_fn_set_user_long) \
 	X("set_user_pointer", V, "LL", "addr,val", FALLIBLE | MEMORY | GURU, rt_fn_set_user_pointer) \
+	X("set_kernel_char", V, "LL", "addr,val", FALLIBLE | MEMORY | GURU, rt_fn_set_user_char) \
+	X("set_kernel_short", V, "LL", "addr,val", FALLIBLE | MEMORY | GURU, rt_fn_set_user_short) \
+	X("set_kernel_int", V, "LL", "addr,val", FALLIBLE | MEMORY | GURU, rt_fn_set_user_int) \
+	X("set_kernel_long", V, "LL", "addr,val", FALLIBLE | MEMORY | GURU, rt_fn_set_user_long) \
+	X("set_kernel_pointer", V, "LL", "addr,val", FALLIBLE | MEMORY | GURU, rt_fn_set_user_pointer) \
+	X("set_kernel_string", V, "LS", "addr,val", FALLIBLE | MEMORY | GURU, rt_fn_set_user_string) \
+	X("set_kernel_string_n", V, "LLS", "addr,n,val", FALLIBLE | MEMORY | GURU, rt_fn_set_user_string_n) \
+	X("set_user_string_arg", V, "LS", "addr,val", MEMORY | GURU, rt_fn_set_user_string_arg) \
 	X("set_user_string", V, "LS", "addr,val", FALLIBLE | MEMORY | GURU, rt_fn_set_user_string) \
 	X("set_user_string_n", V, "LLS", "addr,n,val", FALLIBLE | MEMORY | GURU, rt_fn_set_user_string_n)
 

@@ -6,6 +6,7 @@
  * reason, like any point that cannot be resolved, and `?` and `!` work.
  */
 #include <fnmatch.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "stap/sema.h"
@@ -65,9 +66,18 @@ static const struct {
 	{"tp_syscall.**", SEMA_POINT_UNAVAILABLE},
 	{"syscall_any.**", SEMA_POINT_UNAVAILABLE},
 	{"perf.**", SEMA_POINT_UNAVAILABLE},
-	{"procfs.**", SEMA_POINT_UNAVAILABLE},
-	{"procfs(S).**", SEMA_POINT_UNAVAILABLE},
-	{"input.**", SEMA_POINT_UNAVAILABLE},
+	{"procfs.read", SEMA_POINT_CONTROL_FILE},
+	{"procfs.read.maxsize(N)", SEMA_POINT_CONTROL_FILE},
+	{"procfs.umask(N).read", SEMA_POINT_CONTROL_FILE},
+	{"procfs.umask(N).read.maxsize(N)", SEMA_POINT_CONTROL_FILE},
+	{"procfs.write", SEMA_POINT_CONTROL_FILE},
+	{"procfs.umask(N).write", SEMA_POINT_CONTROL_FILE},
+	{"procfs(S).read", SEMA_POINT_CONTROL_FILE},
+	{"procfs(S).read.maxsize(N)", SEMA_POINT_CONTROL_FILE},
+	{"procfs(S).umask(N).read", SEMA_POINT_CONTROL_FILE},
+	{"procfs(S).umask(N).read.maxsize(N)", SEMA_POINT_CONTROL_FILE},
+	{"procfs(S).write", SEMA_POINT_CONTROL_FILE},
+	{"procfs(S).umask(N).write", SEMA_POINT_CONTROL_FILE},
 	{"debuginfod.**", SEMA_POINT_UNAVAILABLE},
 	{"java(S).**", SEMA_POINT_UNAVAILABLE},
 	{"java(N).**", SEMA_POINT_UNAVAILABLE},
@@ -412,6 +422,31 @@ static bool build(const struct matching *matching, const struct sema_pattern *no
 	return sema_build_candidate(matching->sema, &candidate, node->kind, err);
 }
 
+static int compare_texts(const void *a, const void *b)
+{
+	return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* What may come next, in order of the alphabet: " a b(number)" */
+static void follow_text(
+	struct sema *sema, const struct sema_pattern *node, struct strbuf *out)
+{
+	const char **texts =
+		arena_array(sema->arena, const char *, node->children.count + 1);
+
+	for (size_t i = 0; i < node->children.count; i++) {
+		const struct sema_pattern *child = node->children.items[i];
+
+		texts[i] = arena_printf(sema->arena, "%s%s", child->name,
+			!child->argument         ? ""
+			: child->argument == 'S' ? "(string)"
+						 : "(number)");
+	}
+	qsort(texts, node->children.count, sizeof(*texts), compare_texts);
+	for (size_t i = 0; i < node->children.count; i++)
+		strbuf_printf(out, " %s", texts[i]);
+}
+
 static bool match_end(const struct matching *matching, const struct sema_pattern *node,
 	struct sema_error *err)
 {
@@ -428,16 +463,9 @@ static bool match_end(const struct matching *matching, const struct sema_pattern
 	if (node->aliases.count)
 		return true;
 	strbuf_init(&follow);
-	for (size_t i = 0; i < node->children.count; i++) {
-		const struct sema_pattern *child = node->children.items[i];
-		const char *argument = !child->argument         ? ""
-				       : child->argument == 'S' ? "(string)"
-								: "(number)";
-
-		strbuf_printf(&follow, " %s%s", child->name, argument);
-	}
+	follow_text(matching->sema, node, &follow);
 	err->message = arena_printf(
-		matching->sema->arena, "probe point truncated (follow:%s)", follow.data);
+		matching->sema->arena, "probe point truncated (follow: %s)", follow.data);
 	err->token = point->components[point->component_count - 1].token;
 	strbuf_deinit(&follow);
 	return false;
@@ -652,4 +680,37 @@ void sema_derive_probe(struct sema *sema, const struct stap_probe *probe)
 
 	derive_points(
 		sema, &derivation, probe->points, probe->point_count, false, &unused);
+}
+
+/* ---- listing ------------------------------------------------------------------------------ */
+
+static void pattern_dump(
+	const struct sema_pattern *node, struct strbuf *prefix, struct strbuf *out)
+{
+	size_t size = prefix->size;
+
+	if (node->name) {
+		strbuf_printf(prefix, "%s%s%s", size ? "." : "", node->name,
+			node->argument == 'N'   ? "(number)"
+			: node->argument == 'S' ? "(string)"
+						: "");
+		if (node->is_end && node->kind != SEMA_POINT_UNAVAILABLE)
+			strbuf_printf(out, "%s\n", prefix->data);
+	}
+	for (size_t i = 0; i < node->children.count; i++)
+		pattern_dump(node->children.items[i], prefix, out);
+	prefix->size = size;
+	prefix->data[size] = '\0';
+}
+
+void stap_dump_probe_types(struct arena *arena, struct strbuf *out)
+{
+	static const struct stap_semantic_options nothing;
+	struct sema sema = {.arena = arena, .options = &nothing};
+	struct strbuf prefix;
+
+	strbuf_init(&prefix);
+	sema_patterns_build(&sema);
+	pattern_dump(sema.patterns, &prefix, out);
+	strbuf_deinit(&prefix);
 }

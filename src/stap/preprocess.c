@@ -571,7 +571,8 @@ static bool compare_keyword(
 						: STAP_LANGUAGE_VERSION,
 			ret);
 	if (strcmp(name, "systemtap_privilege") == 0)
-		return compare_name(pp, c, "stapdev", ret);
+		return compare_name(pp, c,
+			pp->options->privilege ? pp->options->privilege : "stapdev", ret);
 	/* the name SystemTap has for handlers that run inside the traced process */
 	if (strcmp(name, "runtime") == 0)
 		return compare_name(pp, c, "dyninst", ret);

@@ -124,6 +124,7 @@ enum sema_point_kind {
 	SEMA_POINT_NEVER,
 	SEMA_POINT_TIMER,
 	SEMA_POINT_PROCESS,
+	SEMA_POINT_CONTROL_FILE,
 	SEMA_POINT_UNAVAILABLE,
 };
 bool sema_build_candidate(struct sema *sema, const struct sema_candidate *candidate,
@@ -136,6 +137,11 @@ bool sema_build_candidate(struct sema *sema, const struct sema_candidate *candid
  */
 void sema_lower_targets(struct sema *sema, struct sema_owner owner,
 	const struct stap_location *location, struct strbuf *signature);
+/** sema_control_file() - what the point of a procfs probe says; false with @err: nonsense */
+bool sema_control_file(struct sema *sema, struct stap_derived_probe *probe,
+	const struct stap_point *point, struct sema_error *err);
+/** sema_lower_file_value() - $value in its body */
+void sema_lower_file_value(struct sema *sema, struct stap_derived_probe *probe);
 bool sema_body_has_targets(struct stap_stmt *body, struct stap_expr *condition);
 
 void sema_activate_file(struct sema *sema, const struct stap_file *file);

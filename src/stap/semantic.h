@@ -60,3 +60,13 @@ const struct stap_intrinsic *stap_intrinsic_find(
 bool stap_intrinsic_exists(const char *name);
 /** for dumps and "similar" hints: NULL after the last */
 const struct stap_intrinsic *stap_intrinsic_at(uint32_t index);
+
+/* ---- listings: a line for each, in no order; names that begin with _ are left out ---- */
+
+/** stap_dump_probe_types() - --dump-probe-types: the forms of points that can be probed */
+void stap_dump_probe_types(struct arena *arena, struct strbuf *out);
+/** stap_dump_aliases() - --dump-probe-aliases */
+void stap_dump_aliases(
+	const struct stap_file *const *files, uint32_t count, struct strbuf *out);
+/** stap_dump_functions() - --dump-functions: those of a program and the runtime's */
+void stap_dump_functions(const struct stap_program *program, struct strbuf *out);

@@ -71,10 +71,66 @@ struct stap_diagnostic *stap_diagnose_cause(struct stap_diagnostics *d,
 	return cause;
 }
 
+/* ---- colors ------------------------------------------------------------------------------------ */
+
+static char *color_find(struct stap_colors *colors, const char *key, size_t size)
+{
+	const struct {
+		const char *key;
+		char *color;
+	} parts[] = {
+		{"error", colors->error},
+		{"warning", colors->warning},
+		{"source", colors->source},
+		{"caret", colors->caret},
+		{"token", colors->token},
+	};
+	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
+		if (strlen(parts[i].key) == size && memcmp(parts[i].key, key, size) == 0)
+			return parts[i].color;
+	return NULL;
+}
+
+bool stap_colors_parse(struct stap_colors *colors, const char *spec)
+{
+	*colors = (struct stap_colors){.error = "01;31",
+		.warning = "00;33",
+		.source = "00;34",
+		.caret = "01",
+		.token = "01"};
+	if (!spec)
+		return true;
+	if (!*spec)
+		return false;
+	while (*spec) {
+		size_t size = strcspn(spec, ":"), key = strcspn(spec, "=:");
+		size_t value = size > key ? size - key - 1 : 0;
+		char *color = color_find(colors, spec, key);
+		if (!color || !value || value >= STAP_COLOR_SIZE ||
+			strspn(spec + key + 1, "0123456789;") < value)
+			return false;
+		memcpy(color, spec + key + 1, value);
+		color[value] = '\0';
+		spec += size + (spec[size] == ':');
+	}
+	return true;
+}
+
+void stap_put_colored(
+	struct strbuf *out, const char *color, const char *text, size_t size)
+{
+	if (color)
+		strbuf_printf(out, "\033[%sm\033[K", color);
+	strbuf_append(out, text, size);
+	if (color)
+		strbuf_puts(out, "\033[m\033[K");
+}
+
 /* ---- rendering --------------------------------------------------------------------------------- */
 
 struct renderer {
 	struct strbuf *out;
+	const struct stap_colors *colors;
 	const struct stap_source
 		*last; /* file of the last place shown by a semantic message */
 };
@@ -99,34 +155,65 @@ static void render_kind(struct strbuf *out, const struct stap_token *token)
 }
 
 static void render_token(
-	struct strbuf *out, const struct stap_token *token, bool abbreviate)
+	struct renderer *r, const struct stap_token *token, bool abbreviate)
 {
-	render_kind(out, token);
-	strbuf_printf(out, " at %s:%u:%u\n", abbreviate ? "" : token->source->name,
-		token->line, token->column);
+	char place[32];
+	struct strbuf text;
+	render_kind(r->out, token);
+	strbuf_puts(r->out, " at ");
+	strbuf_init(&text);
+	if (!abbreviate)
+		strbuf_puts(&text, token->source->name);
+	snprintf(place, sizeof(place), ":%u:%u", token->line, token->column);
+	strbuf_puts(&text, place);
+	stap_put_colored(
+		r->out, r->colors ? r->colors->source : NULL, text.data, text.size);
+	strbuf_deinit(&text);
+	strbuf_putc(r->out, '\n');
 }
 
 /* The line of the token and a caret below it; tabs stay, so that the caret stands right. */
-static void render_line(struct strbuf *out, const struct stap_token *token, size_t indent)
+static void render_line(struct renderer *r, const struct stap_token *token, size_t indent)
 {
+	struct strbuf *out = r->out;
 	const char *start = token->at - (token->column - 1);
 	const char *end = token->source->text + token->source->size;
 	const char *newline = memchr(token->at, '\n', (size_t)(end - token->at));
+	const char *line_end = newline ? newline : end;
+	size_t size = strlen(token->raw ? token->raw : token->text);
+	if (size > (size_t)(line_end - token->at))
+		size = (size_t)(line_end - token->at);
 	strbuf_fill(out, ' ', indent);
 	strbuf_puts(out, "source: ");
-	strbuf_append(out, start, (size_t)((newline ? newline : end) - start));
+	strbuf_append(out, start, (size_t)(token->at - start));
+	stap_put_colored(out, r->colors ? r->colors->token : NULL, token->at, size);
+	strbuf_append(out, token->at + size, (size_t)(line_end - token->at) - size);
 	strbuf_putc(out, '\n');
 	strbuf_fill(out, ' ', indent + strlen("source: "));
 	for (const char *c = start; c < token->at; c++)
 		strbuf_putc(out, *c == '\t' ? '\t' : ' ');
-	strbuf_puts(out, "^\n");
+	stap_put_colored(out, r->colors ? r->colors->caret : NULL, "^", 1);
+	strbuf_putc(out, '\n');
+}
+
+/* "semantic error: " and the message */
+static void render_title(
+	struct renderer *r, const char *title, bool is_warning, const char *message)
+{
+	const char *color = !r->colors   ? NULL
+			    : is_warning ? r->colors->warning
+					 : r->colors->error;
+	stap_put_colored(r->out, color, title, strlen(title));
+	strbuf_printf(r->out, " %s", message);
 }
 
 static void render_parse_error(
-	struct strbuf *out, const struct stap_diagnostic *diagnostic)
+	struct renderer *r, const struct stap_diagnostic *diagnostic)
 {
+	struct strbuf *out = r->out;
 	const struct stap_token *token = diagnostic->token;
-	strbuf_printf(out, "parse error: %s\n", diagnostic->message);
+	render_title(r, "parse error:", false, diagnostic->message);
+	strbuf_putc(out, '\n');
 	if (!token) {
 		strbuf_putc(out, '\n');
 		return;
@@ -136,12 +223,12 @@ static void render_parse_error(
 		return;
 	}
 	strbuf_printf(out, "%11s: ", diagnostic->saw);
-	render_token(out, token, false);
-	render_line(out, token, 5);
+	render_token(r, token, false);
+	render_line(r, token, 5);
 	for (token = token->macro_at; token; token = token->macro_at) {
 		strbuf_puts(out, "\tin expansion of macro: ");
-		render_token(out, token, false);
-		render_line(out, token, 5);
+		render_token(r, token, false);
+		render_line(r, token, 5);
 	}
 	strbuf_putc(out, '\n');
 }
@@ -149,16 +236,17 @@ static void render_parse_error(
 static void render_place(
 	struct renderer *r, const struct stap_token *token, size_t indent)
 {
-	render_token(r->out, token, r->last == token->source);
+	render_token(r, token, r->last == token->source);
 	r->last = token->source;
 	if (token->kind != STAP_TOKEN_EOF)
-		render_line(r->out, token, indent);
+		render_line(r, token, indent);
 }
 
 static void render_message(struct renderer *r, const struct stap_diagnostic *diagnostic,
 	const char *title, size_t indent)
 {
-	strbuf_printf(r->out, "%s: %s", title, diagnostic->message);
+	bool is_warning = diagnostic->severity == STAP_WARNING;
+	render_title(r, title, is_warning, diagnostic->message);
 	if (diagnostic->token) {
 		strbuf_puts(r->out, ": ");
 		render_place(r, diagnostic->token, indent);
@@ -176,14 +264,14 @@ static void render(struct renderer *r, const struct stap_diagnostic *diagnostic)
 	for (; diagnostic; diagnostic = diagnostic->cause) {
 		switch (diagnostic->severity) {
 		case STAP_PARSE_ERROR:
-			render_parse_error(r->out, diagnostic);
+			render_parse_error(r, diagnostic);
 			break;
 		case STAP_SEMANTIC_ERROR:
-			render_message(r, diagnostic, "semantic error", 8);
+			render_message(r, diagnostic, "semantic error:", 8);
 			strbuf_putc(r->out, '\n');
 			break;
 		case STAP_WARNING:
-			render_message(r, diagnostic, "WARNING", 1);
+			render_message(r, diagnostic, "WARNING:", 1);
 			break;
 		}
 	}
@@ -226,7 +314,7 @@ static void free_seen(struct seen **table)
 void stap_diagnostics_render(
 	const struct stap_diagnostics *d, bool verbose, struct strbuf *out)
 {
-	struct renderer r = {.out = out};
+	struct renderer r = {.out = out, .colors = d->colors};
 	struct seen *errors = NULL, *warnings = NULL;
 	for (size_t i = 0; i < d->list.count; i++) {
 		bool similar = is_similar(&errors, &warnings, d->list.items[i]);
@@ -250,13 +338,22 @@ void stap_diagnostics_render_suppressed(
 		else
 			error_count++;
 	}
-	if (error_count)
-		strbuf_printf(out, "Number of similar error messages suppressed: %zu.\n",
-			error_count);
-	if (warning_count)
-		strbuf_printf(out,
-			"Number of similar warning messages suppressed: %zu.\n",
+	char line[80];
+	if (error_count) {
+		snprintf(line, sizeof(line),
+			"Number of similar error messages suppressed: %zu.", error_count);
+		stap_put_colored(
+			out, d->colors ? d->colors->error : NULL, line, strlen(line));
+		strbuf_putc(out, '\n');
+	}
+	if (warning_count) {
+		snprintf(line, sizeof(line),
+			"Number of similar warning messages suppressed: %zu.",
 			warning_count);
+		stap_put_colored(
+			out, d->colors ? d->colors->warning : NULL, line, strlen(line));
+		strbuf_putc(out, '\n');
+	}
 	if (error_count || warning_count)
 		strbuf_puts(out, "Rerun with -v to see them.\n");
 	free_seen(&errors);

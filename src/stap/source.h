@@ -60,10 +60,30 @@ struct stap_diagnostic {
 	struct stap_diagnostic *cause;   /* chained error, printed after this one */
 };
 
+enum {
+	STAP_COLOR_SIZE = 24
+};
+
+/* Parameters of the terminal's "select graphic rendition" for parts of a message. */
+struct stap_colors {
+	char error[STAP_COLOR_SIZE], warning[STAP_COLOR_SIZE], source[STAP_COLOR_SIZE],
+		caret[STAP_COLOR_SIZE], token[STAP_COLOR_SIZE];
+};
+
+/**
+ * stap_colors_parse() - a value of $SYSTEMTAP_COLORS, "error=01;31:caret=01"; NULL: the standard
+ * Return: false when it is empty or wrong: no colors then
+ */
+bool stap_colors_parse(struct stap_colors *colors, const char *spec);
+/** stap_put_colored() - text in the color of a part; @color NULL: plain */
+void stap_put_colored(
+	struct strbuf *out, const char *color, const char *text, size_t size);
+
 struct stap_diagnostics {
 	struct arena *arena;
 	VEC(struct stap_diagnostic *) list;
 	size_t error_count, warning_count;
+	const struct stap_colors *colors; /* NULL: none */
 };
 
 void stap_diagnostics_init(struct stap_diagnostics *d, struct arena *arena);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* "similar:" hints: names by edit distance. */
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -28,7 +29,13 @@ static unsigned min3(unsigned a, unsigned b, unsigned c)
 	return ab < c ? ab : c;
 }
 
-/* Levenshtein distance, one row at a time. */
+enum {
+	CHANGE = 2,
+	CHANGE_OF_CASE = 1,
+	ADDITION = 2, /* or loss; but 1 in front of all that the other name has */
+};
+
+/* SystemTap's measure, one row at a time. */
 static unsigned distance(const char *a, const char *b)
 {
 	unsigned row[SUGGEST_NAME_LIMIT + 1];
@@ -44,9 +51,15 @@ static unsigned distance(const char *a, const char *b)
 		row[0] = i;
 		for (unsigned j = 1; j <= size_b; j++) {
 			unsigned above = row[j];
+			char x = a[i - 1], y = b[j - 1];
+			unsigned change =
+				tolower((unsigned char)x) == tolower((unsigned char)y)
+					? CHANGE_OF_CASE
+					: CHANGE;
 
-			row[j] = min3(row[j] + 1, row[j - 1] + 1,
-				diagonal + (a[i - 1] != b[j - 1]));
+			row[j] = x == y ? diagonal
+					: min3(above + ADDITION, row[j - 1] + ADDITION,
+						  diagonal + change);
 			diagonal = above;
 		}
 	}
@@ -69,8 +82,6 @@ static int ranked_compare(const void *a, const void *b)
 
 const char *sema_similar(struct sema_names *names, const char *name)
 {
-	/* Farther than half of the name is no help. */
-	unsigned limit = strlen(name) < 2 ? 1 : (unsigned)strlen(name) / 2;
 	struct ranked *ranked =
 		arena_array(names->arena, struct ranked, names->count + 1);
 	size_t count = 0;
@@ -80,7 +91,7 @@ const char *sema_similar(struct sema_names *names, const char *name)
 	for (size_t i = 0; i < names->count; i++) {
 		unsigned far = distance(name, names->items[i]);
 
-		if (far > 0 && far <= limit)
+		if (far != UINT32_MAX)
 			ranked[count++] = (struct ranked){names->items[i], far};
 	}
 	if (!count)

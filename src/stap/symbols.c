@@ -300,14 +300,20 @@ static const char *similar_functions(struct sema *sema, const char *name)
 	const struct stap_intrinsic *intrinsic;
 
 	for (size_t i = 0; i < sema->functions.count; i++)
-		sema_names_add(&names, sema->functions.items[i]->name);
+		if (!sema->functions.items[i]->is_private)
+			sema_names_add(&names, sema->functions.items[i]->name);
 	for (uint32_t i = 0; i < options->library_file_count; i++) {
-		for (size_t j = 0; j < options->library_files[i]->functions.count; j++)
-			sema_names_add(&names,
-				options->library_files[i]->functions.items[j]->name);
+		for (size_t j = 0; j < options->library_files[i]->functions.count; j++) {
+			const struct stap_function *function =
+				options->library_files[i]->functions.items[j];
+
+			if (!function->is_private)
+				sema_names_add(&names, function->name);
+		}
 	}
 	for (uint32_t i = 0; (intrinsic = stap_intrinsic_at(i)); i++)
-		sema_names_add(&names, intrinsic->name);
+		if (strncmp(intrinsic->name, "__rt_", 5) != 0)
+			sema_names_add(&names, intrinsic->name);
 	return sema_similar(&names, name);
 }
 

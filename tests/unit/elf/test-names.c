@@ -119,9 +119,10 @@ static const struct {
 	const char *wanted, *names, *similar;
 } similar[] = {
 	{"fo", "foo bar main frobnicate a b", "foo, a, b, bar, main"},
-	{"readlin", "readline rl_read zread x", "readline, zread, rl_read, x"},
-	{"foo", "_foo fooo", "fooo"}, /* reserved names only for who writes one */
+	{"readlin", "readline rl_read zread x", "readline, zread, x, rl_read"},
+	{"foo", "_foo fooo __foo", "_foo, fooo"}, /* never those of the implementation */
 	{"_fo", "_foo fooo", "_foo, fooo"},
+	{"Foo", "food fOO foo", "foo, fOO, food"}, /* another case is half a change */
 	{"same", "some some same2", "same2, some"},
 	{"x", "", ""},
 };
