@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/user.h>
 
 #include "base/error.h"
 
@@ -259,3 +260,22 @@ size_t arch_call_stub(const struct arch_call_home *home, uint8_t ret[ARCH_CALL_S
 /** is this a stub, and where does it lead? */
 bool arch_call_stub_home(
 	const uint8_t bytes[ARCH_CALL_STUB_MAX], struct arch_call_home *ret);
+
+/* ---- emulation ---- */
+
+/* Memory of the program whose instructions are emulated; 0 or negative. */
+struct arch_memory {
+	int (*read)(void *data, uint64_t address, void *bytes, size_t size);
+	int (*write)(void *data, uint64_t address, const void *bytes, size_t size);
+	void *data;
+};
+
+/**
+ * arch_emulate() - do what one instruction does
+ * Knows those of function entries and exits: moves, pushes and pops, simple arithmetic, branches.
+ * @regs:      changed as the instruction would, rip included
+ * @ret_taken: a conditional branch was taken
+ * Return: false: not one it knows, or memory that cannot be accessed; nothing has changed
+ */
+bool arch_emulate(const uint8_t *bytes, size_t size, uint64_t address,
+	const struct arch_memory *memory, struct user_regs_struct *regs, bool *ret_taken);
