@@ -171,6 +171,7 @@ enum abi_journal_live {
 	ABI_JOURNAL_DEAD = 0,
 	ABI_JOURNAL_LIVE = 1,
 	ABI_JOURNAL_INTENT = 2, /* about to be mapped, somewhere at or above address */
+	ABI_JOURNAL_PADDING = 3, /* not mapped by us: zeros behind a module's text, to be zeros again */
 };
 
 /* A thread that makes system calls for the tracer: its signals are blocked meanwhile, and padding

@@ -244,6 +244,18 @@ FLAG_SETTER(suppress_time_limits)
 FLAG_SETTER(no_global_display)
 FLAG_SETTER(dump_ir)
 FLAG_SETTER(force)
+
+static int set_mode(void *data, const char *value, struct error *err)
+{
+	static const char *const names[] = {"auto", "inject", "ptrace"};
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
+		if (strcmp(value, names[i]) == 0) {
+			session_of(data)->mode = (enum uprobe_mode)i;
+			return 0;
+		}
+	return bad(
+		err, "ERROR: Invalid mode '%s': expected auto, inject or ptrace.", value);
+}
 FLAG_SETTER(timing)
 FLAG_SETTER(flight_recorder)
 FLAG_SETTER(disable_cache)
@@ -460,6 +472,8 @@ const struct cli_option run_options[] = {
 	{0, "rlimit-nproc", "N", "limit its number of processes", set_rlimit_nproc, 0},
 	{0, "rlimit-stack", "N", "limit its stack, in bytes", set_rlimit_stack, 0},
 	{0, "rlimit-fsize", "N", "limit the size of its files, in bytes", set_rlimit_fsize, 0},
+	{0, "mode", "auto|inject|ptrace", "where handlers run: in the target, or in utrace at a breakpoint",
+		set_mode, 0},
 	{0, "force", NULL, "inject although a seccomp filter might kill the target", set_force, 0},
 	{0, "tapset", "DIR", "the library scripts, instead of the installed ones", set_tapset, 0},
 	{0, "dump-ir", NULL, "print the code before it is compiled", set_dump_ir, 0},

@@ -48,13 +48,13 @@ static struct inject *allocate(struct utrace *utrace, pid_t pid, struct error *e
 
 /* By way of the victim: a leader that has exited before its threads has no memory any more, and a
  * filter may be on single threads. */
-static int open_process(struct inject *inject, bool force, struct error *err)
+static int open_process(struct inject *inject, unsigned int flags, struct error *err)
 {
 	struct proc_status status;
 	pid_t tid = utrace_task_tid(inject->task);
 	int r = proc_read_status(tid, &status, err);
 	if (r == 0)
-		r = check_seccomp(&status, force, err);
+		r = check_seccomp(&status, flags & INJECT_FORCE, err);
 	if (r < 0)
 		return r;
 	inject->shadow_stack = status.shadow_stack;
@@ -62,7 +62,7 @@ static int open_process(struct inject *inject, bool force, struct error *err)
 	return inject->memory_fd < 0 ? inject->memory_fd : 0;
 }
 
-static int check_registers(struct inject *inject, struct error *err)
+static int check_registers(struct inject *inject, unsigned int flags, struct error *err)
 {
 	struct user_regs_struct regs;
 	const unsigned long user32_cs = 0x23;
@@ -71,8 +71,8 @@ static int check_registers(struct inject *inject, struct error *err)
 		return error_set(err, r, "process %d has exited", inject->pid);
 	if (regs.cs == user32_cs)
 		return error_set(
-			err, -EOPNOTSUPP, "process %d is a 32-bit program", inject->pid);
-	if (regs.gs_base != 0)
+			err, -ENOEXEC, "process %d is a 32-bit program", inject->pid);
+	if (regs.gs_base != 0 && !(flags & INJECT_ANY_GS))
 		return error_set(err, -EOPNOTSUPP,
 			"process %d uses the gs base itself (it is 0x%llx)", inject->pid,
 			regs.gs_base);
@@ -80,11 +80,11 @@ static int check_registers(struct inject *inject, struct error *err)
 }
 
 static int finish_create(
-	struct inject *inject, bool force, struct inject **ret, struct error *err)
+	struct inject *inject, unsigned int flags, struct inject **ret, struct error *err)
 {
-	int r = open_process(inject, force, err);
+	int r = open_process(inject, flags, err);
 	if (r == 0)
-		r = check_registers(inject, err);
+		r = check_registers(inject, flags, err);
 	if (r == 0)
 		r = inject_find_stub(inject, err);
 	if (r < 0) {
@@ -95,15 +95,15 @@ static int finish_create(
 	return 0;
 }
 
-int inject_create(struct utrace *utrace, pid_t pid, bool force, struct inject **ret,
-	struct error *err)
+int inject_create(struct utrace *utrace, pid_t pid, unsigned int flags,
+	struct inject **ret, struct error *err)
 {
 	struct inject *inject = allocate(utrace, pid, err);
 	if (!inject)
 		return -ENOMEM;
 	int r = inject_take_victim(inject, err);
 	if (r == 0)
-		return finish_create(inject, force, ret, err);
+		return finish_create(inject, flags, ret, err);
 	inject_destroy(inject);
 	return r;
 }
@@ -116,7 +116,7 @@ int inject_create_fork(
 		return -ENOMEM;
 	int r = inject_take_victim(inject, err);
 	if (r == 0)
-		r = open_process(inject, true, err);
+		r = open_process(inject, INJECT_FORCE, err);
 	if (r == 0)
 		r = inject_find_stub(inject, err);
 	if (r < 0)
@@ -126,8 +126,8 @@ int inject_create_fork(
 	return r;
 }
 
-int inject_create_at(
-	struct utrace_task *stopped, bool force, struct inject **ret, struct error *err)
+int inject_create_at(struct utrace_task *stopped, unsigned int flags, struct inject **ret,
+	struct error *err)
 {
 	struct inject *inject =
 		allocate(utrace_task_tracer(stopped), utrace_task_pid(stopped), err);
@@ -135,7 +135,7 @@ int inject_create_at(
 		return -ENOMEM;
 	int r = inject_take_task(inject, stopped, err);
 	if (r == 0)
-		return finish_create(inject, force, ret, err);
+		return finish_create(inject, flags, ret, err);
 	inject_destroy(inject);
 	return r;
 }

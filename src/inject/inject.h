@@ -9,6 +9,7 @@
 
 #include "agent/agent.h"
 #include "arch/arch.h"
+#include "ptrace/ptrace.h"
 #include "utrace/run.h"
 
 struct inject;
@@ -21,21 +22,27 @@ struct inject_stub {
 	struct arch_call_home home; /* what our code leads to */
 };
 
+enum inject_flag {
+	INJECT_FORCE = 1u << 0,  /* a seccomp filter is no reason to refuse */
+	INJECT_ANY_GS = 1u << 1, /* nor is a gs base in use: no handler will run there */
+};
+
 /**
  * inject_create() - prepare a process whose threads are all seized
  * Refuses with a reason: 32-bit, seccomp strict, seccomp filter that may kill (unless the tracer runs
- * under as many filters itself, or @force), gs base in use, shadow stack only noted.
+ * under as many filters itself), gs base in use; shadow stack only noted.
+ * @flags: enum inject_flag
  * Picks and stops one victim thread (a running one, else one blocked in a restartable call), saves its
  * registers and signal mask.  Other threads are not stopped.
  */
-must_check int inject_create(struct utrace *utrace, pid_t pid, bool force,
+must_check int inject_create(struct utrace *utrace, pid_t pid, unsigned int flags,
 	struct inject **ret, struct error *err);
 /** the same in a fork child of a process that we are in: what its gs bases say is ours */
 must_check int inject_create_fork(
 	struct utrace *utrace, pid_t pid, struct inject **ret, struct error *err);
 /** the same over a given stopped task (a launched program, a fork child) */
-must_check int inject_create_at(
-	struct utrace_task *stopped, bool force, struct inject **ret, struct error *err);
+must_check int inject_create_at(struct utrace_task *stopped, unsigned int flags,
+	struct inject **ret, struct error *err);
 
 /** give the victim its registers and mask back and let it run; remote calls are over until resumed */
 must_check int inject_release_victim(struct inject *inject, struct error *err);
@@ -87,6 +94,15 @@ must_check int inject_remove_signal_front(struct inject *inject, uint64_t front,
 /** run a launched program from its exec stop to its entry point (dynamic linker done); the victim is
  * stopped there and is the held one */
 must_check int inject_run_to_entry(struct inject *inject, struct error *err);
+
+/* Zeros between the end of a module's code and the end of its page: room for a little code of ours. */
+struct inject_padding {
+	uint64_t start,
+		end; /* the last ARCH_CALL_STUB_MAX bytes are left to remote calls */
+};
+/** the padding behind the text that the @index'th mapping of a process holds the end of; not in the vdso */
+bool inject_find_padding(int memory_fd, const struct proc_maps *maps, size_t index,
+	struct inject_padding *ret);
 
 /** a child that was forked while calls were made has the code for them too: take it out */
 must_check int inject_clean_child(const struct inject *parent, int child_memory_fd);

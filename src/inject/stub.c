@@ -67,18 +67,42 @@ static uint64_t module_start(const struct proc_maps *maps, size_t i)
 	return maps->maps.items[i].start;
 }
 
-static uint64_t padding_of(int fd, const struct proc_maps *maps, size_t i)
+static bool is_vdso(const struct proc_map *map)
+{
+	return !strcmp(map->path, "[vdso]");
+}
+
+/* From the end of the code to the end of its page, where that leaves room for a stub. */
+static bool page_rest(int fd, const struct proc_maps *maps, size_t i, uint64_t *ret_start,
+	uint64_t *ret_end)
 {
 	const struct proc_map *map = &maps->maps.items[i];
-	bool is_vdso = !strcmp(map->path, "[vdso]");
-	if (!map->execute || map->shared || (!is_vdso && !map->device_inode))
+	if (!map->execute || map->shared || (!is_vdso(map) && !map->device_inode))
+		return false;
+	*ret_start = segment_end(fd, module_start(maps, i), map);
+	*ret_end = (*ret_start + PAGE - 1) & ~(uint64_t)(PAGE - 1);
+	return *ret_start && *ret_end <= map->end &&
+	       *ret_end - *ret_start >= ARCH_CALL_STUB_MAX;
+}
+
+static uint64_t padding_of(int fd, const struct proc_maps *maps, size_t i)
+{
+	uint64_t start, end;
+	if (!page_rest(fd, maps, i, &start, &end))
 		return 0;
-	uint64_t end = segment_end(fd, module_start(maps, i), map);
-	uint64_t page_end = (end + PAGE - 1) & ~(uint64_t)(PAGE - 1);
-	uint64_t at = page_end - ARCH_CALL_STUB_MAX;
-	if (!end || page_end > map->end || at < end)
-		return 0;
-	return !is_vdso || is_blank(fd, at) ? at : 0;
+	uint64_t at = end - ARCH_CALL_STUB_MAX;
+	return !is_vdso(&maps->maps.items[i]) || is_blank(fd, at) ? at : 0;
+}
+
+bool inject_find_padding(int memory_fd, const struct proc_maps *maps, size_t index,
+	struct inject_padding *ret)
+{
+	uint64_t end;
+	if (is_vdso(&maps->maps.items[index]) ||
+		!page_rest(memory_fd, maps, index, &ret->start, &end))
+		return false;
+	ret->end = end - ARCH_CALL_STUB_MAX;
+	return true;
 }
 
 /* A stopped thread that is in the stub goes home now, by our hand. */
@@ -161,7 +185,7 @@ int inject_find_stub(struct inject *inject, struct error *err)
 		}
 	proc_maps_free(&maps);
 	if (!found)
-		return error_set(err, -ENOEXEC,
+		return error_set(err, -ENOSPC,
 			"process %d has no place for the %d bytes that make our system calls",
 			inject->pid, ARCH_CALL_STUB_MAX);
 	inject->stub.address = found;

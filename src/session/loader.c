@@ -55,11 +55,19 @@ static uint64_t find_debug(const struct session_process *p)
 	return 0;
 }
 
+/* What the breakpoint's notice points to. */
+static const char watch_notice;
+
+bool loader_is_notice(const void *notice)
+{
+	return notice == &watch_notice;
+}
+
 static int insert_watch(struct session_process *p, uint64_t address, struct error *err)
 {
 	uint8_t bytes[INSN_MAX];
 	struct arch_plan plan;
-	struct uprobe_request request = {.plan = &plan, .is_notice = true};
+	struct uprobe_request request = {.plan = &plan, .notice = &watch_notice};
 	int r = read_process(p, address, bytes, sizeof(bytes));
 	if (r == 0)
 		r = arch_plan_breakpoint(bytes, sizeof(bytes), address, &plan, err);
@@ -72,12 +80,17 @@ static int insert_watch(struct session_process *p, uint64_t address, struct erro
 
 int loader_watch(struct session *s, struct session_process *p, struct error *err)
 {
-	struct r_debug debug;
+	struct r_debug debug = {0};
 	uint64_t at;
 	if (p->loader || !p->space || !process_may_load_libraries(s))
 		return 0;
 	at = find_debug(p);
-	if (!at || read_process(p, at, &debug, sizeof(debug)) < 0 || !debug.r_brk)
+	if (at && read_process(p, at, &debug, sizeof(debug)) < 0)
+		return 0;
+	/* Before the dynamic linker has run; where we have not run the program to its entry point. */
+	if (!debug.r_brk && !uprobe_space_inject(p->space))
+		(void)!proc_read_auxv(p->pid, AT_ENTRY, &debug.r_brk);
+	if (!debug.r_brk)
 		return 0;
 	int r = insert_watch(p, debug.r_brk, err);
 	if (r == 0)

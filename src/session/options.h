@@ -8,6 +8,7 @@
 #include <sys/types.h>
 
 #include "base/vec.h"
+#include "uprobes/uprobes.h"
 
 struct session_text {
 	const char *name; /* as diagnostics show it */
@@ -59,5 +60,6 @@ struct session_options {
 	bool suppress_handler_errors, suppress_time_limits, no_global_display;
 	bool dump_ir;
 	bool explain; /* a listing says why nothing matches */
-	bool force; /* inject in spite of a seccomp filter */
+	bool force;   /* inject in spite of a seccomp filter */
+	enum uprobe_mode mode;
 };

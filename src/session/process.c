@@ -143,16 +143,83 @@ bool process_may_load_libraries(const struct session *s)
 static void process_report_refused(struct session *s, const struct session_process *p,
 	const struct uprobe_request *request)
 {
-	const struct session_site *site = &s->sites.items[request->handlers[0].site];
+	const struct session_patch *patch = request->notice;
+	const struct session_site *site =
+		&s->sites.items[(patch ? patch->handlers.items : request->handlers)[0]
+					.site];
 	session_warn(s, "probe %s registration error in process %d: %s",
 		site->location->pp, p->pid, request->refused.message);
+}
+
+struct insertion {
+	VEC(struct uprobe_request) requests;
+	VEC(uint64_t) semaphores;
+	struct arena plans; /* of breakpoints */
+};
+
+static bool is_first_there(const struct arch_plan *plan, unsigned int point)
+{
+	for (unsigned int i = 0; i < point; i++)
+		if (plan->points[i].offset == plan->points[point].offset)
+			return false;
+	return true;
+}
+
+/* Handlers in the tracer need no window: a breakpoint where each point of the patch is. */
+static void insert_breakpoints(
+	struct insertion *insertion, const struct session_patch *patch)
+{
+	const struct arch_plan *plan = &patch->plan;
+	for (unsigned int i = 0; i < plan->point_count; i++) {
+		size_t offset = plan->points[i].offset;
+		struct arch_plan *single = arena_new(&insertion->plans, struct arch_plan);
+		struct uprobe_request *request;
+		if (!is_first_there(plan, i))
+			continue;
+		/* cannot fail: the instruction has been displaced in the plan already */
+		if (arch_plan_breakpoint(plan->original + offset, plan->window - offset,
+			    plan->address + offset, single, NULL) < 0)
+			continue;
+		request = vec_push(&insertion->requests);
+		request->plan = single;
+		request->notice = patch;
+	}
+}
+
+static void insert_patch(
+	struct insertion *insertion, const struct session_patch *patch, bool own_stack)
+{
+	struct uprobe_request *request = vec_push(&insertion->requests);
+	request->plan = &patch->plan;
+	request->own_stack = own_stack;
+	request->handlers = patch->handlers.items;
+	request->handler_count = patch->handlers.count;
+}
+
+static void insert_module(struct insertion *insertion, const struct session_module *m,
+	uint64_t bias, bool by_ptrace)
+{
+	size_t first = insertion->requests.count;
+	for (size_t i = 0; i < m->semaphores.count; i++)
+		vec_append(&insertion->semaphores, m->semaphores.items[i] + bias);
+	for (size_t i = 0; i < m->patches.count; i++) {
+		if (by_ptrace)
+			insert_breakpoints(insertion, &m->patches.items[i]);
+		else
+			insert_patch(insertion, &m->patches.items[i],
+				elf_module_is_go(m->elf));
+	}
+	for (size_t i = first; i < insertion->requests.count; i++)
+		insertion->requests.items[i].bias = bias;
 }
 
 static int process_insert(struct session *s, struct session_process *p, struct error *err)
 {
 	struct proc_maps maps = {0};
-	VEC(struct uprobe_request) requests = {0};
-	VEC(uint64_t) semaphores = {0};
+	struct insertion insertion = {0};
+	arena_init(&insertion.plans);
+	const char *why;
+	bool by_ptrace = uprobe_space_is_by_ptrace(p->space, &why);
 	int r = proc_read_maps(p->pid, &maps, err);
 	if (r < 0)
 		return r;
@@ -163,29 +230,34 @@ static int process_insert(struct session *s, struct session_process *p, struct e
 			continue;
 		p->inserted[i] = true;
 		p->bias[i] = bias;
-		for (size_t k = 0; k < m->semaphores.count; k++)
-			vec_append(&semaphores, m->semaphores.items[k] + bias);
-		for (size_t k = 0; k < m->patches.count; k++) {
-			struct uprobe_request *request = vec_push(&requests);
-			request->plan = &m->patches.items[k].plan;
-			request->bias = bias;
-			request->own_stack = elf_module_is_go(m->elf);
-			request->handlers = m->patches.items[k].handlers.items;
-			request->handler_count = m->patches.items[k].handlers.count;
-		}
+		insert_module(&insertion, m, bias, by_ptrace);
 	}
 	proc_maps_free(&maps);
-	if (requests.count)
-		r = uprobe_insert(p->space, requests.items, requests.count, err);
+	if (insertion.requests.count)
+		r = uprobe_insert(p->space, insertion.requests.items,
+			insertion.requests.count, err);
 	/* last: the program looks at them before it comes to its marks */
 	if (r == 0)
-		r = uprobe_raise_semaphores(
-			p->space, semaphores.items, semaphores.count, err);
-	vec_free(&semaphores);
-	for (size_t i = 0; i < requests.count && r == 0; i++)
-		if (requests.items[i].status < 0)
-			process_report_refused(s, p, &requests.items[i]);
-	vec_free(&requests);
+		r = uprobe_raise_semaphores(p->space, insertion.semaphores.items,
+			insertion.semaphores.count, err);
+	for (size_t i = 0; i < insertion.requests.count && r == 0; i++)
+		if (insertion.requests.items[i].status < 0)
+			process_report_refused(s, p, &insertion.requests.items[i]);
+	vec_free(&insertion.semaphores);
+	vec_free(&insertion.requests);
+	arena_deinit(&insertion.plans);
+	return r;
+}
+
+static int process_create_space(struct session *s, struct session_process *p,
+	struct utrace_task *task, struct error *err)
+{
+	const char *why = NULL;
+	int r = uprobe_space_create(&s->uprobes, task, &p->space, err);
+	if (r == 0 && uprobe_space_is_by_ptrace(p->space, &why) && why)
+		session_warn(s,
+			"%s: probes stop its threads, and handlers run in utrace itself (--mode=ptrace)",
+			why);
 	return r;
 }
 
@@ -196,7 +268,7 @@ int process_arm(struct session *s, struct session_process *p, struct utrace_task
 {
 	int r = 0;
 	if (!p->space)
-		r = uprobe_space_create(&s->uprobes, task, &p->space, err);
+		r = process_create_space(s, p, task, err);
 	if (r == 0)
 		r = process_insert(s, p, err);
 	return r < 0 ? r : loader_watch(s, p, err);
@@ -231,8 +303,8 @@ int process_arm_at_exec(struct session *s, struct session_process *p,
 	proc_maps_free(&maps);
 	if (!wanted)
 		return 0;
-	r = uprobe_space_create(&s->uprobes, task, &p->space, err);
-	if (r == 0)
+	r = process_create_space(s, p, task, err);
+	if (r == 0 && uprobe_space_inject(p->space))
 		r = inject_run_to_entry(uprobe_space_inject(p->space), err);
 	if (r == 0)
 		r = process_insert(s, p, err);

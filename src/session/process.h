@@ -61,6 +61,8 @@ must_check int process_release(struct session_process *p, struct error *err);
  */
 must_check int loader_watch(
 	struct session *s, struct session_process *p, struct error *err);
+/** is a breakpoint's notice that of the watch? */
+bool loader_is_notice(const void *notice);
 /** the link map is complete: nothing is just being added or deleted */
 bool loader_is_consistent(const struct session_process *p);
 /** patch what is new, forget what is gone */

@@ -8,6 +8,10 @@
 #include "agent/agent.h"
 #include "runtime/runtime.h"
 
+enum {
+	TEXT_PAGE = 4096
+};
+
 struct remote_thread {
 	pid_t tid;
 	uint32_t slot;
@@ -172,6 +176,28 @@ void session_remote_regs(const struct user_regs_struct *from, struct abi_regs *r
 	};
 }
 
+void session_remote_set_regs(const struct abi_regs *from, struct user_regs_struct *ret)
+{
+	const uint64_t status = 0xd5, overflow = 1u << 11; /* SF ZF AF PF CF; OF */
+	ret->eflags = (ret->eflags & ~(status | overflow)) | (from->flags >> 8 & status) |
+		      (from->flags & 1) << 11;
+	ret->r11 = from->r11;
+	ret->r10 = from->r10;
+	ret->r9 = from->r9;
+	ret->r8 = from->r8;
+	ret->rdi = from->rdi;
+	ret->rsi = from->rsi;
+	ret->rdx = from->rdx;
+	ret->rcx = from->rcx;
+	ret->rax = from->rax;
+	ret->rbx = from->rbx;
+	ret->rbp = from->rbp;
+	ret->r12 = from->r12;
+	ret->r13 = from->r13;
+	ret->r14 = from->r14;
+	ret->r15 = from->r15;
+}
+
 void session_remote_call(struct session *s, const struct remote_probe *probe)
 {
 	struct abi_context *c = find_context(s, probe->pid, probe->tid);
@@ -189,4 +215,28 @@ void session_remote_call(struct session *s, const struct remote_probe *probe)
 	session_host_run_handler(s, c, &call);
 	remote_pid = 0;
 	remote_regs = NULL;
+}
+
+/* KEEP IN SYNC: what a trampoline passes (arch/arch.h) */
+void session_remote_hit(struct session *s, const struct remote_hit *hit)
+{
+	const struct arch_plan *plan = &hit->patch->plan;
+	struct abi_regs regs;
+	session_remote_regs(hit->regs, &regs);
+	struct remote_probe probe = {
+		.pid = hit->pid, .tid = hit->tid, .regs = &regs, .sp = hit->regs->rsp};
+	/* link-time addresses: a page is a page wherever the file is mapped */
+	for (size_t i = 0; i < hit->patch->handlers.count; i++) {
+		const struct arch_handler_call *call = &hit->patch->handlers.items[i];
+		const struct arch_point *point = &plan->points[call->point];
+		uint64_t bias = hit->regs->rip - plan->address - point->offset;
+		if (bias % TEXT_PAGE || !session_is_running(s) ||
+			(point->is_conditional &&
+				!uprobe_branch_is_taken(hit->space, hit->regs)))
+			continue;
+		probe.site = call->site;
+		probe.ip = point->address + bias;
+		session_remote_call(s, &probe);
+	}
+	session_remote_set_regs(&regs, hit->regs);
 }

@@ -18,8 +18,19 @@ struct remote_probe {
 /** give a thread its context now, while /proc still knows the thread */
 void session_remote_prepare(struct session *s, pid_t pid, pid_t tid);
 void session_remote_call(struct session *s, const struct remote_probe *probe);
+/* A thread at a breakpoint whose notice is a struct session_patch. */
+struct remote_hit {
+	struct uprobe_space *space;
+	const struct session_patch *patch;
+	pid_t pid, tid;
+	struct user_regs_struct *regs;
+};
+/** run the handlers of the points that are there; they may change the registers */
+void session_remote_hit(struct session *s, const struct remote_hit *hit);
 /** the thread is gone, and what it said has been read */
 void session_remote_forget(struct session *s, pid_t tid);
 void session_remote_free(struct session *s);
 /** registers as handlers see them */
 void session_remote_regs(const struct user_regs_struct *from, struct abi_regs *ret);
+/** and back, as a handler may have changed them */
+void session_remote_set_regs(const struct abi_regs *from, struct user_regs_struct *ret);

@@ -167,6 +167,7 @@ static int session_fill_uprobes(struct session *s, struct error *err)
 	u->image_size = s->code.image_size;
 	u->needs_signal_front = s->code.reads_user_memory;
 	u->force = s->options->force;
+	u->mode = s->options->mode;
 	const struct {
 		const char *name;
 		int64_t *offset;

@@ -100,7 +100,9 @@ static void target_new_task(struct utrace_task *task, struct utrace_task *parent
 {
 	struct session *s = data;
 	pid_t pid = utrace_task_pid(task);
-	if (task_space(s, parent))
+	const char *why;
+	if (task_space(s, parent) &&
+		!uprobe_space_is_by_ptrace(task_space(s, parent), &why))
 		task_clear_gs(task);
 	if (pid == utrace_task_pid(parent)) {
 		if (task_watch(s, task) == 0)
@@ -185,12 +187,18 @@ static uint32_t target_report_signal(uint32_t action, struct utrace_engine *engi
 	struct session *s = utrace_engine_data(engine);
 	struct utrace_task *task = utrace_engine_task(engine);
 	struct uprobe_space *space = task_space(s, task);
-	bool notice = false;
+	const void *notice = NULL;
 	if (!space || !uprobe_report_signal(space, task, regs, info, &notice))
 		return UTRACE_RESUME | (action & UTRACE_SIGNAL_MASK);
 	pid_t pid = utrace_task_pid(task);
 	const struct session_process *p = process_find(s, pid);
-	if (!notice || s->stopping || !p || !p->space || !loader_is_consistent(p))
+	bool is_loader = loader_is_notice(notice);
+	if (notice && !is_loader && p && !s->stopping)
+		session_remote_hit(s, &(struct remote_hit){space, notice, pid,
+					      utrace_task_tid(task), regs});
+	if (notice && uprobe_step_over(space, regs, info))
+		return UTRACE_RESUME | UTRACE_SIGNAL_DELIVER;
+	if (!is_loader || s->stopping || !p || !p->space || !loader_is_consistent(p))
 		return UTRACE_RESUME | UTRACE_SIGNAL_IGN;
 	vec_append(&s->target_state->work,
 		((struct target_work){TARGET_WORK_LOADER, pid, utrace_task_tid(task)}));

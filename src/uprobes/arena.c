@@ -105,7 +105,7 @@ bool arena_contains(const struct uprobe_space *space, uint64_t address)
 
 bool front_available(const struct uprobe_space *space)
 {
-	return space->session.front_offset > 0;
+	return space->session.front_offset > 0 && !space->is_bare;
 }
 
 /* ---- traps

@@ -72,6 +72,27 @@ static int mark_dead_again(struct undo *undo)
 	return 0;
 }
 
+static bool has_patch(const struct guarded *guarded, pid_t pid)
+{
+	const struct abi_journal *journal = guarded->journal.abi;
+	uint32_t count = journal_patch_count(&guarded->journal);
+	for (uint32_t i = 0; i < count; i++)
+		if (journal->patches[i].live && journal->patches[i].pid == (uint32_t)pid)
+			return true;
+	return false;
+}
+
+/* Where nothing could be mapped only the journal names the process, or its parent in case it was forked
+ * at the very end. */
+static bool is_named(const struct guarded *guarded, pid_t pid)
+{
+	struct proc_status status;
+	if (has_patch(guarded, pid))
+		return true;
+	return proc_read_status(pid, &status, NULL) == 0 &&
+	       has_patch(guarded, status.ppid) && !maps_session(guarded, status.ppid);
+}
+
 /* Killed before session memory was mapped, or after it was unmapped. */
 static bool has_victim(const struct guarded *guarded, pid_t pid)
 {
@@ -107,7 +128,8 @@ static void undo_all(struct guarded *guarded)
 	for (size_t i = 0; i < processes.tids.count; i++) {
 		pid_t pid = processes.tids.items[i];
 		if (pid != getpid() &&
-			(maps_session(guarded, pid) || has_victim(guarded, pid)))
+			(maps_session(guarded, pid) || has_victim(guarded, pid) ||
+				is_named(guarded, pid)))
 			undo_process(guarded, pid);
 	}
 	vec_free(&processes.tids);

@@ -70,6 +70,8 @@ static int change_text(struct uprobe_space *space, struct error *err)
 {
 	struct error why;
 
+	if (space->is_bare)
+		return bare_insert(space, err);
 	if (space_is_single_stopped(space))
 		return poke_insert_stopped(space, err);
 	/* Tried before the first byte changes: without it nothing may run meanwhile, nor where
@@ -115,7 +117,7 @@ static int insert_pending(struct uprobe_space *space, struct error *err)
 	if (r >= 0 && has_pending(space))
 		r = change_text(space, err);
 	space->inserting = false;
-	if (r < 0)
+	if (r < 0 || space->is_bare)
 		return r;
 	/* Refused sites are in the table still, and one that stays a breakpoint needs the
 	 * front. */

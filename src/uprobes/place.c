@@ -73,7 +73,7 @@ static void fill_site(struct uprobe_site *site, struct uprobe_request *request)
 		.padding_journal = JOURNAL_NONE,
 		.size = plan->size,
 		.window = plan->window,
-		.is_notice = request->is_notice,
+		.notice = request->notice,
 		.insn_count = plan->insn_count,
 	};
 	memcpy(site->insn_offset, plan->insn_offset, sizeof(site->insn_offset));
@@ -326,6 +326,17 @@ static int map_for(struct uprobe_space *space, size_t first)
 	return r;
 }
 
+static int map_padding_for(struct uprobe_space *space, struct uprobe_site *site)
+{
+	uint64_t low, high;
+	struct error why;
+	arch_arena_bounds(site->request->plan, 1, site->request->bias, &low, &high);
+	int r = bare_map(space, low, high, &why);
+	if (r < 0)
+		site_refuse(space, site, &why);
+	return r;
+}
+
 static int emit(struct uprobe_space *space, struct uprobe_site *site,
 	struct uprobe_arena *arena, struct arch_trampoline *ret, struct error *why)
 {
@@ -333,6 +344,10 @@ static int emit(struct uprobe_space *space, struct uprobe_site *site,
 	struct arch_handler_call handlers[ARCH_MAX_HANDLERS];
 	uint64_t image = arena_image(space, arena);
 
+	if (space->by_ptrace && (request->handler_count || !request->notice))
+		return error_set(why, -EINVAL,
+			"0x%llx: handlers cannot run in this process",
+			(unsigned long long)request->plan->address);
 	if (request->handler_count > ARCH_MAX_HANDLERS)
 		return error_set(why, -E2BIG,
 			"0x%llx: more than %d handlers at one place",
@@ -354,6 +369,10 @@ static int emit(struct uprobe_space *space, struct uprobe_site *site,
 	int r = arch_trampoline_emit(&wanted, ret, why);
 	if (r < 0)
 		return r;
+	if (arena->is_padding && ret->size > BARE_SLOT_MAX)
+		return error_set(why, -ENOSPC,
+			"0x%llx: no room for a copy of the instruction",
+			(unsigned long long)request->plan->address);
 	site->trampoline = wanted.runtime_address;
 	site->trampoline_size = ret->size;
 	site->map_count = ret->map_count;
@@ -395,10 +414,16 @@ static int place_one(struct uprobe_space *space, size_t index, struct staging *s
 	uint64_t low, high;
 	int r;
 
+	if (space->is_bare && site->form == ARCH_PATCH_BREAKPOINT &&
+		bare_can_emulate(site)) {
+		site->is_emulated = true;
+		return fill_patch(site, &why);
+	}
 	arch_arena_bounds(site->request->plan, 1, site->request->bias, &low, &high);
-	struct uprobe_arena *arena = arena_find(space, low, high, ARCH_TRAMPOLINE_MAX);
+	struct uprobe_arena *arena = arena_find(
+		space, low, high, space->is_bare ? BARE_SLOT_MAX : ARCH_TRAMPOLINE_MAX);
 	if (!arena) {
-		r = map_for(space, index);
+		r = space->is_bare ? map_padding_for(space, site) : map_for(space, index);
 		if (r == -ESRCH)
 			return r;
 		if (r < 0)

@@ -21,7 +21,8 @@ static int restore_text(
 	struct held_threads held;
 	struct error why;
 
-	if (space_is_single_stopped(space))
+	/* one byte each, and nothing behind it */
+	if (space->is_bare || space_is_single_stopped(space))
 		return poke_remove_stopped(space, ret_foreign, err);
 	threads_note_blocked(space);
 	if (!threads_have_trap_blocked(space) &&
@@ -155,7 +156,7 @@ static size_t returns_inside(struct uprobe_space *space, const struct held_threa
 
 static void reset_gs(struct uprobe_space *space, const struct held_threads *held)
 {
-	for (size_t i = 0; i < held->threads.count; i++) {
+	for (size_t i = 0; i < held->threads.count && !space->by_ptrace; i++) {
 		struct user_regs_struct regs;
 		if (thread_regs(&held->threads.items[i], &regs) < 0 || !regs.gs_base)
 			continue;
@@ -184,9 +185,9 @@ static int unmap_all(struct uprobe_space *space, struct error *err)
 			journal_drop_area(&space->journal, arena->journal);
 	}
 	step();
-	if (r >= 0)
+	if (r >= 0 && space->null_context)
 		r = inject_unmap(space->inject, space->null_context, TEXT_PAGE, err);
-	if (r >= 0)
+	if (r >= 0 && space->null_context)
 		journal_drop_area(&space->journal, space->null_journal);
 	/* Last: the journal is in it, for a healer that has nothing else. */
 	step();
@@ -198,7 +199,7 @@ static int unmap_all(struct uprobe_space *space, struct error *err)
 
 static uint64_t mapped_bytes(const struct uprobe_space *space)
 {
-	uint64_t bytes = TEXT_PAGE + space->session.session_size;
+	uint64_t bytes = space->is_bare ? 0 : TEXT_PAGE + space->session.session_size;
 
 	for (size_t i = 0; i < space->arenas.count; i++)
 		bytes += space->arenas.items[i].size;
@@ -228,6 +229,11 @@ static int remove_memory(
 			"%zu threads still run in it, %zu signal handlers return to it, "
 			"%zu patches were overwritten by somebody else",
 			inside, returning, foreign);
+	} else if (space->is_bare) {
+		r = bare_clear_all(space);
+		if (r < 0)
+			error_set(err, r, "cannot write text of process %d: %s",
+				space->pid, strerror(-r));
 	} else {
 		reset_gs(space, &held);
 		r = space_take_victim(space, &taken, err);

@@ -25,8 +25,8 @@ static bool is_stale(struct uprobe_space *space, uint64_t address)
 	       byte != BREAKPOINT;
 }
 
-static bool take_trap(
-	struct uprobe_space *space, struct user_regs_struct *regs, bool *ret_notice)
+static bool take_trap(struct uprobe_space *space, struct user_regs_struct *regs,
+	const void **ret_notice)
 {
 	uint64_t address = regs->rip - 1;
 	struct uprobe_site *site = site_find(space, address);
@@ -43,8 +43,8 @@ static bool take_trap(
 		(address - site->address >= site->size ||
 			!site_is_insn_start(site, address - site->address)))
 		return false;
-	regs->rip = site_trap_target(site, address);
-	*ret_notice = site->is_notice;
+	*ret_notice = address == site->address ? site->notice : NULL;
+	regs->rip = *ret_notice ? address : site_trap_target(site, address);
 	return true;
 }
 
@@ -81,11 +81,11 @@ static void block_again(struct uprobe_space *space, pid_t tid, int signal)
 }
 
 bool uprobe_report_signal(struct uprobe_space *space, struct utrace_task *task,
-	struct user_regs_struct *regs, const siginfo_t *info, bool *ret_notice)
+	struct user_regs_struct *regs, const siginfo_t *info, const void **ret_notice)
 {
 	bool ours = false;
 
-	*ret_notice = false;
+	*ret_notice = NULL;
 	if (is_breakpoint(info))
 		ours = take_trap(space, regs, ret_notice);
 	else if ((info->si_signo == SIGSEGV || info->si_signo == SIGBUS) &&

@@ -76,7 +76,7 @@ int space_take_victim(struct uprobe_space *space, bool *ret_taken, struct error 
 	int r;
 
 	*ret_taken = false;
-	if (space->inject && inject_has_victim(space->inject))
+	if (space->is_bare || (space->inject && inject_has_victim(space->inject)))
 		return 0;
 	if (space->inject)
 		r = inject_take_victim(space->inject, err);
@@ -92,7 +92,7 @@ int space_take_victim(struct uprobe_space *space, bool *ret_taken, struct error 
 
 int space_release_victim(struct uprobe_space *space, struct error *err)
 {
-	int r = inject_release_victim(space->inject, err);
+	int r = space->inject ? inject_release_victim(space->inject, err) : 0;
 
 	journal_drop_victim(&space->journal, space->victim_journal);
 	space->victim_journal = JOURNAL_NONE;
@@ -167,41 +167,98 @@ static void unmap_again(struct uprobe_space *space, struct error *err)
 	journal_drop_process(&space->journal, space->pid);
 }
 
+static void give_up_injection(struct uprobe_space *space)
+{
+	inject_destroy(space->inject);
+	space->inject = NULL;
+	space->session_address = space->null_context = 0;
+	space->session_journal = space->null_journal = JOURNAL_NONE;
+	journal_drop_process(&space->journal, space->pid);
+	space->victim_journal = JOURNAL_NONE;
+}
+
+/* Session memory is wanted also where handlers run in the tracer: the undo journal is in it. */
+static int bring_in(
+	struct uprobe_space *space, struct utrace_task *task, struct error *err)
+{
+	bool stopped = utrace_task_is_stopped(task);
+	unsigned int flags = (space->session.force ? INJECT_FORCE : 0u) |
+			     (space->by_ptrace ? INJECT_ANY_GS : 0u);
+	int r;
+
+	if (stopped)
+		r = inject_create_at(task, flags, &space->inject, err);
+	else
+		r = inject_create(
+			space->session.utrace, space->pid, flags, &space->inject, err);
+	if (r < 0)
+		return r;
+	note_victim(space);
+	r = map_session(space, err);
+	if (r >= 0 && !space->by_ptrace)
+		r = map_null_page(space, err);
+	if (r < 0)
+		unmap_again(space, err);
+	if (r >= 0 && !stopped && inject_has_victim(space->inject))
+		r = space_release_victim(space, err);
+	if (r < 0)
+		give_up_injection(space);
+	return r;
+}
+
+/* A process that is gone, or whose programs nothing here is made for. */
+static bool is_final(int r)
+{
+	return r == -ESRCH || r == -ENOEXEC || r == -ENOMEM;
+}
+
+static int bring_in_somehow(
+	struct uprobe_space *space, struct utrace_task *task, struct error *err)
+{
+	enum uprobe_mode mode = space->session.mode;
+	struct error why;
+	int r;
+
+	if (mode != UPROBE_MODE_PTRACE) {
+		r = bring_in(space, task, err);
+		if (r >= 0 || mode == UPROBE_MODE_INJECT || is_final(r))
+			return r;
+		space->refused_injection = *err;
+	}
+	space->by_ptrace = true;
+	r = bring_in(space, task, &why);
+	if (r >= 0 || is_final(r)) {
+		*err = why;
+		return r;
+	}
+	space->is_bare = true;
+	return bare_check_signals(space, err);
+}
+
 int uprobe_space_create(const struct uprobe_session *session, struct utrace_task *task,
 	struct uprobe_space **ret, struct error *err)
 {
 	struct uprobe_space *space;
-	bool stopped = utrace_task_is_stopped(task);
 	int r = space_alloc(session, utrace_task_pid(task), &space, err);
 
 	if (r < 0)
 		return r;
 	space->session.utrace = utrace_task_tracer(task);
-	if (stopped)
-		r = inject_create_at(task, session->force, &space->inject, err);
-	else
-		r = inject_create(space->session.utrace, space->pid, session->force,
-			&space->inject, err);
-	if (r < 0)
-		goto fail;
-	note_victim(space);
-	r = map_session(space, err);
-	if (r >= 0)
-		r = map_null_page(space, err);
+	r = bring_in_somehow(space, task, err);
 	if (r < 0) {
-		unmap_again(space, err);
-		goto fail;
-	}
-	if (!stopped && inject_has_victim(space->inject)) {
-		r = space_release_victim(space, err);
-		if (r < 0)
-			goto fail;
+		space_free(space);
+		return r;
 	}
 	*ret = space;
 	return 0;
-fail:
-	space_free(space);
-	return r;
+}
+
+bool uprobe_space_is_by_ptrace(const struct uprobe_space *space, const char **ret_why)
+{
+	const char *why = space->refused_injection.message;
+
+	*ret_why = *why ? why : NULL;
+	return space->by_ptrace;
 }
 
 /* ---- fork
@@ -214,8 +271,14 @@ static int inherit_mappings(
 {
 	struct proc_maps maps = {0};
 	bool has_session = false;
-	int r = proc_read_maps(space->pid, &maps, err);
+	int r;
 
+	if (space->is_bare) {
+		for (size_t j = 0; j < parent->arenas.count; j++)
+			vec_append(&space->arenas, parent->arenas.items[j]);
+		return 0;
+	}
+	r = proc_read_maps(space->pid, &maps, err);
 	if (r < 0)
 		return r;
 	for (size_t i = 0; i < maps.maps.count; i++) {
@@ -241,16 +304,20 @@ static int inherit_mappings(
 static int copy_journal(struct uprobe_space *space, struct error *err)
 {
 	struct journal *journal = &space->journal;
-	int r = journal_add_area(journal, space->pid, space->session_address,
-		space->session.session_size, ABI_JOURNAL_LIVE, &space->session_journal);
+	int r = 0;
 
-	if (r >= 0)
+	if (space->session_address)
+		r = journal_add_area(journal, space->pid, space->session_address,
+			space->session.session_size, ABI_JOURNAL_LIVE,
+			&space->session_journal);
+	if (r >= 0 && space->null_context)
 		r = journal_add_area(journal, space->pid, space->null_context, TEXT_PAGE,
 			ABI_JOURNAL_LIVE, &space->null_journal);
 	for (size_t i = 0; i < space->arenas.count && r >= 0; i++) {
 		struct uprobe_arena *arena = &space->arenas.items[i];
 		r = journal_add_area(journal, space->pid, arena->address, arena->size,
-			ABI_JOURNAL_LIVE, &arena->journal);
+			arena->is_padding ? ABI_JOURNAL_PADDING : ABI_JOURNAL_LIVE,
+			&arena->journal);
 	}
 	for (size_t i = 0; i < space->sites.count && r >= 0; i++)
 		r = site_journal(space, &space->sites.items[i]);
@@ -322,7 +389,8 @@ static int settle_child(struct uprobe_space *space, const struct uprobe_space *p
 		bool wanted = site->state == SITE_LIVE ||
 			      (site->state == SITE_TRANSIENT && parent->inserting);
 		uint64_t copy;
-		wanted = wanted && arena_contains(space, site->trampoline);
+		wanted = wanted &&
+			 (site->is_emulated || arena_contains(space, site->trampoline));
 		if (!has_text(space, site->address, wanted ? site->patch : site->original,
 			    site->size)) {
 			if (wanted && !copied)
@@ -357,13 +425,17 @@ int uprobe_space_fork(struct uprobe_space *parent, struct utrace_task *child,
 		return r;
 	space->session_address = parent->session_address;
 	space->null_context = parent->null_context;
+	space->by_ptrace = parent->by_ptrace;
+	space->is_bare = parent->is_bare;
+	space->refused_injection = parent->refused_injection;
 	space->front_signals = parent->front_signals;
 	space->front_lost = parent->front_lost;
 	memcpy(space->traps, parent->traps, sizeof(space->traps));
 	space->traps_current = parent->traps_current;
 	for (size_t i = 0; i < parent->sites.count; i++) {
 		const struct uprobe_site *site = &parent->sites.items[i];
-		if (!site->trampoline || site->state == SITE_PENDING)
+		if ((!site->trampoline && !site->is_emulated) ||
+			site->state == SITE_PENDING)
 			continue; /* never in any text */
 		struct uprobe_site *copy = vec_push(&space->sites);
 		*copy = *site;

@@ -18,6 +18,7 @@
 enum {
 	BREAKPOINT = 0xcc,
 	SITE_PATCH_MAX = 5,
+	BARE_SLOT_MAX = 64, /* a displaced copy in padding */
 	TEXT_PAGE = 4096
 };
 
@@ -34,12 +35,13 @@ struct uprobe_site {
 	uint64_t padding; /* where the second jump of ARCH_PATCH_JUMP_SHORT goes; 0: none
 			   */
 	struct uprobe_request *request; /* only while being inserted */
+	const void *notice;
 	enum uprobe_site_state state;
 	enum arch_patch_form form;
 	uint32_t journal, padding_journal; /* record indexes; JOURNAL_NONE */
 	uint16_t trampoline_size;
 	uint8_t size, window;
-	bool is_notice;
+	bool is_emulated; /* a breakpoint that has no copy anywhere */
 	uint8_t insn_count, map_count;
 	uint8_t insn_offset[ARCH_MAX_INSNS];
 	uint8_t original[ARCH_MAX_WINDOW];
@@ -51,7 +53,7 @@ struct uprobe_site {
 struct uprobe_arena {
 	uint64_t address, size, used;
 	uint32_t journal;
-	bool leave; /* a thread may still run in it */
+	bool is_padding; /* of a module's text, not mapped by us: bare.c */
 };
 
 struct blocked_thread { /* had SIGTRAP, SIGSEGV or SIGBUS blocked when last looked at */
@@ -67,6 +69,9 @@ struct trap_table { /* struct agent_site_entry[capacity] in an arena */
 struct uprobe_space {
 	struct uprobe_session session;
 	struct inject *inject; /* NULL in a fork child that nothing was asked of yet */
+	bool by_ptrace;        /* handlers run in the tracer */
+	bool is_bare;          /* no calls can be made in the process: bare.c */
+	struct error refused_injection; /* why by_ptrace */
 	struct journal journal;
 	pid_t pid;
 	int memory_fd;  /* /proc/PID/mem */
@@ -142,14 +147,26 @@ must_check int front_remove(
 must_check int front_repair(struct uprobe_space *space, struct error *err);
 bool front_available(const struct uprobe_space *space);
 
+/* ---- without any call in the process (bare.c)
+ * -------------------------------------------------------------------------- */
+
+must_check int bare_check_signals(struct uprobe_space *space, struct error *err);
+/** make padding of a module in [low, high) an arena; -ENOSPC */
+must_check int bare_map(
+	struct uprobe_space *space, uint64_t low, uint64_t high, struct error *err);
+bool bare_can_emulate(const struct uprobe_site *site);
+must_check int bare_insert(struct uprobe_space *space, struct error *err);
+/** padding as it was: zeros */
+must_check int bare_clear(int memory_fd, uint64_t address, uint64_t size);
+must_check int bare_clear_all(struct uprobe_space *space);
+
 /* ---- semaphores of marks (semaphore.c)
  * ----------------------------------------------------------- */
 
 /** a fork child has raised ones from birth */
 must_check int semaphores_copy(
 	struct uprobe_space *space, const struct uprobe_space *parent);
-void semaphores_forget_unmapped(
-	struct uprobe_space *space, const struct proc_maps *maps);
+void semaphores_forget_unmapped(struct uprobe_space *space, const struct proc_maps *maps);
 void semaphores_lower(struct uprobe_space *space);
 
 /* ---- planning an insertion (place.c)

@@ -39,6 +39,9 @@ void undo_select(struct undo *undo, const struct abi_journal *journal,
 	for (uint32_t i = 0; i < area_count && !own; i++)
 		own = journal->areas[i].live &&
 		      journal->areas[i].pid == (uint32_t)undo->pid;
+	for (uint32_t i = 0; i < patch_count && !own; i++)
+		own = journal->patches[i].live &&
+		      journal->patches[i].pid == (uint32_t)undo->pid;
 	for (uint32_t i = 0; i < area_count; i++)
 		if (journal->areas[i].live &&
 			(!own || journal->areas[i].pid == (uint32_t)undo->pid))
@@ -184,14 +187,40 @@ static bool is_mapped(const struct proc_maps *maps, const struct abi_journal_are
 	return false;
 }
 
+/* The same for padding: zeros may be written only where there were none but zeros. */
+static bool is_padding(
+	const struct proc_maps *maps, int fd, const struct abi_journal_area *area)
+{
+	struct inject_padding padding;
+
+	for (size_t i = 0; i < maps->maps.count; i++)
+		if (inject_find_padding(fd, maps, i, &padding) &&
+			area->address >= padding.start && area->address < padding.end &&
+			area->size <= padding.end - area->address)
+			return true;
+	return false;
+}
+
+static bool is_to_be_undone(const struct undo *undo, const struct proc_maps *maps, int fd,
+	struct abi_journal_area *area)
+{
+	switch (area->live) {
+	case ABI_JOURNAL_LIVE:
+		return is_mapped(maps, area);
+	case ABI_JOURNAL_PADDING:
+		return is_padding(maps, fd, area);
+	default:
+		return find_intended(undo, maps, fd, area);
+	}
+}
+
 static void drop_foreign_areas(struct undo *undo, const struct proc_maps *maps, int fd)
 {
 	size_t kept = 0;
 
 	for (size_t i = 0; i < undo->areas.items.count; i++) {
 		struct abi_journal_area *area = &undo->areas.items.items[i];
-		if (area->live == ABI_JOURNAL_LIVE ? is_mapped(maps, area)
-						   : find_intended(undo, maps, fd, area))
+		if (is_to_be_undone(undo, maps, fd, area))
 			undo->areas.items.items[kept++] = *area;
 	}
 	undo->areas.items.count = kept;
@@ -455,7 +484,8 @@ static int unmap_areas(struct undo *undo, struct inject *inject, struct error *e
 					maps.maps.items[j].start <= area->address &&
 					maps.maps.items[j].end > area->address &&
 					!strncmp(maps.maps.items[j].path, "/memfd:", 7);
-			if (is_session == (pass == 1))
+			if (is_session == (pass == 1) &&
+				area->live != ABI_JOURNAL_PADDING)
 				r = inject_unmap(inject, area->address, area->size, err);
 		}
 	}
@@ -463,21 +493,41 @@ static int unmap_areas(struct undo *undo, struct inject *inject, struct error *e
 	return r;
 }
 
-static int remove_memory(struct undo *undo, struct utrace *utrace,
-	struct held_threads *held, struct error *err)
+static int clear_paddings(const struct undo *undo, int fd, bool *ret_mapped)
 {
+	int r = 0;
+
+	*ret_mapped = false;
+	for (size_t i = 0; i < undo->areas.items.count && r >= 0; i++) {
+		const struct abi_journal_area *area = &undo->areas.items.items[i];
+		if (area->live == ABI_JOURNAL_PADDING)
+			r = bare_clear(fd, area->address, area->size);
+		else
+			*ret_mapped = true;
+	}
+	return r;
+}
+
+static int remove_memory(
+	struct undo *undo, struct held_threads *held, int fd, struct error *err)
+{
+	bool mapped;
 	struct user_regs_struct regs;
 	struct utrace_task *task = NULL;
 	struct inject *inject;
 
-	if (!undo->areas.items.count)
-		return 0; /* the tracer died before it had mapped anything */
+	int r = clear_paddings(undo, fd, &mapped);
+	if (r < 0)
+		return error_set(err, r, "cannot write text of process %d: %s", undo->pid,
+			strerror(-r));
+	if (!mapped)
+		return 0; /* the tracer died before it had mapped anything, or never did */
 	for (size_t i = 0; i < held->threads.count && !task; i++)
 		if (thread_regs(&held->threads.items[i], &regs) >= 0)
 			task = utrace_engine_task(held->threads.items[i].engine);
 	if (!task)
 		return -ESRCH;
-	int r = inject_create_at(task, true, &inject, err);
+	r = inject_create_at(task, INJECT_FORCE | INJECT_ANY_GS, &inject, err);
 	if (r < 0)
 		return r;
 	r = remove_front(undo, inject, err);
@@ -525,8 +575,8 @@ static int restore_stubs(const struct undo *undo, int fd)
 	return r;
 }
 
-static int undo_stopped(struct undo *undo, struct utrace *utrace,
-	struct held_threads *held, int fd, struct error *err)
+static int undo_stopped(
+	struct undo *undo, struct held_threads *held, int fd, struct error *err)
 {
 	size_t foreign;
 	int r = find_areas(undo, fd, err);
@@ -555,7 +605,7 @@ static int undo_stopped(struct undo *undo, struct utrace *utrace,
 			"%zu patches were overwritten by somebody else",
 			undo->pid, inside, foreign);
 	reset_gs(undo, held);
-	return remove_memory(undo, utrace, held, err);
+	return remove_memory(undo, held, fd, err);
 }
 
 int undo_run(struct undo *undo, struct error *err)
@@ -573,7 +623,7 @@ int undo_run(struct undo *undo, struct error *err)
 	if (r >= 0)
 		r = threads_stop(utrace, undo->pid, &held, err);
 	if (r >= 0) {
-		r = undo_stopped(undo, utrace, &held, fd, err);
+		r = undo_stopped(undo, &held, fd, err);
 		threads_resume(&held);
 	}
 	if (fd >= 0)

@@ -19,6 +19,13 @@
 
 struct uprobe_space;
 
+/* Where handlers run. */
+enum uprobe_mode {
+	UPROBE_MODE_ANY,    /* in the process; where that is refused, in the tracer */
+	UPROBE_MODE_INJECT, /* in the process */
+	UPROBE_MODE_PTRACE, /* in the tracer, for a thread that a breakpoint stopped */
+};
+
 /* The session as uprobes needs it: where code and memory come from. */
 struct uprobe_session {
 	struct utrace *utrace;
@@ -35,6 +42,7 @@ struct uprobe_session {
 	int64_t read_start_offset, read_end_offset, read_fixup_offset; /* safe reads */
 	bool needs_signal_front; /* handlers read user memory */
 	bool force;
+	enum uprobe_mode mode;
 };
 
 struct uprobe_request {
@@ -43,7 +51,8 @@ struct uprobe_request {
 	const struct arch_handler_call
 		*handlers; /* runtime_address is an offset into the image here */
 	size_t handler_count;
-	bool is_notice; /* a breakpoint that only uprobe_report_signal() tells of: no handlers */
+	const void *
+		notice; /* of a breakpoint without handlers: what uprobe_report_signal() says */
 	bool own_stack; /* see struct arch_trampoline_request */
 	/* result */
 	int status; /* 0, or negative: this one was refused */
@@ -57,6 +66,12 @@ struct uprobe_request {
  */
 must_check int uprobe_space_create(const struct uprobe_session *session,
 	struct utrace_task *task, struct uprobe_space **ret, struct error *err);
+/**
+ * uprobe_space_is_by_ptrace() - handlers have to run in the tracer
+ * All requests must be breakpoints with a notice then.  *@ret_why: why they cannot run in the process,
+ * NULL when that was not asked for.
+ */
+bool uprobe_space_is_by_ptrace(const struct uprobe_space *space, const char **ret_why);
 /** a fork child has its parent's patches: give it its own bookkeeping (journal included)
  */
 must_check int uprobe_space_fork(struct uprobe_space *parent, struct utrace_task *child,
@@ -64,7 +79,7 @@ must_check int uprobe_space_fork(struct uprobe_space *parent, struct utrace_task
 /** the process is gone or has called exec: nothing to undo */
 void uprobe_space_forget(struct uprobe_space *space);
 
-/** NULL in a fork child until something is inserted or removed */
+/** NULL in a fork child until something is inserted or removed, and where no calls can be made */
 struct inject *uprobe_space_inject(struct uprobe_space *space);
 int uprobe_space_memory_fd(const struct uprobe_space *space); /* /proc/PID/mem */
 pid_t uprobe_space_pid(const struct uprobe_space *space);
@@ -98,11 +113,23 @@ must_check int uprobe_space_remove(
 /**
  * uprobe_report_signal() - for the session's report_signal callback
  * SIGTRAP of our breakpoints, SIGSEGV/SIGBUS of our safe reads are resolved by changing regs.
- * @ret_notice: the breakpoint was one to be told of
+ * @ret_notice: what the request of the breakpoint said; then regs->rip is its address, and
+ * uprobe_step_over() is to follow.  Else NULL.
  * Return: true: ours, do not deliver
  */
 bool uprobe_report_signal(struct uprobe_space *space, struct utrace_task *task,
-	struct user_regs_struct *regs, const siginfo_t *info, bool *ret_notice);
+	struct user_regs_struct *regs, const siginfo_t *info, const void **ret_notice);
+
+/** will the conditional branch under the breakpoint at regs->rip be taken? */
+bool uprobe_branch_is_taken(
+	struct uprobe_space *space, const struct user_regs_struct *regs);
+
+/**
+ * uprobe_step_over() - have the instruction under the breakpoint at regs->rip run, or emulate it
+ * Return: true: it faults; @info is the signal to deliver
+ */
+must_check bool uprobe_step_over(
+	struct uprobe_space *space, struct user_regs_struct *regs, siginfo_t *info);
 
 /** uprobe_space_forget_unmapped() - the process has unmapped text: what was patched there is gone */
 must_check int uprobe_space_forget_unmapped(

@@ -361,7 +361,7 @@ static uint32_t report_signal(uint32_t action, struct utrace_engine *engine,
 	struct utrace_task *task = utrace_engine_task(engine);
 	struct uprobe_space *space = space_of(utrace_task_pid(task));
 
-	bool notice;
+	const void *notice;
 	if (space && uprobe_report_signal(space, task, regs, info, &notice))
 		return UTRACE_RESUME | UTRACE_SIGNAL_IGN;
 	if (info->si_signo == SIGTRAP || info->si_signo == SIGSEGV ||

@@ -2,7 +2,7 @@
 /*
  * What the instructions at function entries and exits do, on a register set: for probes that run
  * outside of the process, where each instruction less that has to be run out of line counts.  Anything
- * unusual about an instruction (a prefix, a 16-bit operand, a segment) and it is left alone.
+ * unusual about an instruction (a prefix, a segment, a vector) and it is left alone.
  */
 #include <string.h>
 
@@ -41,24 +41,52 @@ static unsigned long long *find_register(
 	return number < sizeof(all) / sizeof(all[0]) ? all[number] : NULL;
 }
 
-/* Whole 32- and 64-bit registers only; @ret_bits: which. */
-static unsigned long long *operand_register(
-	struct emulation *e, ZydisRegister reg, unsigned int *ret_bits)
+/* Where a general register, or a part of one, is found. */
+struct slice {
+	unsigned long long *whole; /* NULL: not a general register */
+	unsigned int bits, shift;
+};
+
+static struct slice find_slice(struct emulation *e, ZydisRegister reg)
 {
-	if (reg >= ZYDIS_REGISTER_RAX && reg <= ZYDIS_REGISTER_R15) {
-		*ret_bits = 64;
-		return find_register(e->regs, (unsigned int)(reg - ZYDIS_REGISTER_RAX));
-	}
-	if (reg >= ZYDIS_REGISTER_EAX && reg <= ZYDIS_REGISTER_R15D) {
-		*ret_bits = 32;
-		return find_register(e->regs, (unsigned int)(reg - ZYDIS_REGISTER_EAX));
-	}
-	return NULL;
+	static const struct {
+		ZydisRegister first, last;
+		unsigned int bits, number, shift;
+	} kinds[] = {
+		{ZYDIS_REGISTER_RAX, ZYDIS_REGISTER_R15, 64, 0, 0},
+		{ZYDIS_REGISTER_EAX, ZYDIS_REGISTER_R15D, 32, 0, 0},
+		{ZYDIS_REGISTER_AX, ZYDIS_REGISTER_R15W, 16, 0, 0},
+		{ZYDIS_REGISTER_AL, ZYDIS_REGISTER_BL, 8, 0, 0},
+		{ZYDIS_REGISTER_AH, ZYDIS_REGISTER_BH, 8, 0, 8},
+		{ZYDIS_REGISTER_SPL, ZYDIS_REGISTER_R15B, 8, 4, 0},
+	};
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(*kinds); i++)
+		if (reg >= kinds[i].first && reg <= kinds[i].last)
+			return (struct slice){
+				find_register(
+					e->regs, kinds[i].number + (unsigned int)reg -
+							 (unsigned int)kinds[i].first),
+				kinds[i].bits, kinds[i].shift};
+	return (struct slice){0};
+}
+
+static uint64_t slice_mask(unsigned int bits)
+{
+	return ~0ull >> (64 - bits);
+}
+
+static void write_slice(const struct slice *slice, uint64_t value)
+{
+	uint64_t mask = slice_mask(slice->bits);
+	value &= mask;
+	/* 32 bits clear the upper half, fewer leave the rest as it is */
+	*slice->whole = slice->bits >= 32 ? value
+					  : (*slice->whole & ~(mask << slice->shift)) |
+						    value << slice->shift;
 }
 
 static bool address_part(struct emulation *e, ZydisRegister reg, uint64_t *ret)
 {
-	unsigned int bits;
 	*ret = 0;
 	if (reg == ZYDIS_REGISTER_NONE)
 		return true;
@@ -66,10 +94,10 @@ static bool address_part(struct emulation *e, ZydisRegister reg, uint64_t *ret)
 		*ret = e->insn.address + e->insn.length;
 		return true;
 	}
-	const unsigned long long *value = operand_register(e, reg, &bits);
-	if (!value || bits != 64)
+	struct slice slice = find_slice(e, reg);
+	if (slice.bits != 64)
 		return false;
-	*ret = *value;
+	*ret = *slice.whole;
 	return true;
 }
 
@@ -91,22 +119,23 @@ static bool read_operand(struct emulation *e, const ZydisDecodedOperand *operand
 	uint64_t *ret, unsigned int *ret_bits)
 {
 	uint64_t address;
-	const unsigned long long *reg;
+	struct slice slice;
 	switch (operand->type) {
 	case ZYDIS_OPERAND_TYPE_IMMEDIATE:
 		*ret = operand->imm.is_signed ? (uint64_t)operand->imm.value.s
 					      : operand->imm.value.u;
 		return true;
 	case ZYDIS_OPERAND_TYPE_REGISTER:
-		reg = operand_register(e, operand->reg.value, ret_bits);
-		if (reg)
-			*ret = *ret_bits == 32 ? (uint32_t)*reg : *reg;
-		return reg != NULL;
+		slice = find_slice(e, operand->reg.value);
+		if (!slice.whole)
+			return false;
+		*ret_bits = slice.bits;
+		*ret = *slice.whole >> slice.shift & slice_mask(slice.bits);
+		return true;
 	case ZYDIS_OPERAND_TYPE_MEMORY:
 		*ret = 0;
 		*ret_bits = operand->size;
-		return (operand->size == 32 || operand->size == 64) &&
-		       operand_address(e, operand, &address) &&
+		return operand->size <= 64 && operand_address(e, operand, &address) &&
 		       e->memory->read(
 			       e->memory->data, address, ret, operand->size / 8u) == 0;
 	case ZYDIS_OPERAND_TYPE_UNUSED:
@@ -120,15 +149,13 @@ static bool write_operand(
 	struct emulation *e, const ZydisDecodedOperand *operand, uint64_t value)
 {
 	uint64_t address;
-	unsigned int bits;
 	if (operand->type == ZYDIS_OPERAND_TYPE_REGISTER) {
-		unsigned long long *reg = operand_register(e, operand->reg.value, &bits);
-		if (reg)
-			*reg = bits == 32 ? (uint32_t)value : value;
-		return reg != NULL;
+		struct slice slice = find_slice(e, operand->reg.value);
+		if (slice.whole)
+			write_slice(&slice, value);
+		return slice.whole != NULL;
 	}
-	return operand->type == ZYDIS_OPERAND_TYPE_MEMORY &&
-	       (operand->size == 32 || operand->size == 64) &&
+	return operand->type == ZYDIS_OPERAND_TYPE_MEMORY && operand->size <= 64 &&
 	       operand_address(e, operand, &address) &&
 	       e->memory->write(e->memory->data, address, &value, operand->size / 8u) ==
 		       0;
@@ -202,8 +229,7 @@ static bool do_arithmetic(struct emulation *e, ZydisMnemonic mnemonic)
 	uint64_t a, b;
 	unsigned int bits = 0, other = 0;
 	bool writes = mnemonic != ZYDIS_MNEMONIC_CMP && mnemonic != ZYDIS_MNEMONIC_TEST;
-	if (e->operands[0].type != ZYDIS_OPERAND_TYPE_REGISTER ||
-		!read_operand(e, &e->operands[0], &a, &bits) ||
+	if (!read_operand(e, &e->operands[0], &a, &bits) ||
 		!read_operand(e, &e->operands[1], &b, &other) || (other && other != bits))
 		return false;
 	uint64_t result, flags = e->regs->eflags;
@@ -214,6 +240,10 @@ static bool do_arithmetic(struct emulation *e, ZydisMnemonic mnemonic)
 	case ZYDIS_MNEMONIC_SUB:
 	case ZYDIS_MNEMONIC_CMP:
 		result = add_values(e, a, b, true, bits);
+		break;
+	case ZYDIS_MNEMONIC_OR:
+		result = a | b;
+		set_flags(e, result_flags(result, bits));
 		break;
 	case ZYDIS_MNEMONIC_XOR:
 		result = a ^ b;
@@ -233,12 +263,8 @@ static bool do_arithmetic(struct emulation *e, ZydisMnemonic mnemonic)
 static bool do_lea(struct emulation *e)
 {
 	uint64_t address;
-	unsigned int bits;
-	unsigned long long *reg = operand_register(e, e->operands[0].reg.value, &bits);
-	if (!reg || !operand_address(e, &e->operands[1], &address))
-		return false;
-	*reg = bits == 32 ? (uint32_t)address : address;
-	return true;
+	return operand_address(e, &e->operands[1], &address) &&
+	       write_operand(e, &e->operands[0], address);
 }
 
 static bool do_mov(struct emulation *e)
@@ -247,6 +273,17 @@ static bool do_mov(struct emulation *e)
 	unsigned int bits = 0;
 	return read_operand(e, &e->operands[1], &value, &bits) &&
 	       write_operand(e, &e->operands[0], value);
+}
+
+static bool do_extend(struct emulation *e, bool is_signed)
+{
+	uint64_t value;
+	unsigned int bits = 0;
+	if (!read_operand(e, &e->operands[1], &value, &bits))
+		return false;
+	if (is_signed)
+		value = (uint64_t)((int64_t)(value << (64 - bits)) >> (64 - bits));
+	return write_operand(e, &e->operands[0], value);
 }
 
 static bool do_push_pop(struct emulation *e, bool is_push)
@@ -358,6 +395,11 @@ static bool do_plain(struct emulation *e)
 		return do_push_pop(e, mnemonic == ZYDIS_MNEMONIC_PUSH);
 	case ZYDIS_MNEMONIC_MOV:
 		return do_mov(e);
+	case ZYDIS_MNEMONIC_MOVZX:
+		return do_extend(e, false);
+	case ZYDIS_MNEMONIC_MOVSX:
+	case ZYDIS_MNEMONIC_MOVSXD:
+		return do_extend(e, true);
 	case ZYDIS_MNEMONIC_LEA:
 		return do_lea(e);
 	case ZYDIS_MNEMONIC_LEAVE:
@@ -365,6 +407,7 @@ static bool do_plain(struct emulation *e)
 	case ZYDIS_MNEMONIC_ADD:
 	case ZYDIS_MNEMONIC_SUB:
 	case ZYDIS_MNEMONIC_CMP:
+	case ZYDIS_MNEMONIC_OR:
 	case ZYDIS_MNEMONIC_XOR:
 	case ZYDIS_MNEMONIC_AND:
 	case ZYDIS_MNEMONIC_TEST:
