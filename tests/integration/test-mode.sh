@@ -138,7 +138,7 @@ if [ $can_filter = 0 ]; then
 	busy=$!
 	pids="$pids $busy"
 	sleep 0.2
-	"$utrace" run --mode=inject -e 'probe process.function("branchy") { }' -x $busy >"$dir/out" 2>"$dir/err"
+	"$utrace" run --mode=inject -e 'global n probe process.function("branchy") { n++ }' -x $busy >"$dir/out" 2>"$dir/err"
 	is "$?" 1 "--mode=inject refuses where injection is: status 1"
 	like "$(cat "$dir/err")" "seccomp filter" "... and it is told why"
 fi
