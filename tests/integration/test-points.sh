@@ -85,6 +85,9 @@ is "$(count "statement($address)" "$points")" "n=$(own leaves)" "statement(ADDRE
 like "$(list 'statement(0x10)')" "no match" "an address outside of code"
 like "$(list "statement($address).absolute")" "needs process\(PID\)" "an absolute address needs a process"
 
+out=$("$utrace" run "$here/../../examples/lines.stp" points.c -c "$points" 2>&1)
+like "$out" "^ +$(own leaves) leaf@.*points.c:[0-9]+$" "examples/lines.stp"
+
 # ---- labels and callees
 is "$(count 'function("branch").label("done")' "$points")" "n=$(own labels)" ".label"
 like "$(list 'function("*").label("d*")')" "function\(\"branch@.*points.c:[0-9]+\"\).label\(\"done\"\)" "wildcards in labels"
