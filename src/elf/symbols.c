@@ -15,6 +15,7 @@
 
 enum {
 	LEA_SIZE = 7,
+	MOV_SIZE = 5,
 	VERSIONS_MAX = 1024 /* more than any library defines */
 };
 
@@ -436,25 +437,40 @@ static bool is_function_start(struct elf_module *module, uint64_t address)
 	return low < count && starts[low] == address;
 }
 
+/* An address that an instruction at these bytes may load: lea disp32(%rip),%reg, or mov $imm32,%reg32. */
+static bool loaded_address(const struct elf_module *module, const uint8_t *bytes,
+	uint64_t size, uint64_t address, uint64_t *ret)
+{
+	int32_t displacement;
+	uint32_t immediate;
+	if (size >= LEA_SIZE && (bytes[0] & 0xfb) == 0x48 && bytes[1] == 0x8d &&
+		(bytes[2] & 0xc7) == 0x05) {
+		memcpy(&displacement, bytes + 3, sizeof(displacement));
+		*ret = address + LEA_SIZE + (uint64_t)(int64_t)displacement;
+		return true;
+	}
+	if (size < MOV_SIZE || (bytes[0] & 0xf8) != 0xb8 || elf_module_is_pie(module))
+		return false;
+	memcpy(&immediate, bytes + 1, sizeof(immediate));
+	*ret = immediate;
+	return true;
+}
+
 /*
- * Resolvers load addresses by lea disp32(%rip),%reg.  Any bytes that look like one and lead to the start
- * of a function count: a probe too many on a function that the resolver names does no harm.
+ * Any bytes of the resolver that look like such an instruction and lead to the start of a function
+ * count: a probe too many on a function that it names does no harm.
  */
 size_t elf_ifunc_implementations(struct elf_module *module,
 	const struct elf_function *ifunc, struct arena *arena, uint64_t **ret)
 {
-	uint64_t size = ifunc->end - ifunc->start;
+	uint64_t size = ifunc->end - ifunc->start, target;
 	const uint8_t *bytes = elf_module_bytes(module, ifunc->start, size);
 	struct elf_address_list found = {0};
-	for (uint64_t i = 0; bytes && size >= LEA_SIZE && i <= size - LEA_SIZE; i++) {
-		int32_t displacement;
-		if ((bytes[i] & 0xfb) != 0x48 || bytes[i + 1] != 0x8d ||
-			(bytes[i + 2] & 0xc7) != 0x05)
-			continue;
-		memcpy(&displacement, bytes + i + 3, sizeof(displacement));
-		uint64_t target =
-			ifunc->start + i + LEA_SIZE + (uint64_t)(int64_t)displacement;
-		if (target - ifunc->start >= size && is_function_start(module, target))
+	for (uint64_t i = 0; bytes && i < size; i++) {
+		if (loaded_address(
+			    module, bytes + i, size - i, ifunc->start + i, &target) &&
+			target - ifunc->start >= size &&
+			is_function_start(module, target))
 			vec_append(&found, target);
 	}
 	elf_address_list_sort(&found);

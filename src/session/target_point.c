@@ -46,6 +46,17 @@ static bool parse_ranges(struct target_pattern *pattern, const char *text)
 	}
 }
 
+/* Where the lines begin; names of files may have a '+' (c++/vector), which is one only before a number. */
+static char *find_separator(char *file)
+{
+	char *colon = strrchr(file, ':'), *plus = strrchr(file, '+');
+	if (colon)
+		return colon;
+	if (plus && plus[1] && plus[1 + strspn(plus + 1, "0123456789")] == '\0')
+		return plus;
+	return file + strlen(file);
+}
+
 /* FUNC [ "@" FILE [ ":" LINES | "+" OFFSET | ":*" ] ] */
 static int parse_pattern(struct target_pattern *pattern, const char *text,
 	struct arena *arena, struct error *err)
@@ -59,7 +70,7 @@ static int parse_pattern(struct target_pattern *pattern, const char *text,
 	if (at > text && at[-1] == '@')
 		return 0;
 	char *file = arena_strdup(arena, at + 1);
-	char *mark = file + strcspn(file, ":+");
+	char *mark = find_separator(file);
 	char separator = *mark;
 	struct elf_line_query *lines = &pattern->lines;
 	*mark = '\0';

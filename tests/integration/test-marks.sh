@@ -91,12 +91,14 @@ else
 fi
 
 # Other people's programs.
-python=$(command -v python3)
+python=/usr/bin/python3 # the distribution's
 if readelf -n "$python" 2>/dev/null | grep -q stapsdt; then
 	out=$("$utrace" run -e 'global n probe process.mark("import__find__load__start") { n[user_string($arg1)]++ }
-		probe process.mark("function__entry") { f++ } global f
+		probe process.mark("function__return") { f++ } global f
 		probe end { printf("json=%d functions=%d\n", n["json"], f > 100) }' -c "$python -c 'import json; print(1)'" 2>&1)
 	is "$(printf '%s\n' "$out" | grep json)" "json=1 functions=1" "python3: imports and functions, behind semaphores"
+	like "$("$utrace" run "$(dirname "$0")/../../examples/python-imports.stp" -c "$python -c 'import json'" 2>&1)" \
+		"^ +[0-9]+ us json$" "examples/python-imports.stp"
 else
 	skip "this python3 has no marks"
 fi

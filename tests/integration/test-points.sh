@@ -80,10 +80,22 @@ out=$(list "statement(\"branch@points.c:1000\")")
 like "$out" "no line records for .*points.c:1000 \[man error::dwarf\] \(try :[0-9]+\)" "a line without code: what to try"
 like "$(list 'statement("branch@points.c:1000").nearest')" "points.c:[0-9]+\"\).nearest" ".nearest"
 like "$(list 'statement("branch@points.c:x")')" "malformed specification 'branch@points.c:x'" "a malformed line"
+if cc -g -O1 -o "$dir/plus" -x c - <<-'END' 2>/dev/null; then
+	#line 1 "dir/c++/plus.c"
+	int main(void) { return 0; }
+	END
+	like "$(list 'function("*@c++/plus.c")' "$dir/plus")" 'function\("main@.*c\+\+/plus.c:1"\)' "a + in a file's name"
+	like "$(list 'statement("main@c++/plus.c+0")' "$dir/plus")" 'statement\("main@.*c\+\+/plus.c:1"\)' "... and a relative line"
+else
+	skip "no compiler here: a + in a file's name"
+fi
 like "$(list 'statement("branch")')" "statement\(\"branch@.*points.c:[0-9]+\"\)" "a statement without a line"
 is "$(count "statement($address)" "$points")" "n=$(own leaves)" "statement(ADDRESS)"
 like "$(list 'statement(0x10)')" "no match" "an address outside of code"
 like "$(list "statement($address).absolute")" "needs process\(PID\)" "an absolute address needs a process"
+
+out=$("$utrace" run "$here/../../examples/lines.stp" points.c -c "$points" 2>&1)
+like "$out" "^ +$(own leaves) leaf@.*points.c:[0-9]+$" "examples/lines.stp"
 
 # ---- labels and callees
 is "$(count 'function("branch").label("done")' "$points")" "n=$(own labels)" ".label"

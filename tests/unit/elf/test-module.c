@@ -238,6 +238,14 @@ static void test_functions(struct elf_module *module, uint64_t bias)
 		"two names at one address stay two");
 	f = find(module, "indirect");
 	tap_ok(f && f->is_ifunc, "indirect function");
+	struct arena arena;
+	uint64_t *implementations;
+	arena_init(&arena);
+	size_t found =
+		f ? elf_ifunc_implementations(module, f, &arena, &implementations) : 0;
+	tap_ok(found == 1 && implementations[0] == (uint64_t)(uintptr_t)ordinary - bias,
+		"its implementation");
+	arena_deinit(&arena);
 	f = find(module, "foo.cold");
 	tap_ok(f && f->is_cold_part, "cold part");
 	f = find(module, "sizeless");
