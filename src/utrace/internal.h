@@ -210,6 +210,7 @@ struct report {
 	uint64_t number;
 	uint32_t action;        /* smallest resume action so far */
 	uint32_t resume_action; /* the same without UTRACE_STOP */
+	bool is_last; /* before user mode: to ask for one more every time would be for ever */
 };
 
 void utrace_report_begin(

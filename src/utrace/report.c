@@ -70,6 +70,8 @@ static void take_answer(
 		engine->stop = false;
 		return;
 	}
+	if (report->is_last && (action == UTRACE_INTERRUPT || action == UTRACE_REPORT))
+		action = UTRACE_RESUME;
 	engine->stop = action == UTRACE_STOP;
 	if (action < report->action)
 		report->action = action;
