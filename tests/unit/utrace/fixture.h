@@ -26,6 +26,7 @@ static struct utrace_task *task;
 static struct fake fakes[ENGINES];
 static struct utrace_engine *engines[ENGINES];
 static char heard[1024];
+static uint32_t shown; /* the resume action that the last callback was shown */
 
 static uint32_t hear(struct utrace_engine *engine, const char *what, bool is_boundary)
 {
@@ -72,6 +73,7 @@ static uint32_t on_jctl(
 
 static uint32_t on_exec(uint32_t action, struct utrace_engine *engine, pid_t former)
 {
+	shown = utrace_resume_action(action);
 	return hear(engine, "exec", false);
 }
 

@@ -284,6 +284,28 @@ static void test_quiesce_first(void)
 	end(2);
 }
 
+static void test_shown(void)
+{
+	begin(ENGINES, UTRACE_EVENT(EXEC));
+	for (uint32_t answer = 0; answer < UTRACE_RESUME; answer++) {
+		fakes[0].event = answer;
+		sim_stop(thread, PTRACE_STOP_EXEC, SIGTRAP);
+		happen();
+		tap_is_long(shown, answer, "what others have chosen is shown");
+		if (utrace_control(task, engines[0], UTRACE_RESUME) < 0)
+			abort();
+	}
+	fakes[0].event = UTRACE_RESUME;
+	if (utrace_set_events(task, engines[0], 0) < 0 ||
+		utrace_control(task, engines[0], UTRACE_STOP) != -EINPROGRESS)
+		abort();
+	sim_stop(thread, PTRACE_STOP_EXEC, SIGTRAP);
+	happen();
+	tap_ok(shown == UTRACE_STOP && outcome() == 'h',
+		"an engine that holds counts, called or not");
+	end(ENGINES);
+}
+
 int main(void)
 {
 	test_pairs();
@@ -293,5 +315,6 @@ int main(void)
 	test_entry_stops();
 	test_membership();
 	test_quiesce_first();
+	test_shown();
 	return tap_done();
 }
