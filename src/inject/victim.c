@@ -141,6 +141,14 @@ static bool has_fault_pending(pid_t tid)
 	       status.sig_pending & SYNCHRONOUS;
 }
 
+static int hold_again(struct inject *inject, struct utrace_task *task, struct error *err)
+{
+	int r = utrace_control(task, inject->engine, UTRACE_RESUME);
+	if (r == 0)
+		r = utrace_control(task, inject->engine, UTRACE_STOP);
+	return r == -EINPROGRESS ? utrace_wait_stopped(task, STOP_TIMEOUT_MS, err) : r;
+}
+
 int inject_take_task(struct inject *inject, struct utrace_task *task, struct error *err)
 {
 	int r = utrace_attach_task(
@@ -162,6 +170,12 @@ int inject_take_task(struct inject *inject, struct utrace_task *task, struct err
 		if (r == 0)
 			r = utrace_wait_stopped(task, STOP_TIMEOUT_MS, err);
 	}
+	/* At a call that engines hear of: its end is to be reported, too. */
+	if (r == 0 && inject->task && utrace_task_is_at_call(task))
+		r = hold_again(inject, task, err);
+	if (r == 0 && inject->task && utrace_task_is_at_call(task))
+		r = error_set(err, -EBUSY, "thread %d is held by another engine",
+			utrace_task_tid(task));
 	bool is_exiting = !inject->task || utrace_task_stop(task) == PTRACE_STOP_EXIT;
 	if (r == 0 && is_exiting)
 		r = error_set(err, -ESRCH, "process %d has exited", inject->pid);

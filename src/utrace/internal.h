@@ -91,11 +91,12 @@ struct utrace_task {
 	bool filtered;    /* launched with a seccomp filter: only the wanted calls stop */
 	bool call_traced; /* was resumed so that it stops at system calls */
 	bool stepping;    /* was resumed for one step */
-	bool step_over;   /* the step is the system call it is in */
-	bool signal_due;  /* the signal of this stop is to be reported (again) */
-	bool act_first;   /* the signal acts before the task can be held */
-	bool is_killed;   /* by SIGKILL: nothing holds it any more */
-	bool is_reaped;   /* report_reap() has begun */
+	bool step_goes_on; /* that step has led into the kernel */
+	bool step_over;    /* the step is the system call it is in */
+	bool signal_due;   /* the signal of this stop is to be reported (again) */
+	bool act_first;    /* the signal acts before the task can be held */
+	bool is_killed;    /* by SIGKILL: nothing holds it any more */
+	bool is_reaped;    /* report_reap() has begun */
 	bool detaching;
 	int exit_signal;   /* what its parent gets */
 	siginfo_t info;    /* the signal of this stop, also after it was dropped */
@@ -209,6 +210,7 @@ struct report {
 	uint64_t number;
 	uint32_t action;        /* smallest resume action so far */
 	uint32_t resume_action; /* the same without UTRACE_STOP */
+	bool is_last; /* before user mode: to ask for one more every time would be for ever */
 };
 
 void utrace_report_begin(

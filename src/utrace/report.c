@@ -27,6 +27,10 @@ void utrace_report_begin(
 		.resume_action = UTRACE_RESUME};
 	task->references++;
 	task->reporting++;
+	/* As in the kernel: what was asked for is this, or is to be asked for in it again.  Signals are
+	 * reported besides. */
+	if (event & ~UTRACE_EVENT_SIGNAL_ALL && task->resume > UTRACE_INTERRUPT)
+		task->resume = UTRACE_RESUME;
 }
 
 void utrace_report_end(struct report *report, bool will_stop)
@@ -66,6 +70,8 @@ static void take_answer(
 		engine->stop = false;
 		return;
 	}
+	if (report->is_last && (action == UTRACE_INTERRUPT || action == UTRACE_REPORT))
+		action = UTRACE_RESUME;
 	engine->stop = action == UTRACE_STOP;
 	if (action < report->action)
 		report->action = action;
@@ -266,11 +272,9 @@ void utrace_handle_exit(struct utrace_task *task, const struct ptrace_event *eve
 static void enter_stop(struct utrace_task *task, const struct ptrace_event *event)
 {
 	/* A step that led into the kernel is not over. */
-	bool goes_on = event->stop != PTRACE_STOP_SIGNAL &&
-		       event->stop != PTRACE_STOP_INTERRUPT &&
-		       event->stop != PTRACE_STOP_GROUP;
-	if (task->stepping && goes_on && task->resume > UTRACE_SINGLESTEP)
-		task->resume = UTRACE_SINGLESTEP;
+	task->step_goes_on = task->stepping && event->stop != PTRACE_STOP_SIGNAL &&
+			     event->stop != PTRACE_STOP_INTERRUPT &&
+			     event->stop != PTRACE_STOP_GROUP;
 	task->state = TASK_STOPPED;
 	task->stop = *event;
 	task->stops++;

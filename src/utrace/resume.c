@@ -55,16 +55,16 @@ static enum utrace_motion pick_motion(struct utrace_task *task)
 {
 	bool at_entry = utrace_is_at_entry(task);
 	bool traced = utrace_is_wanted(task, UTRACE_EVENT_SYSCALL);
+	bool step = is_step(task->resume) || task->step_goes_on;
 	if (task->filtered) /* its entry-stop was a seccomp-stop */
 		traced = at_entry && utrace_is_wanted(task, UTRACE_EVENT(SYSCALL_EXIT));
 	/* The report that was asked for comes at the end of the call. */
 	if (at_entry && task->resume == UTRACE_REPORT)
 		traced = true;
-	task->step_over = is_step(task->resume) && traced &&
-			  (at_entry || is_at_syscall_instruction(task));
-	task->stepping = is_step(task->resume);
+	task->step_over = step && traced && (at_entry || is_at_syscall_instruction(task));
+	task->stepping = step;
 	task->call_traced = traced;
-	if (!task->stepping || task->step_over)
+	if (!step || task->step_over)
 		return traced ? UTRACE_MOTION_SYSCALL : UTRACE_MOTION_CONT;
 	task->call_traced = false;
 	return task->resume == UTRACE_BLOCKSTEP ? UTRACE_MOTION_BLOCK

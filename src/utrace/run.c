@@ -126,6 +126,11 @@ enum ptrace_stop utrace_task_stop(const struct utrace_task *task)
 	return task->stop.stop;
 }
 
+bool utrace_task_is_at_call(const struct utrace_task *task)
+{
+	return task->state == TASK_STOPPED && utrace_is_at_entry(task);
+}
+
 int utrace_task_go(struct utrace_task *task, struct utrace_engine *engine)
 {
 	struct utrace *utrace = task->utrace;

@@ -27,6 +27,9 @@ void utrace_drop_signal(struct utrace_task *task);
 /** the kind of stop of a stopped task */
 enum ptrace_stop utrace_task_stop(const struct utrace_task *task);
 
+/** in the entry-stop of a system call, which has not been made yet */
+bool utrace_task_is_at_call(const struct utrace_task *task);
+
 /** let a task run now, even from inside one of its callbacks; the calling engine holds it no more */
 must_check int utrace_task_go(struct utrace_task *task, struct utrace_engine *engine);
 

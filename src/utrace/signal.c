@@ -109,15 +109,6 @@ static struct disposition find_disposition(
 
 /* ---- asking ------------------------------------------------------------------------------------- */
 
-/* As in the kernel: a report or an interrupt at each signal would never let it run. */
-static void limit_answers(struct report *report)
-{
-	if (report->action == UTRACE_REPORT || report->action == UTRACE_INTERRUPT)
-		report->action = UTRACE_RESUME;
-	if (report->resume_action < UTRACE_SINGLESTEP)
-		report->resume_action = UTRACE_RESUME;
-}
-
 struct decision {
 	struct disposition before;
 	uint32_t action; /* with UTRACE_SIGNAL_HOLD */
@@ -135,6 +126,7 @@ static void ask(struct utrace_task *task, struct decision *decision)
 	uint32_t action = decision->before.action;
 	decision->was_held = utrace_wants_stop(task);
 	utrace_report_begin(&report, task, event);
+	report.is_last = true;
 	DL_FOREACH(task->engines, engine)
 	{
 		unsigned long wanted = event | UTRACE_EVENT(QUIESCE);
@@ -153,7 +145,6 @@ static void ask(struct utrace_task *task, struct decision *decision)
 		decision->park = utrace_signal_action(answer) == UTRACE_SIGNAL_IGN &&
 				 utrace_resume_action(answer) == UTRACE_STOP;
 	}
-	limit_answers(&report);
 	decision->action = action;
 	decision->stop = report.action == UTRACE_STOP;
 	bool ignored = utrace_signal_action(action) == UTRACE_SIGNAL_IGN;
@@ -429,8 +420,8 @@ void utrace_boundary_pass(struct utrace_task *task, enum boundary_pass kind)
 	if (utrace_pass_regs_begin(task, &regs) < 0)
 		return;
 	utrace_report_begin(&report, task, 0);
+	report.is_last = true;
 	uint32_t action = ask_at_boundary(&report, kind, &info);
-	limit_answers(&report);
 	utrace_report_end(&report, true);
 	if (task->state == TASK_STOPPED && task->stops == stop)
 		act_on_answer(task, action, &info);

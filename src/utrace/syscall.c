@@ -126,8 +126,7 @@ static void leave_call(struct utrace_task *task)
 	task->call.held = false;
 	report_exit(task);
 	if (task->step_over && task->state == TASK_STOPPED) {
-		task->resume =
-			task->resume == UTRACE_SINGLESTEP ? UTRACE_RESUME : task->resume;
+		task->step_goes_on = false;
 		utrace_report_step(task);
 	}
 }
