@@ -291,6 +291,7 @@ enum {
 	LOAD_SIZE = 3, /* KEEP IN SYNC: read signature (front.S) */
 	LOAD_ALIGNMENT = 16,
 	BREAKPOINT_SIZE = 1,
+	BREAKPOINT = 0xcc,
 	SIGSET_SIZE = 8,
 	SIGNAL_BLOCK = 0, /* SIG_BLOCK */
 };
@@ -336,6 +337,26 @@ static uint64_t find_trampoline(uint64_t address)
 	return 0;
 }
 
+/*
+ * The tracer was killed after it had moved the thread and before it let it run: the thread is where it
+ * should be.  The program's own int3 just before a probed instruction looks alike, but for its byte.
+ */
+static bool was_moved(uint64_t ip)
+{
+	const struct agent_arena *a = arena();
+	const struct agent_site_entry *entries =
+		(const struct agent_site_entry *)(uintptr_t)a->breakpoints;
+	for (uint64_t i = 0; entries && i < a->breakpoint_count; i++) {
+		if (entries[i].trampoline == ip)
+			return true;
+		if (entries[i].address == ip)
+			return *(const unsigned char *)(uintptr_t)(ip -
+								   BREAKPOINT_SIZE) !=
+			       BREAKPOINT;
+	}
+	return false;
+}
+
 static bool resolve(
 	uint32_t signal, const struct signal_info *info, struct signal_context *context)
 {
@@ -350,7 +371,7 @@ static bool resolve(
 	uint64_t trampoline = find_trampoline(context->ip - BREAKPOINT_SIZE);
 	if (trampoline)
 		context->ip = trampoline;
-	return trampoline != 0;
+	return trampoline || was_moved(context->ip);
 }
 
 static void reset_action(uint32_t signal)

@@ -82,13 +82,30 @@ int ptrace_wait(pid_t tid, bool block, struct ptrace_event *ret)
 	return 1;
 }
 
-int ptrace_wait_stop(struct ptrace_event *ret)
+static int wait_stopped(pid_t tid, int options, siginfo_t *info)
+{
+	int r;
+	do
+		r = waitid(tid ? P_PID : P_ALL, (id_t)tid, info,
+			WSTOPPED | WNOHANG | __WALL | options);
+	while (r < 0 && errno == EINTR);
+	return r;
+}
+
+void ptrace_take_stop(pid_t tid)
+{
+	siginfo_t info;
+	(void)wait_stopped(tid, 0, &info);
+}
+
+int ptrace_peek_stop(pid_t tid, struct ptrace_event *ret)
 {
 	siginfo_t info = {0};
 	int r;
-	do
-		r = waitid(P_ALL, 0, &info, WSTOPPED | WNOHANG | __WALL);
-	while (r < 0 && errno == EINTR);
+	/* a child of ours that nobody traces may stop as well: not for us */
+	while ((r = wait_stopped(tid, WNOWAIT, &info)) == 0 &&
+		info.si_code == CLD_STOPPED)
+		ptrace_take_stop(info.si_pid);
 	if (r < 0)
 		return -errno;
 	if (info.si_pid == 0)

@@ -46,8 +46,14 @@ struct ptrace_event {
 void ptrace_decode(pid_t tid, int status, struct ptrace_event *ret);
 /** ptrace_wait() - one waitpid(tid or -1, __WALL [| WNOHANG]); 1 event, 0 none (WNOHANG), -ECHILD, ... */
 must_check int ptrace_wait(pid_t tid, bool block, struct ptrace_event *ret);
-/** ptrace_wait_stop() - collect one stop of any tracee, never an exit; 1 event, 0 none, -ECHILD */
-must_check int ptrace_wait_stop(struct ptrace_event *ret);
+/**
+ * ptrace_peek_stop() - a stop of one tracee, or (0) of any, never an exit; 1 event, 0 none, -ECHILD
+ * It is left to be seen again until the tracee is set in motion or ptrace_take_stop() takes it.  The signal
+ * of a signal-delivery-stop that has been taken is lost should the tracer die; of one that has not, it
+ * is delivered (kernel/ptrace.c: ptrace_stop(), kernel/exit.c: wait_task_stopped()).
+ */
+must_check int ptrace_peek_stop(pid_t tid, struct ptrace_event *ret);
+void ptrace_take_stop(pid_t tid);
 /** ptrace_peek_exit() - a tracee or child that waits to be reaped (left so); 1, 0 none, -ECHILD */
 must_check int ptrace_peek_exit(pid_t *ret_tid);
 

@@ -386,6 +386,14 @@ static void leave_paddings(
 	}
 }
 
+static bool is_in_stub(const struct held_thread *thread, void *data)
+{
+	const struct undo *undo = data;
+	struct user_regs_struct regs;
+
+	return thread_regs(thread, &regs) >= 0 && stub_at(undo, regs.rip);
+}
+
 static bool is_inside(const struct held_thread *thread, void *data)
 {
 	const struct undo *undo = data;
@@ -579,6 +587,9 @@ static int undo_stopped(
 	struct undo *undo, struct held_threads *held, int fd, struct error *err)
 {
 	size_t foreign;
+	/* A call that the victim is about to make may map memory, to be found next.  One that stays inside
+	 * is counted below. */
+	(void)threads_evacuate(held, is_in_stub, undo);
 	int r = find_areas(undo, fd, err);
 
 	if (r >= 0 && undo->on_stopped)

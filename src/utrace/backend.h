@@ -23,7 +23,8 @@ struct utrace_backend_ops {
 	int (*move)(pid_t tid, enum utrace_motion how, int signal);
 
 	int (*wait)(pid_t tid, bool block, struct ptrace_event *ret);
-	int (*wait_stop)(struct ptrace_event *ret);
+	int (*peek_stop)(pid_t tid, struct ptrace_event *ret); /* 0: any */
+	void (*take_stop)(pid_t tid);
 	int (*peek_exit)(pid_t *ret_tid);
 
 	int (*get_regs)(pid_t tid, struct user_regs_struct *ret);

@@ -107,18 +107,46 @@ static bool take_deferred(struct utrace *utrace)
 	return true;
 }
 
-static bool take_stop(struct utrace *utrace)
+/* It stays stopped, or a callback waits for others: it must not be seen twice. */
+static void take_peeked(struct utrace *utrace)
+{
+	if (utrace->peeked)
+		utrace->backend->take_stop(utrace->peeked);
+	utrace->peeked = 0;
+}
+
+int utrace_move(struct utrace_task *task, enum utrace_motion how, int signal)
+{
+	struct utrace *utrace = task->utrace;
+	if (utrace->peeked == task->tid && how == UTRACE_MOTION_LISTEN)
+		take_peeked(utrace);
+	int r = utrace->backend->move(task->tid, how, signal);
+	if (r == 0 && utrace->peeked == task->tid)
+		utrace->peeked = 0;
+	return r;
+}
+
+/* The stop is not taken before it has been dealt with: until then a signal is still the kernel's to
+ * deliver, should we be killed. */
+static bool take_stop(struct utrace *utrace, pid_t tid)
 {
 	struct ptrace_event event;
-	if (utrace->backend->wait_stop(&event) <= 0)
+	take_peeked(utrace);
+	if (utrace->backend->peek_stop(tid, &event) <= 0)
 		return false;
+	utrace->peeked = event.tid;
+	/* the kernel refuses requests to a task whose exec changed its tid, until that is taken note of */
+	if (event.stop == PTRACE_STOP_EXEC)
+		take_peeked(utrace);
 	handle_event(utrace, &event);
+	take_peeked(utrace);
 	return true;
 }
 
 static bool reap(struct utrace *utrace, pid_t tid)
 {
 	struct ptrace_event event;
+	take_peeked(utrace);
 	if (utrace->backend->wait(tid, false, &event) <= 0)
 		return false;
 	handle_event(utrace, &event);
@@ -163,7 +191,7 @@ void utrace_dispatch_locked(struct utrace *utrace)
 	drain(utrace);
 	for (int i = 0; i < MAX_EVENTS_PER_DISPATCH; i++) {
 		bool some = take_deferred(utrace) || take_work(utrace) ||
-			    take_stop(utrace) || take_exit(utrace);
+			    take_stop(utrace, 0) || take_exit(utrace);
 		if (!some)
 			return;
 	}
@@ -203,7 +231,7 @@ static int wait_stopped(struct utrace_task *task, int timeout_ms, struct error *
 	pid_t tid = task->tid;
 	while (!is_stopped(task)) {
 		/* This one first: others may stop so often that its turn never comes. */
-		if (!task->deferred && reap(utrace, tid))
+		if (!task->deferred && (take_stop(utrace, tid) || reap(utrace, tid)))
 			continue;
 		utrace_dispatch_locked(utrace);
 		if (task->state == TASK_DEAD || task->state == TASK_EXITING)

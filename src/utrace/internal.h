@@ -125,6 +125,7 @@ struct utrace {
 	uint64_t ignored; /* signals ignored when the tracer was created */
 	utrace_new_task_fn new_task;
 	void *new_task_data;
+	pid_t peeked; /* its stop is being dealt with and has not been taken yet; 0: none */
 	VEC(struct ptrace_event) deferred;
 	VEC(struct utrace_task *) work; /* with references */
 };
@@ -160,6 +161,8 @@ void utrace_wake(struct utrace *utrace); /* makes utrace_fd() readable */
 void utrace_queue(struct utrace_task *task);
 void utrace_defer(struct utrace_task *task, const struct ptrace_event *event);
 void utrace_dispatch_locked(struct utrace *utrace);
+/** set a stopped task in motion */
+int utrace_move(struct utrace_task *task, enum utrace_motion how, int signal);
 /** one slice of waiting for statuses; false when the deadline is over; no lock */
 bool utrace_wait_for_events(struct utrace *utrace, int64_t deadline_ms);
 int64_t utrace_now_ms(void);

@@ -73,13 +73,12 @@ static enum utrace_motion pick_motion(struct utrace_task *task)
 
 static int set_in_motion(struct utrace_task *task, enum utrace_motion how)
 {
-	const struct utrace_backend_ops *backend = task->utrace->backend;
 	int signal = task->signal;
 	task->signal = 0;
-	int r = backend->move(task->tid, how, signal);
+	int r = utrace_move(task, how, signal);
 	if (r < 0 && r != -ESRCH &&
 		how == UTRACE_MOTION_BLOCK) /* no branch tracing here */
-		r = backend->move(task->tid, UTRACE_MOTION_STEP, signal);
+		r = utrace_move(task, UTRACE_MOTION_STEP, signal);
 	return r;
 }
 
@@ -100,7 +99,6 @@ static enum utrace_motion pick_motion_for_signal(struct utrace_task *task)
 
 void utrace_resume(struct utrace_task *task)
 {
-	const struct utrace_backend_ops *backend = task->utrace->backend;
 	enum utrace_motion how;
 	if (task->detaching) {
 		utrace_detach_stopped(task);
@@ -112,7 +110,7 @@ void utrace_resume(struct utrace_task *task)
 		utrace_hold_signal(task);
 	if (task->stop.stop == PTRACE_STOP_GROUP) {
 		/* Job control goes on as if nobody traced: only SIGCONT lets it run. */
-		task->state = backend->move(task->tid, UTRACE_MOTION_LISTEN, 0) == 0
+		task->state = utrace_move(task, UTRACE_MOTION_LISTEN, 0) == 0
 				      ? TASK_LISTENING
 				      : TASK_RUNNING;
 		return;
@@ -167,11 +165,10 @@ static bool has_handler_pending(const struct utrace_task *task)
  */
 void utrace_detach_stopped(struct utrace_task *task)
 {
-	const struct utrace_backend_ops *backend = task->utrace->backend;
 	utrace_apply_abort(task);
 	if (task->rewound.active && task->stop.stop == PTRACE_STOP_INTERRUPT &&
 		has_handler_pending(task) &&
-		backend->move(task->tid, UTRACE_MOTION_CONT, 0) == 0) {
+		utrace_move(task, UTRACE_MOTION_CONT, 0) == 0) {
 		task->state = TASK_RUNNING;
 		return;
 	}
@@ -179,12 +176,12 @@ void utrace_detach_stopped(struct utrace_task *task)
 		task->signal = task->info.si_signo;
 	int signal = task->in_delivery ? task->signal : 0;
 	if (task->filtered) { /* killed: to be reaped */
-		(void)backend->move(task->tid, UTRACE_MOTION_CONT, 0);
+		(void)utrace_move(task, UTRACE_MOTION_CONT, 0);
 		task->state =
 			task->stop.stop == PTRACE_STOP_EXIT ? TASK_EXITING : TASK_RUNNING;
 		return;
 	}
-	if (backend->move(task->tid, UTRACE_MOTION_DETACH, signal) == 0)
+	if (utrace_move(task, UTRACE_MOTION_DETACH, signal) == 0)
 		utrace_task_remove(task);
 	else
 		task->state = TASK_EXITING;

@@ -87,7 +87,7 @@ int utrace_run_locked(
 			return r;
 		int signal = task->signal;
 		task->signal = 0;
-		r = backend->move(task->tid,
+		r = utrace_move(task,
 			how == UTRACE_RUN_SYSCALL ? UTRACE_MOTION_SYSCALL
 						  : UTRACE_MOTION_CONT,
 			signal);

@@ -132,9 +132,13 @@ static int wait_one(pid_t tid, bool block, struct ptrace_event *ret)
 	return take(tid, true, true, ret);
 }
 
-static int wait_stop(struct ptrace_event *ret)
+static int peek_stop(pid_t tid, struct ptrace_event *ret)
 {
-	return take(-1, true, false, ret);
+	return take(tid ? tid : -1, true, false, ret);
+}
+
+static void take_stop(pid_t tid)
+{
 }
 
 static int peek_exit(pid_t *ret_tid)
@@ -297,7 +301,8 @@ const struct utrace_backend_ops sim_backend = {
 	.interrupt = interrupt,
 	.move = move,
 	.wait = wait_one,
-	.wait_stop = wait_stop,
+	.peek_stop = peek_stop,
+	.take_stop = take_stop,
 	.peek_exit = peek_exit,
 	.get_regs = get_regs,
 	.set_regs = set_regs,
