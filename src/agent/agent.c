@@ -53,6 +53,13 @@ bool rt_tracer_write(uint64_t address, uint64_t value, uint32_t size)
 	return write && write(address, size, &value);
 }
 
+void rt_tracer_identity(void)
+{
+	uint64_t identity = arena()->tracer_identity;
+	if (identity)
+		((void (*)(void))(uintptr_t)identity)();
+}
+
 struct abi_regs *rt_tracer_regs(void)
 {
 	uint64_t regs = arena()->tracer_regs;

@@ -44,6 +44,8 @@ struct agent_arena {
 	/* bool (*)(uint64_t address, uint32_t size, uint64_t *value): memory of the thread whose
 	 * handler the tracer runs; likewise */
 	uint64_t tracer_read, tracer_write;
+	uint64_t
+		tracer_identity; /* void (*)(void): fill its context with who it is now; likewise */
 	uint64_t tracer_regs; /* struct abi_regs *(*)(void): of that thread; likewise */
 	struct agent_sigaction
 		old_actions[AGENT_SIGNALS]; /* what the program had installed */

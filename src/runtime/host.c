@@ -44,6 +44,10 @@ bool rt_tracer_write(uint64_t address, uint64_t value, uint32_t size)
 	return false;
 }
 
+void rt_tracer_identity(void)
+{
+}
+
 struct abi_regs *rt_tracer_regs(void)
 {
 	return NULL;

@@ -202,6 +202,7 @@ struct rt_read rt_read(uint64_t address, uint32_t size);
 /* the same for the program a handler in the tracer runs for; faults when it runs for none */
 struct rt_read rt_tracer_read(uint64_t address, uint32_t size);
 bool rt_tracer_write(uint64_t address, uint64_t value, uint32_t size);
+void rt_tracer_identity(void);         /* look again who that thread is */
 struct abi_regs *rt_tracer_regs(void); /* its registers; NULL: it runs for none */
 /* memory of the program, wherever the handler runs */
 struct rt_read rt_read_user(const struct abi_context *c, uint64_t address, uint32_t size);

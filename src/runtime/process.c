@@ -31,24 +31,28 @@ int64_t rt_fn_tid(struct abi_context *c)
 
 /* What may change while a thread lives is asked for each time: a daemon changes its user,
  * an orphan its parent.  A system call costs less than a wrong line in a log. */
-static int64_t identity(const struct abi_context *c, int64_t number, int64_t known)
+static int64_t identity(
+	const struct abi_context *c, int64_t number, const uint32_t *known)
 {
-	return rt_may_call(c) && !rt_is_remote(c) ? rt_syscall(number, 0, 0, 0, 0)
-						  : known;
+	if (rt_is_remote(c))
+		rt_tracer_identity();
+	else if (rt_may_call(c))
+		return rt_syscall(number, 0, 0, 0, 0);
+	return *known;
 }
 
-#define IDENTITY_FUNCTION(name, number, known)         \
-	int64_t rt_fn_##name(struct abi_context *c)    \
-	{                                              \
-		return identity(c, (number), (known)); \
+#define IDENTITY_FUNCTION(name, number)                 \
+	int64_t rt_fn_##name(struct abi_context *c)     \
+	{                                               \
+		return identity(c, (number), &c->name); \
 	}
-IDENTITY_FUNCTION(ppid, SYSCALL_GETPPID, c->ppid)
-IDENTITY_FUNCTION(uid, SYSCALL_GETUID, c->uid)
-IDENTITY_FUNCTION(euid, SYSCALL_GETEUID, c->euid)
-IDENTITY_FUNCTION(gid, SYSCALL_GETGID, c->gid)
-IDENTITY_FUNCTION(egid, SYSCALL_GETEGID, c->egid)
-IDENTITY_FUNCTION(pgrp, SYSCALL_GETPGRP, c->pgrp)
-IDENTITY_FUNCTION(sid, SYSCALL_GETSID, c->sid)
+IDENTITY_FUNCTION(ppid, SYSCALL_GETPPID)
+IDENTITY_FUNCTION(uid, SYSCALL_GETUID)
+IDENTITY_FUNCTION(euid, SYSCALL_GETEUID)
+IDENTITY_FUNCTION(gid, SYSCALL_GETGID)
+IDENTITY_FUNCTION(egid, SYSCALL_GETEGID)
+IDENTITY_FUNCTION(pgrp, SYSCALL_GETPGRP)
+IDENTITY_FUNCTION(sid, SYSCALL_GETSID)
 
 /* Guru mode: a signal to the running thread. */
 void rt_fn_raise(struct abi_context *c, int64_t number)
@@ -103,7 +107,9 @@ int64_t rt_fn_numa_node(struct abi_context *c)
 
 static void refresh_name(struct abi_context *c)
 {
-	if (rt_may_call(c) && !rt_is_remote(c))
+	if (rt_is_remote(c))
+		rt_tracer_identity();
+	else if (rt_may_call(c))
 		rt_syscall(SYSCALL_PRCTL, PRCTL_GET_NAME, (uint64_t)(uintptr_t)c->comm, 0,
 			0);
 }

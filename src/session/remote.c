@@ -45,8 +45,37 @@ static struct abi_regs *get_remote_regs(void)
 	return remote_regs;
 }
 
+static void fill_identity(struct abi_context *c, pid_t pid, pid_t tid)
+{
+	struct proc_status status;
+	if (proc_read_status(tid, &status, NULL) < 0)
+		return;
+	c->pid = (uint32_t)pid;
+	c->tid = (uint32_t)tid;
+	c->ppid = (uint32_t)status.ppid;
+	c->uid = status.uid;
+	c->euid = status.euid;
+	c->gid = status.gid;
+	c->egid = status.egid;
+	c->pgrp = (uint32_t)getpgid(pid);
+	c->sid = (uint32_t)getsid(pid);
+	snprintf(c->comm, sizeof(c->comm), "%.15s", status.name);
+}
+
+/* Programs rename themselves, and change their users; few handlers ask. */
+static struct abi_context *stale_context;
+
+static void renew_identity(void)
+{
+	if (stale_context)
+		fill_identity(stale_context, (pid_t)stale_context->pid,
+			(pid_t)stale_context->tid);
+	stale_context = NULL;
+}
+
 void session_remote_enable(struct agent_arena *arena)
 {
+	arena->tracer_identity = (uint64_t)(uintptr_t)renew_identity;
 	arena->tracer_read = (uint64_t)(uintptr_t)remote_read;
 	arena->tracer_write = (uint64_t)(uintptr_t)remote_write;
 	arena->tracer_regs = (uint64_t)(uintptr_t)get_remote_regs;
@@ -78,22 +107,6 @@ static uint32_t claim_slot(struct session *s)
 	return 0;
 }
 
-static void fill_identity(struct abi_context *c, pid_t pid, pid_t tid)
-{
-	struct proc_status status = {0};
-	(void)!proc_read_status(tid, &status, NULL);
-	c->pid = (uint32_t)pid;
-	c->tid = (uint32_t)tid;
-	c->ppid = (uint32_t)status.ppid;
-	c->uid = status.uid;
-	c->euid = status.euid;
-	c->gid = status.gid;
-	c->egid = status.egid;
-	c->pgrp = (uint32_t)getpgid(pid);
-	c->sid = (uint32_t)getsid(pid);
-	snprintf(c->comm, sizeof(c->comm), "%.15s", status.name);
-}
-
 static struct abi_context *find_context(struct session *s, pid_t pid, pid_t tid)
 {
 	struct remote_thread *thread;
@@ -117,6 +130,8 @@ static struct abi_context *find_context(struct session *s, pid_t pid, pid_t tid)
 	c->indent_depth = 0;
 	c->tokenize_text[0] = '\0';
 	c->self = (uint64_t)(uintptr_t)c;
+	c->pid = (uint32_t)pid;
+	c->tid = (uint32_t)tid;
 	fill_identity(c, pid, tid);
 	return c;
 }
@@ -144,14 +159,6 @@ void session_remote_free(struct session *s)
 }
 
 /* ---- calls ------------------------------------------------------------------------------------------------- */
-
-/* Programs rename themselves, and change their users. */
-static void refresh_identity(struct abi_context *c, pid_t pid, pid_t tid)
-{
-	struct proc_status status;
-	if (proc_read_status(tid, &status, NULL) == 0)
-		fill_identity(c, pid, tid);
-}
 
 void session_remote_regs(const struct user_regs_struct *from, struct abi_regs *ret)
 {
@@ -208,13 +215,13 @@ void session_remote_call(struct session *s, const struct remote_probe *probe)
 		.ip = probe->ip};
 	if (!c)
 		return;
-	if (!probe->is_over)
-		refresh_identity(c, probe->pid, probe->tid);
+	stale_context = probe->is_over ? NULL : c;
 	remote_pid = probe->tid;
 	remote_regs = probe->regs;
 	session_host_run_handler(s, c, &call);
 	remote_pid = 0;
 	remote_regs = NULL;
+	stale_context = NULL;
 }
 
 /* KEEP IN SYNC: what a trampoline passes (arch/arch.h) */
