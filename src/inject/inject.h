@@ -95,6 +95,12 @@ must_check int inject_remove_signal_front(struct inject *inject, uint64_t front,
  * stopped there and is the held one */
 must_check int inject_run_to_entry(struct inject *inject, struct error *err);
 
+/**
+ * inject_has_orphan() - a tracer was killed while a thread made its calls, and the code for them is left
+ * inject_create() sends a thread home that is in it, and releasing its victim erases it.
+ */
+bool inject_has_orphan(pid_t pid, int memory_fd);
+
 /* Zeros between the end of a module's code and the end of its page: room for a little code of ours. */
 struct inject_padding {
 	uint64_t start,

@@ -163,12 +163,10 @@ static int clear_stub(struct inject *inject, const struct arch_call_home *home)
 }
 
 /* The vdso and the program itself stay as long as the process; libraries may be unloaded. */
-int inject_find_stub(struct inject *inject, struct error *err)
+static int find_place(pid_t tid, int fd, uint64_t *ret, struct error *err)
 {
 	struct proc_maps maps;
 	char exe[PATH_MAX] = "";
-	pid_t tid = utrace_task_tid(inject->task);
-	int fd = inject->memory_fd;
 	uint64_t found = 0;
 	int r = proc_read_maps(tid, &maps, err);
 	if (r < 0)
@@ -184,6 +182,27 @@ int inject_find_stub(struct inject *inject, struct error *err)
 				found = padding_of(fd, &maps, i);
 		}
 	proc_maps_free(&maps);
+	*ret = found;
+	return 0;
+}
+
+bool inject_has_orphan(pid_t pid, int memory_fd)
+{
+	uint8_t bytes[ARCH_CALL_STUB_MAX];
+	struct arch_call_home home;
+	uint64_t at;
+	return find_place(pid, memory_fd, &at, NULL) == 0 && at &&
+	       remote_memory_read(memory_fd, at, bytes, sizeof(bytes)) == 0 &&
+	       arch_call_stub_home(bytes, &home);
+}
+
+int inject_find_stub(struct inject *inject, struct error *err)
+{
+	int fd = inject->memory_fd;
+	uint64_t found;
+	int r = find_place(utrace_task_tid(inject->task), fd, &found, err);
+	if (r < 0)
+		return r;
 	if (!found)
 		return error_set(err, -ENOSPC,
 			"process %d has no place for the %d bytes that make our system calls",

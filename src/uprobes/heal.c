@@ -142,20 +142,40 @@ static int heal(pid_t pid, struct remains *remains, const struct proc_maps *maps
 	return r;
 }
 
+/* The call such a thread is about to make may be the one that maps session memory. */
+static int clear_orphan(pid_t pid, struct error *err)
+{
+	struct utrace *utrace;
+	struct inject *inject = NULL;
+	int r = utrace_create(&utrace, err);
+
+	if (r < 0)
+		return r;
+	r = utrace_seize_process(utrace, pid, err);
+	if (r >= 0)
+		r = inject_create(
+			utrace, pid, INJECT_FORCE | INJECT_ANY_GS, &inject, err);
+	inject_destroy(inject);
+	utrace_destroy(utrace);
+	return r;
+}
+
 int uprobe_heal(pid_t pid, size_t *ret_patches, struct error *err)
 {
 	struct remains remains = {0};
 	struct proc_maps maps = {0};
-	int r = proc_read_maps(pid, &maps, err);
+	int r = remains.fd = remote_memory_open(pid, err);
 
 	*ret_patches = 0;
 	if (r < 0)
 		return r;
-	r = remains.fd = remote_memory_open(pid, err);
-	if (r >= 0) {
+	if (inject_has_orphan(pid, remains.fd))
+		r = clear_orphan(pid, err);
+	if (r >= 0)
+		r = proc_read_maps(pid, &maps, err);
+	if (r >= 0)
 		r = heal(pid, &remains, &maps, ret_patches, err);
-		close(remains.fd);
-	}
 	proc_maps_free(&maps);
+	close(remains.fd);
 	return r;
 }
