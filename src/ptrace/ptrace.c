@@ -129,6 +129,11 @@ int ptrace_peek_exit(pid_t *ret_tid)
 	return 1;
 }
 
+int ptrace_set_options(pid_t tid, unsigned long options)
+{
+	return request(PTRACE_SETOPTIONS, tid, 0, options);
+}
+
 int ptrace_interrupt(pid_t tid)
 {
 	return request(PTRACE_INTERRUPT, tid, 0, 0);

@@ -61,6 +61,7 @@ must_check int ptrace_peek_exit(pid_t *ret_tid);
 
 must_check int ptrace_seize(pid_t tid, unsigned long options,
 	struct error *err); /* explains EPERM: uid, Yama, tracer */
+must_check int ptrace_set_options(pid_t tid, unsigned long options); /* of a stopped one */
 must_check int ptrace_interrupt(pid_t tid);
 must_check int ptrace_cont(pid_t tid, int signal);
 must_check int ptrace_syscall(pid_t tid, int signal);

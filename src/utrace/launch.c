@@ -150,12 +150,12 @@ static void kill_child(pid_t pid)
 		;
 }
 
+/* Threads that handlers of fork(2) in our program start there are not followed: exec ends them, and would
+ * wait for us to deal with those that we trace. */
 static int seize_child(struct utrace *utrace, pid_t pid, int go,
 	const struct utrace_launch_options *options, struct error *err)
 {
-	unsigned long how =
-		options->syscalls ? UTRACE_FILTER_OPTIONS : UTRACE_PTRACE_OPTIONS;
-	int r = utrace->backend->seize(pid, how, err);
+	int r = utrace->backend->seize(pid, UTRACE_LAUNCH_OPTIONS, err);
 	if (r == 0 && write(go, "", 1) != 1)
 		r = error_set(err, -errno, "cannot start %s: %s", options->argv[0],
 			strerror(errno));
@@ -213,6 +213,9 @@ int utrace_launch_with(struct utrace *utrace, const struct utrace_launch_options
 	if (r < 0)
 		return r;
 	r = wait_for_exec(pid, &event);
+	if (r == 0)
+		r = ptrace_set_options(pid,
+			options->syscalls ? UTRACE_FILTER_OPTIONS : UTRACE_PTRACE_OPTIONS);
 	if (r == -ESRCH)
 		return explain_exec(error, name, err);
 	if (r < 0)
