@@ -14,6 +14,7 @@
 #include <wordexp.h>
 
 #include "runtime/runtime.h"
+#include "session/ask.h"
 #include "session/events.h"
 #include "session/remote.h"
 #include "session/stap_target.h"
@@ -210,6 +211,7 @@ static uint32_t target_report_exit(
 {
 	struct session *s = utrace_engine_data(engine);
 	struct utrace_task *task = utrace_engine_task(engine);
+	session_ask_remember(s, utrace_task_pid(task));
 	if (utrace_task_tid(task) == s->command_pid)
 		s->command_status = (int)orig_code;
 	return UTRACE_RESUME;
@@ -342,16 +344,19 @@ static int target_attach(struct session *s, pid_t pid, struct error *err)
 	if (r < 0)
 		return r;
 	struct utrace_task *first = NULL;
+	struct session_process *p =
+		process_new(s, pid); /* says which events are wanted */
 	for (struct utrace_task *t = utrace_first_task(s->utrace, pid); t;
 		t = utrace_next_task(t, pid)) {
 		first = first ? first : t;
 		if (task_watch(s, t) < 0)
 			continue; /* died meanwhile */
 	}
-	if (!first)
+	if (!first) {
+		process_delete(s, pid);
 		return error_set(err, -ESRCH,
 			"process %d ended while it was being attached to", pid);
-	struct session_process *p = process_new(s, pid);
+	}
 	process_hold(p);
 	r = process_arm(s, p, first, err);
 	struct error release_err = {0};
@@ -534,6 +539,8 @@ void session_targets_stop(struct session *s)
 	if (!s->utrace)
 		return;
 	s->stopping = true;
+	for (const struct session_process *p = s->processes; p; p = p->next)
+		session_ask_remember(s, p->pid);
 	for (struct session_process *p; (p = process_patched(s));) {
 		struct error err = {0};
 		uint64_t left = 0;

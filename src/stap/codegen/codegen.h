@@ -89,6 +89,7 @@ struct codegen_result {
 	uint64_t globals_size; /* bytes from ABI_GLOBALS_OFFSET on, locks included */
 	uint32_t context_size; /* struct abi_context and all shards, a multiple of 4096 */
 	bool reads_user_memory; /* handlers may fault: processes need the signal front */
+	bool asks_symbols;      /* handlers ask what an address of a process is */
 };
 
 /**

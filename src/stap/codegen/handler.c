@@ -529,6 +529,7 @@ static void emit_handler(
 	handler->needs_callee_saved = use->needs_callee_saved;
 	find_inline_count(&b, handler);
 	e->result->reads_user_memory |= use->reads_user_memory;
+	e->result->asks_symbols |= use->asks_symbols;
 }
 
 void emit_handlers(struct emit *e)
