@@ -82,6 +82,7 @@ struct utrace_task {
 	enum utrace_resume_action resume; /* strongest request for the next resumption */
 	unsigned reporting;               /* depth of reports that run */
 	bool interrupting;                /* PTRACE_INTERRUPT sent, its stop not seen */
+	bool interrupt_unsure; /* another stop came first: the kernel takes it for the answer */
 	bool kick_due;                    /* to be sent by the tracer thread */
 	bool embryo; /* its creator's clone event has not been seen */
 	bool held;   /* launched, and nobody has let it run */

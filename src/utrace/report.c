@@ -275,6 +275,7 @@ static void enter_stop(struct utrace_task *task, const struct ptrace_event *even
 	task->step_goes_on = task->stepping && event->stop != PTRACE_STOP_SIGNAL &&
 			     event->stop != PTRACE_STOP_INTERRUPT &&
 			     event->stop != PTRACE_STOP_GROUP;
+	task->interrupt_unsure = task->interrupting;
 	task->state = TASK_STOPPED;
 	task->stop = *event;
 	task->stops++;

@@ -8,7 +8,7 @@
 
 void utrace_kick(struct utrace_task *task)
 {
-	if (task->interrupting ||
+	if ((task->interrupting && !task->interrupt_unsure) ||
 		(task->state != TASK_RUNNING && task->state != TASK_LISTENING))
 		return;
 	if (!utrace_is_tracer(task->utrace)) {
@@ -17,6 +17,7 @@ void utrace_kick(struct utrace_task *task)
 		return;
 	}
 	/* -ESRCH: dying; its exit is reported instead of a stop */
+	task->interrupt_unsure = false;
 	if (task->utrace->backend->interrupt(task->tid) == 0)
 		task->interrupting = true;
 }

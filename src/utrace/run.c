@@ -54,6 +54,7 @@ static int take_stop(struct utrace_task *task, const struct ptrace_event *event)
 {
 	if (event->stop == PTRACE_STOP_EXITED || event->stop == PTRACE_STOP_KILLED)
 		return defer(task, event);
+	task->interrupt_unsure = task->interrupting;
 	task->state = TASK_STOPPED;
 	task->stop = *event;
 	task->stops++;
