@@ -66,12 +66,17 @@ static uint64_t timer_next(const struct stap_derived_probe *probe)
 	return next ? next : 1;
 }
 
+static bool is_profile(const struct session_site *site)
+{
+	return site->location && site->location->event == STAP_EVENT_PROFILE;
+}
+
 static int loop_open_timers(struct loop *l)
 {
 	struct session *s = l->s;
 	for (uint32_t i = 0; i < s->sites.count; i++) {
 		const struct stap_derived_probe *probe = s->sites.items[i].handler->probe;
-		if (probe->kind != STAP_PROBE_TIMER)
+		if (probe->kind != STAP_PROBE_TIMER && !is_profile(&s->sites.items[i]))
 			continue;
 		int fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 		if (fd < 0)
@@ -191,7 +196,9 @@ static void loop_timer(struct loop *l, uint32_t index)
 	const struct stap_derived_probe *probe = l->s->sites.items[site].handler->probe;
 	if (probe->randomize_ns)
 		timer_arm(l->timer_fds.items[index], timer_next(probe), 0);
-	if (session_is_running(l->s))
+	if (is_profile(&l->s->sites.items[site]))
+		session_targets_sample(l->s, site);
+	else if (session_is_running(l->s))
 		session_host_call(l->s, site);
 }
 

@@ -104,6 +104,9 @@ shows "$(launched "$work" "$(e rare-slow)" PyImport_ImportModuleLevelObject 'PyD
 about sample
 shows "$(launched "$python -c 'sum(len(str(i)) for i in range(300000))'" "$(e sample)" 'PyObject_*')" \
 	'^[0-9]+ samples, [1-9][0-9]* while running' '^ +[0-9]+% +[0-9]+ [P(]'
+about profile
+shows "$(launched "$python -c 'sum(len(str(i)) for i in range(1500000))'" "$(e profile)")" '^[1-9][0-9]* samples' \
+	'^ +[0-9]+\.[0-9]% +[0-9]+ _PyEval_EvalFrameDefault \[.*python3'
 about lines
 shows "$(launched "$tracees/points 3" "$(e lines)" points.c)" '^ +[0-9]+ leaf@.*points\.c:[0-9]+$'
 about memory-growth
