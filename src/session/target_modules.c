@@ -112,8 +112,7 @@ static int glob_modules(struct target *target, const char *pattern,
 
 /* The modules of process(...): none and a message when there is no such file. */
 /* "no match" is what scripts and their users look for; the reason comes after it. */
-static void report_missing_program(
-	const char *path, bool is_command, struct error *err)
+static void report_missing_program(const char *path, bool is_command, struct error *err)
 {
 	struct stat st;
 	const char *why = "no such program in PATH";

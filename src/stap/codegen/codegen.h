@@ -15,6 +15,7 @@ struct codegen_options {
 	uint32_t max_map_entries; /* MAXMAPENTRIES */
 	uint32_t max_action, max_action_interruptible, max_nesting;
 	bool suppress_time_limits;
+	bool timing;  /* handlers count and time their runs */
 	bool dump_ir; /* to stderr */
 };
 

@@ -74,6 +74,8 @@ struct codegen_global *emit_global(struct emit *e, const struct stap_var *var);
 #define EMIT_RUNTIME(X)                       \
 	X(rt_enter, "b", "pplli")             \
 	X(rt_leave, "v", "p")                 \
+	X(rt_enter_timed, "b", "pplli")       \
+	X(rt_leave_timed, "v", "p")           \
 	X(rt_lock, "b", "pii")                \
 	X(rt_error, "v", "pp")                \
 	X(rt_error_uncatchable, "v", "pp")    \
