@@ -8,7 +8,7 @@
 
 void utrace_kick(struct utrace_task *task)
 {
-	if ((task->interrupting && !task->interrupt_unsure) ||
+	if (task->interrupting ||
 		(task->state != TASK_RUNNING && task->state != TASK_LISTENING))
 		return;
 	if (!utrace_is_tracer(task->utrace)) {
@@ -17,7 +17,6 @@ void utrace_kick(struct utrace_task *task)
 		return;
 	}
 	/* -ESRCH: dying; its exit is reported instead of a stop */
-	task->interrupt_unsure = false;
 	if (task->utrace->backend->interrupt(task->tid) == 0)
 		task->interrupting = true;
 }
@@ -98,11 +97,25 @@ static enum utrace_motion pick_motion_for_signal(struct utrace_task *task)
 	return task->stepping ? UTRACE_MOTION_STEP : UTRACE_MOTION_CONT;
 }
 
+/* SIGKILL has brought it from the stop that we know of to its exit-stop, which would be passed over. */
+static bool is_exit_unseen(const struct utrace_task *task)
+{
+	struct ptrace_event event;
+	return task->stop.stop != PTRACE_STOP_EXIT &&
+	       utrace_is_wanted(task, UTRACE_EVENT(EXIT)) &&
+	       task->utrace->backend->peek_stop(task->tid, &event) > 0 &&
+	       event.stop == PTRACE_STOP_EXIT;
+}
+
 void utrace_resume(struct utrace_task *task)
 {
 	enum utrace_motion how;
 	if (task->detaching) {
 		utrace_detach_stopped(task);
+		return;
+	}
+	if (is_exit_unseen(task)) {
+		utrace_wake(task->utrace);
 		return;
 	}
 	utrace_pass_regs_flush(task);
