@@ -61,6 +61,7 @@ struct abi_context {
 			*/
 	uint64_t probe_sp; /* stack pointer of the program at the probe */
 	uint64_t probe_ip; /* address of the probed instruction */
+	uint64_t entered;  /* -t: TSC at the handler's start */
 
 	uint32_t error; /* nonzero: error_text holds a script error nobody caught yet */
 	uint32_t location;    /* index of the statement being run, for error messages */

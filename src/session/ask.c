@@ -13,6 +13,7 @@
 #include "base/cleanup.h"
 #include "base/fd.h"
 #include "session/control_files.h"
+#include "session/process.h"
 
 struct session_asker {
 	struct session *session;
@@ -109,7 +110,7 @@ static void answer_context(struct session_asker *asker, struct abi_context *c)
 	const volatile struct abi_ask *asked = &c->ask;
 	pthread_mutex_lock(&asker->lock);
 	question->kind = asked->kind;
-	question->pid = (pid_t)c->pid;
+	question->pid = (pid_t)c->pid == getpid() ? 0 : (pid_t)c->pid;
 	for (size_t i = 0; i < ABI_ASK_ARGUMENTS_MAX; i++)
 		question->arguments[i] = asked->arguments[i];
 	memcpy(question->text, c->ask.text, sizeof(question->text));
@@ -128,10 +129,27 @@ static void answer_context(struct session_asker *asker, struct abi_context *c)
 	pthread_mutex_unlock(&asker->lock);
 }
 
+static bool is_about_symbols(const struct abi_context *c)
+{
+	return c->ask.kind == ABI_ASK_SYMBOL || c->ask.kind == ABI_ASK_MODULE;
+}
+
+void session_ask_remember(struct session *s, pid_t pid)
+{
+	if (!s->asker || !s->code.asks_symbols)
+		return;
+	pthread_mutex_lock(&s->asker->lock);
+	ask_symbols_remember(s->asker->symbols, pid);
+	pthread_mutex_unlock(&s->asker->lock);
+}
+
 bool session_ask_answer(struct session *s, struct abi_context *c)
 {
 	if (!s->asker)
 		return false;
+	for (const struct session_process *p = s->processes; p && is_about_symbols(c);
+		p = p->next)
+		session_ask_remember(s, p->pid);
 	answer_context(s->asker, c);
 	return true;
 }

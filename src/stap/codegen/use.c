@@ -153,6 +153,8 @@ static void use_call(struct emit_use *use, const struct stap_expr *expr)
 		use->needs_callee_saved = true;
 	if (intrinsic->flags & STAP_INTRINSIC_MEMORY)
 		use->reads_user_memory = true;
+	if (intrinsic->flags & STAP_INTRINSIC_SYMBOLS)
+		use->asks_symbols = true;
 }
 
 static void use_expr(struct emit_use *use, const struct stap_expr *expr, bool used)
@@ -310,6 +312,8 @@ static bool use_merge(struct emit *e, struct emit_use *use, const struct emit_us
 	}
 	changed |= callee->needs_callee_saved && !use->needs_callee_saved;
 	changed |= callee->reads_user_memory && !use->reads_user_memory;
+	changed |= callee->asks_symbols && !use->asks_symbols;
+	use->asks_symbols |= callee->asks_symbols;
 	use->needs_callee_saved |= callee->needs_callee_saved;
 	use->reads_user_memory |= callee->reads_user_memory;
 	return changed;

@@ -237,8 +237,10 @@ static bool append_insn(struct draft *code)
 	/* the test's own thread block */
 	if (insn.zydis.attributes & ZYDIS_ATTRIB_HAS_SEGMENT_FS)
 		return false;
-	/* refused in a window, but this may stand behind it */
-	if (insn.kind == INSN_SYSCALL && code->size)
+	/* refused in a window, but this may stand behind it; the flags may be a negative number's */
+	if ((insn.kind == INSN_SYSCALL && code->size) ||
+		(insn.zydis.meta.category == ZYDIS_CATEGORY_POP &&
+			insn.zydis.opcode == 0x9d && code->size > 1))
 		return false;
 	int64_t next = (int64_t)code->size + insn.length;
 	if (insn.has_operand) {
