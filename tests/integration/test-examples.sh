@@ -1,7 +1,7 @@
 #!/bin/sh
 # Every script of examples/ on programs of others: each must tell what it is for.
 # usage: test-examples.sh UTRACE TRACEES
-utrace=$1
+utrace=$(realpath "$1")
 tracees=$(realpath "$2")
 here=$(realpath "$(dirname "$0")/../..")
 . "$(dirname "$0")/../lib/tap.sh"
