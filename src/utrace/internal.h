@@ -53,7 +53,8 @@ struct traced_call {
 	bool inside;
 	bool is_known; /* number and arch are those of its entry */
 	bool abort;
-	bool held; /* engines held it in its entry-stop */
+	bool held;      /* engines held it in its entry-stop */
+	bool disturbed; /* our interruption came before: it may end with EINTR at once */
 	uint32_t arch;
 	long number;
 };
@@ -83,9 +84,10 @@ struct utrace_task {
 	enum utrace_resume_action resume; /* strongest request for the next resumption */
 	unsigned reporting;               /* depth of reports that run */
 	bool interrupting; /* PTRACE_INTERRUPT sent since it was set in motion */
-	bool kick_due;     /* to be sent by the tracer thread */
-	bool embryo;       /* its creator's clone event has not been seen */
-	bool held;         /* launched, and nobody has let it run */
+	bool was_interrupting; /* before this stop: it may be the end of a call that was interrupted */
+	bool kick_due; /* to be sent by the tracer thread */
+	bool embryo;   /* its creator's clone event has not been seen */
+	bool held;     /* launched, and nobody has let it run */
 	bool group_stopped;
 	bool deferred;    /* its stop waits in utrace->deferred to be reported */
 	bool queued;      /* in utrace->work */

@@ -279,6 +279,7 @@ static void enter_stop(struct utrace_task *task, const struct ptrace_event *even
 	/* Whatever it stops for ends an interruption that is on its way, unless that came later: the
 	 * kernel does not tell (kernel/signal.c, ptrace_stop(): "any trap clears pending STOP trap").
 	 * A second event-stop does no harm. */
+	task->was_interrupting = task->interrupting;
 	task->interrupting = false;
 	task->signal = 0;
 	task->deferred = false;

@@ -3,6 +3,8 @@
  * No stop stays unseen: by a tracer that sleeps until utrace_fd() is readable, and without limit.  If one does,
  * the test does not end.
  */
+#include <sys/epoll.h>
+
 #include "engine.h"
 
 static int pipe_fds[2];
@@ -24,14 +26,14 @@ static void reader(void)
 		shared->count++;
 }
 
-static void wait_until_blocked(pid_t pid)
+static void sleep_until_in(pid_t pid, long number)
 {
-	char path[64], text[64] = "";
+	char path[64], text[64];
 	snprintf(path, sizeof(path), "/proc/%d/syscall", pid);
-	while (strncmp(text, "0 ", 2) != 0) { /* read */
+	for (bool is_in = false; !is_in;) {
 		FILE *file = fopen(path, "r");
-		if (file && !fgets(text, sizeof(text), file))
-			text[0] = 0;
+		is_in = file && fgets(text, sizeof(text), file) && atol(text) == number &&
+			text[0] != 'r';
 		if (file)
 			fclose(file);
 		if (utrace_dispatch(utrace, NULL) < 0)
@@ -49,13 +51,13 @@ static void test_interrupted_twice(void)
 	struct utrace_engine *b = attach(task, &nothing, 0);
 	int held = 0;
 	for (; held < 20; held++) {
-		wait_until_blocked(pid);
+		sleep_until_in(pid, SYS_read);
 		hold(task, b);
 		if (utrace_control(task, b, UTRACE_RESUME) < 0)
 			break;
 	}
 	tap_is_long(held, 20, "held again and again in a call that is reported");
-	wait_until_blocked(pid);
+	sleep_until_in(pid, SYS_read);
 	utrace_detach_process(utrace, pid);
 	tap_ok(!utrace_find_task(utrace, pid), "and let go in one");
 	(void)!write(pipe_fds[1], "x", 1);
@@ -66,6 +68,52 @@ static void test_interrupted_twice(void)
 	utrace_engine_put(b);
 	kill(pid, SIGKILL);
 	waitpid(pid, NULL, 0);
+}
+
+/* Its end is reported, and then it is made again. */
+static void poller(void)
+{
+	struct epoll_event event;
+	int epoll = epoll_create1(0);
+	struct epoll_event wanted = {.events = EPOLLIN};
+	epoll_ctl(epoll, EPOLL_CTL_ADD, pipe_fds[0], &wanted);
+	advance(&shared->ready);
+	shared->result = epoll_wait(epoll, &event, 1, -1);
+	shared->error = shared->result < 0 ? errno : 0;
+	advance(&shared->ready);
+}
+
+static void test_call_goes_on(bool detach)
+{
+	pid_t pid = start(poller);
+	struct utrace_task *task = seize(pid);
+	struct recorder calls = recorder('a'), nothing = recorder('b');
+	struct utrace_engine *a = attach(task, &calls, UTRACE_EVENT_SYSCALL);
+	struct utrace_engine *b = attach(task, &nothing, 0);
+	for (int i = 0; i < 5; i++) {
+		sleep_until_in(pid, SYS_epoll_wait);
+		hold(task, b);
+		if (utrace_control(task, b, UTRACE_RESUME) < 0)
+			break;
+	}
+	sleep_until_in(pid, SYS_epoll_wait);
+	if (detach)
+		utrace_detach_process(utrace, pid);
+	(void)!write(pipe_fds[1], "x", 1);
+	while (shared->ready < 2)
+		dispatch_once();
+	tap_ok(shared->result == 1, "a call that is reported is not disturbed by that%s",
+		detach ? ", nor by letting go" : "");
+	if (shared->result != 1)
+		printf("# %ld, error %ld\n", shared->result, shared->error);
+	char byte;
+	(void)!read(pipe_fds[0], &byte, 1);
+	utrace_engine_put(a);
+	utrace_engine_put(b);
+	if (detach)
+		waitpid(pid, NULL, 0);
+	else
+		finish(pid);
 }
 
 /* ---- the exit-stop that SIGKILL leads to while another stop is being dealt with ------------------ */
@@ -276,6 +324,8 @@ int main(void)
 	if (pipe(pipe_fds) < 0)
 		return 1;
 	test_interrupted_twice();
+	test_call_goes_on(false);
+	test_call_goes_on(true);
 	test_killed_in_callback(
 		UTRACE_RESUME, "killed while its signal is reported: its exit is, too");
 	test_killed_in_callback(UTRACE_STOP, "the same when the engine wants it held");
