@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Threads that would notice a tracer: each waits in calls that a signal would end early, over and over.
- * usage: many-threads COUNT: until standard input ends; prints "N threads, N rounds, N disturbed", and says
+ * usage: many-threads COUNT [MILLISECONDS of each call]: until standard input ends; prints "N threads, N rounds,
+ * N disturbed", and says
  * "ready" when all are there.
  */
 #include <errno.h>
@@ -14,17 +15,18 @@
 
 static int stop;
 static long rounds, disturbed;
+static int tick_ms = 20;
 static pthread_barrier_t all;
 
 static void *run(void *data)
 {
-	const struct timespec tick = {.tv_nsec = 20000000};
+	const struct timespec tick = {.tv_nsec = tick_ms * 1000000l};
 	struct epoll_event event;
 	int epoll = epoll_create1(EPOLL_CLOEXEC);
 	pthread_barrier_wait(&all);
 	while (!__atomic_load_n(&stop, __ATOMIC_RELAXED)) {
 		if (clock_nanosleep(CLOCK_MONOTONIC, 0, &tick, NULL) != 0 ||
-			epoll_wait(epoll, &event, 1, 20) != 0)
+			epoll_wait(epoll, &event, 1, tick_ms) != 0)
 			__atomic_add_fetch(&disturbed, 1, __ATOMIC_RELAXED);
 		__atomic_add_fetch(&rounds, 1, __ATOMIC_RELAXED);
 	}
@@ -38,6 +40,8 @@ int main(int argc, char **argv)
 	pthread_t *threads = calloc((size_t)count, sizeof(*threads));
 	pthread_attr_t attr;
 	char byte;
+	if (argc > 2)
+		tick_ms = atoi(argv[2]);
 	pthread_attr_init(&attr);
 	pthread_attr_setstacksize(&attr, 65536);
 	pthread_barrier_init(&all, NULL, (unsigned)count + 1);
