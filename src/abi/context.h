@@ -35,6 +35,7 @@ enum {
 		16 *
 		1024, /* for code of ours that the program's stack may have no room for */
 	ABI_ERROR_SIZE = 256,
+	ABI_CONTEXT_FRAMES = 64, /* of a stack */
 	ABI_CONTEXT_LOCKS = 256, /* one handler may hold */
 	ABI_HELD_WRITING = 0x8000,
 };
@@ -83,6 +84,9 @@ struct abi_context {
 			   is full */
 
 	struct abi_ask ask;
+	uint32_t
+		frame_count; /* of frames[], for this run of the handler; 0: not asked yet */
+	uint64_t frames[ABI_CONTEXT_FRAMES];
 
 	/* ring producer: only the owning thread writes; the consumer reads head with
 	 * acquire */

@@ -56,6 +56,7 @@ static inline void begin(struct abi_context *c, const struct abi_session *s,
 	c->location = 0;
 	c->scratch_top = 0;
 	c->nesting = 0;
+	c->frame_count = 0;
 	c->locks_held = 0;
 	c->action_budget = s->max_action;
 }

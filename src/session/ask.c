@@ -12,6 +12,7 @@
 
 #include "base/cleanup.h"
 #include "base/fd.h"
+#include "elf/unwind.h"
 #include "session/control_files.h"
 #include "session/process.h"
 
@@ -20,6 +21,7 @@ struct session_asker {
 	pthread_t thread, owner; /* owner: runs the tracer's own handlers */
 	pthread_mutex_t lock;    /* of everything below */
 	struct ask_symbols *symbols;
+	struct elf_unwinder *unwinder;
 	struct ask_question question;
 	struct ask_answer answer;
 	uint32_t stopping; /* atomic */
@@ -61,6 +63,26 @@ static void answer_file(struct session_asker *asker, const struct ask_question *
 	strbuf_puts(value, question->text);
 }
 
+static void answer_unwind(struct session_asker *asker,
+	const struct ask_question *question, struct ask_answer *answer)
+{
+	uint64_t registers[ELF_UNWIND_REGISTERS] = {0}, frames[ABI_CONTEXT_FRAMES];
+	uint64_t saved[6]; /* rbx rbp r12..r15 */
+	size_t limit = ABI_CONTEXT_FRAMES;
+	memcpy(saved, question->text, sizeof(saved));
+	registers[ELF_UNWIND_RBX] = saved[0];
+	registers[ELF_UNWIND_RBP] = saved[1];
+	memcpy(&registers[ELF_UNWIND_R12], saved + 2, 4 * sizeof(saved[0]));
+	registers[ELF_UNWIND_PC] = (uint64_t)question->arguments[0];
+	registers[ELF_UNWIND_RSP] = (uint64_t)question->arguments[1];
+	if (question->arguments[2] >= 0 && question->arguments[2] < ABI_CONTEXT_FRAMES)
+		limit = (size_t)question->arguments[2];
+	size_t count =
+		elf_unwind(asker->unwinder, question->pid, registers, frames, limit);
+	answer->result = (int64_t)count;
+	strbuf_append(&answer->text, (const char *)frames, count * sizeof(frames[0]));
+}
+
 static void answer(struct session_asker *asker)
 {
 	const struct ask_question *question = &asker->question;
@@ -91,6 +113,9 @@ static void answer(struct session_asker *asker)
 	case ABI_ASK_FILE_SET:
 	case ABI_ASK_FILE_APPEND:
 		answer_file(asker, question, answer);
+		break;
+	case ABI_ASK_UNWIND:
+		answer_unwind(asker, question, answer);
 		break;
 	case ABI_ASK_DESCENDANT:
 		ask_descendant((pid_t)asker->session->memory.header->target_pid, question,
@@ -199,6 +224,7 @@ int session_ask_start(struct session *s, struct error *err)
 	asker->session = s;
 	asker->owner = pthread_self();
 	asker->symbols = ask_symbols_create();
+	asker->unwinder = elf_unwinder_create();
 	strbuf_init(&asker->answer.text);
 	pthread_mutex_init(&asker->lock, NULL);
 	/* signals are for the loop */
@@ -229,6 +255,7 @@ void session_ask_stop(struct session *s)
 	s->asker = NULL;
 	pthread_mutex_destroy(&asker->lock);
 	ask_symbols_destroy(asker->symbols);
+	elf_unwinder_destroy(asker->unwinder);
 	strbuf_deinit(&asker->answer.text);
 	free(asker);
 }
