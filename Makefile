@@ -2,7 +2,7 @@
 PREFIX ?= /usr/local
 BUILD = build
 
-.PHONY: all deps demo check bench install clean fuzz sanitize
+.PHONY: all deps demo check bench torture install clean fuzz sanitize
 
 all: $(BUILD)/build.ninja
 	@ninja -C $(BUILD)
@@ -25,6 +25,10 @@ check: all
 bench: all
 	@sh tests/bench/run.sh $(BUILD)
 
+# Long runs of what can only go wrong by chance: DURATION seconds for each program of tests/torture.
+torture: all
+	@sh tests/torture/run.sh $(BUILD)
+
 # The same tests under AddressSanitizer and UndefinedBehaviorSanitizer.
 sanitize:
 	@test -d $(BUILD)-san || meson setup $(BUILD)-san --native-file build-dev.ini
@@ -36,4 +40,4 @@ install: all
 	@meson install -C $(BUILD) $(if $(DESTDIR),--destdir $(DESTDIR))
 
 clean:
-	@rm -rf $(BUILD) $(BUILD)-san
+	@rm -rf $(BUILD) $(BUILD)-san $(BUILD)-torture-*

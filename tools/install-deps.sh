@@ -5,17 +5,17 @@ set -u
 
 DEBIAN="gcc make meson ninja-build pkg-config python3 libdw-dev libelf-dev libdebuginfod-dev libiberty-dev libzydis-dev
 llvm-19-dev uthash-dev libzstd-dev scdoc musl-tools g++ binutils gdb redis-server redis-tools procps util-linux
-systemtap-sdt-dev golang-go dwz libc6-dbg"
+systemtap-sdt-dev golang-go dwz libc6-dbg libjansson-dev"
 FEDORA="gcc make meson ninja-build pkgconf-pkg-config python3 elfutils-devel elfutils-libelf-devel
 elfutils-debuginfod-client-devel binutils-devel zydis-devel llvm19-devel uthash-devel libzstd-devel scdoc musl-gcc gcc-c++
-binutils gdb redis procps-ng util-linux systemtap-sdt-devel golang dwz"
+binutils gdb redis procps-ng util-linux systemtap-sdt-devel golang dwz jansson-devel"
 
 have_build_tools()
 {
 	for tool in cc meson ninja pkg-config python3 scdoc; do
 		command -v "$tool" >/dev/null 2>&1 || return 1
 	done
-	pkg-config --exists libdw libelf libzstd || return 1
+	pkg-config --exists libdw libelf libzstd jansson || return 1
 	command -v llvm-config-19 >/dev/null 2>&1 || command -v llvm-config >/dev/null 2>&1 || return 1
 	printf '#include <Zydis/Zydis.h>\n#include <libiberty/demangle.h>\n#include <uthash.h>\nint main(void){return 0;}\n' |
 		cc -fsyntax-only -x c - 2>/dev/null

@@ -33,6 +33,9 @@ enum abi_ask_kind {
 	ABI_ASK_FILE_VALUE = 9,   /* of a control file: text */
 	ABI_ASK_FILE_SET = 10,    /* text */
 	ABI_ASK_FILE_APPEND = 11, /* text */
+	/* program counter, stack pointer, limit, text: rbx rbp r12..r15: result: how many
+	 * frames, text: their program counters */
+	ABI_ASK_UNWIND = 12,
 };
 
 /* 0 where the thread does not exist */

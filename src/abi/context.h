@@ -35,6 +35,7 @@ enum {
 		16 *
 		1024, /* for code of ours that the program's stack may have no room for */
 	ABI_ERROR_SIZE = 256,
+	ABI_CONTEXT_FRAMES = 64, /* of a stack */
 	ABI_CONTEXT_LOCKS = 256, /* one handler may hold */
 	ABI_HELD_WRITING = 0x8000,
 };
@@ -61,6 +62,7 @@ struct abi_context {
 			*/
 	uint64_t probe_sp; /* stack pointer of the program at the probe */
 	uint64_t probe_ip; /* address of the probed instruction */
+	uint64_t entered;  /* -t: TSC at the handler's start */
 
 	uint32_t error; /* nonzero: error_text holds a script error nobody caught yet */
 	uint32_t location;    /* index of the statement being run, for error messages */
@@ -86,6 +88,9 @@ struct abi_context {
 			   is full */
 
 	struct abi_ask ask;
+	uint32_t
+		frame_count; /* of frames[], for this run of the handler; 0: not asked yet */
+	uint64_t frames[ABI_CONTEXT_FRAMES];
 
 	/* ring producer: only the owning thread writes; the consumer reads head with
 	 * acquire */

@@ -112,6 +112,8 @@ struct abi_site {
 	uint32_t flags;          /* enum abi_site_flag */
 	uint64_t skipped; /* handlers not run: lock not free, out of context; atomic */
 	uint64_t missed;  /* nested hits: the thread was inside a handler already */
+	/* with -t only, all atomic: handlers that ran, and their TSC cycles */
+	uint64_t hits, cycles, cycles_min, cycles_max; /* cycles_min: 0 none yet */
 };
 
 enum abi_site_flag {

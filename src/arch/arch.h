@@ -202,6 +202,8 @@ struct arch_pc_map_entry {
 				     * to its handlers, if it has any */
 	uint16_t trampoline_offset; /* where the copy of the instruction starts */
 	uint16_t original_offset;   /* that instruction's offset in the window */
+	/* of an indirect call: where its jump faults, with 8 bytes pushed already; 0: none */
+	uint16_t pushed_offset;
 };
 
 struct arch_trampoline {

@@ -112,6 +112,11 @@ int run_request_finish(const struct cli_command *command, struct run_request *re
 		return cli_usage_error(command,
 			"You can't specify -g and --privilege=%s together.",
 			o->privilege);
+	if (o->flight_recorder && !o->output_path)
+		return cli_usage_error(
+			command, "-F needs -o FILE: nobody would see the output.");
+	if (o->rotate_bytes && !o->output_path)
+		return cli_usage_error(command, "-S needs -o FILE.");
 	if (o->suppress_time_limits && !o->guru) {
 		fprintf(stderr, "ERROR --suppress-time-limits requires guru mode (-g)\n");
 		return 1;
@@ -178,8 +183,6 @@ static int run_request(const struct cli_command *command, struct run_request *re
 		cli_print_version();
 		return 0;
 	}
-	if (request->clean_cache)
-		return 0;
 	status = run_request_finish(command, request, argc, argv, first);
 	if (status)
 		return status;

@@ -20,7 +20,7 @@ struct run_request {
 	enum run_listing listing;
 	const char *list_point;
 	bool has_last_pass, has_sysroot;
-	bool clean_cache, show_version;
+	bool show_version;
 };
 
 extern const struct cli_option run_options[];

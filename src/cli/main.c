@@ -10,7 +10,8 @@
 
 #define UTRACE_VERSION "0.1.0"
 
-static const struct cli_command *const commands[] = {&cli_run, &cli_list, &cli_heal};
+static const struct cli_command *const commands[] = {
+	&cli_run, &cli_list, &cli_heal, &cli_lsp};
 
 enum {
 	COMMAND_COUNT = sizeof(commands) / sizeof(*commands)

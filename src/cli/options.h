@@ -35,7 +35,7 @@ struct cli_command {
 	bool is_stap; /* messages and exit statuses for wrong usage are stap's */
 };
 
-extern const struct cli_command cli_run, cli_list, cli_heal;
+extern const struct cli_command cli_run, cli_list, cli_heal, cli_lsp;
 
 void cli_print_version(void);
 

@@ -258,14 +258,6 @@ static int set_mode(void *data, const char *value, struct error *err)
 }
 FLAG_SETTER(timing)
 FLAG_SETTER(flight_recorder)
-FLAG_SETTER(disable_cache)
-FLAG_SETTER(poison_cache)
-
-static int set_clean_cache(void *data, const char *value, struct error *err)
-{
-	((struct run_request *)data)->clean_cache = true;
-	return 0;
-}
 
 static int set_show_version(void *data, const char *value, struct error *err)
 {
@@ -464,9 +456,6 @@ const struct cli_option run_options[] = {
 	{0, "color", "[WHEN]", "colored messages: always, never, auto", set_color, 0},
 	{0, "colour", "[WHEN]", "the same", set_color, 0},
 	{0, "download-debuginfo", "[HOW]", "yes, no or seconds to wait for debuginfod", set_download, 0},
-	{0, "disable-cache", NULL, "neither read nor write cached debug information", set_disable_cache, 0},
-	{0, "poison-cache", NULL, "write it only", set_poison_cache, 0},
-	{0, "clean-cache", NULL, "remove what is old in it, and exit", set_clean_cache, 0},
 	{0, "rlimit-as", "N", "limit the tracer's address space, in bytes", set_rlimit_as, 0},
 	{0, "rlimit-cpu", "N", "limit its processor time, in seconds", set_rlimit_cpu, 0},
 	{0, "rlimit-nproc", "N", "limit its number of processes", set_rlimit_nproc, 0},
@@ -482,6 +471,9 @@ const struct cli_option run_options[] = {
 	{'d', NULL, "OBJECT", "symbols and unwind tables are read where they are", NULL, CLI_NOTHING},
 	{0, "ldd", NULL, "the same for libraries", NULL, CLI_NOTHING},
 	{0, "all-modules", NULL, "the same for the kernel's modules", NULL, CLI_NOTHING},
+	{0, "disable-cache", NULL, "nothing is kept from one run to the next", NULL, CLI_NOTHING},
+	{0, "poison-cache", NULL, "nothing is kept from one run to the next", NULL, CLI_NOTHING},
+	{0, "clean-cache", NULL, "nothing is kept from one run to the next", NULL, CLI_NOTHING},
 	{'k', NULL, NULL, "no temporary files are made", NULL, CLI_NOTHING},
 	{0, "tmpdir", "DIR", "no temporary files are made", NULL, CLI_NOTHING},
 	{'P', NULL, NULL, "prologues are looked through where needed", NULL, CLI_NOTHING},

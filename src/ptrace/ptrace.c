@@ -72,7 +72,7 @@ int ptrace_wait(pid_t tid, bool block, struct ptrace_event *ret)
 	int status;
 	pid_t got;
 	do
-		got = waitpid(tid, &status, __WALL | (block ? 0 : WNOHANG));
+		got = waitpid(tid, &status, __WALL | __WNOTHREAD | (block ? 0 : WNOHANG));
 	while (got < 0 && errno == EINTR);
 	if (got < 0)
 		return -errno;
@@ -82,36 +82,42 @@ int ptrace_wait(pid_t tid, bool block, struct ptrace_event *ret)
 	return 1;
 }
 
+/* Return: 1 and what was found; 0 none; negative errno. */
 static int wait_stopped(pid_t tid, int options, siginfo_t *info)
 {
 	int r;
+	*info = (siginfo_t){0};
 	do
 		r = waitid(tid ? P_PID : P_ALL, (id_t)tid, info,
-			WSTOPPED | WNOHANG | __WALL | options);
+			WSTOPPED | WNOHANG | __WALL | __WNOTHREAD | options);
 	while (r < 0 && errno == EINTR);
-	return r;
+	return r < 0 ? -errno : info->si_pid != 0;
 }
 
-void ptrace_take_stop(pid_t tid)
+static void decode_stopped(const siginfo_t *info, struct ptrace_event *ret)
+{
+	ptrace_decode(info->si_pid, (int)((unsigned)info->si_status << 8 | 0x7f), ret);
+}
+
+int ptrace_take_stop(pid_t tid, struct ptrace_event *ret)
 {
 	siginfo_t info;
-	(void)wait_stopped(tid, 0, &info);
+	int r = wait_stopped(tid, 0, &info);
+	if (r > 0)
+		decode_stopped(&info, ret);
+	return r;
 }
 
 int ptrace_peek_stop(pid_t tid, struct ptrace_event *ret)
 {
-	siginfo_t info = {0};
+	siginfo_t info;
 	int r;
 	/* a child of ours that nobody traces may stop as well: not for us */
-	while ((r = wait_stopped(tid, WNOWAIT, &info)) == 0 &&
-		info.si_code == CLD_STOPPED)
-		ptrace_take_stop(info.si_pid);
-	if (r < 0)
-		return -errno;
-	if (info.si_pid == 0)
-		return 0;
-	ptrace_decode(info.si_pid, (int)((unsigned)info.si_status << 8 | 0x7f), ret);
-	return 1;
+	while ((r = wait_stopped(tid, WNOWAIT, &info)) > 0 && info.si_code == CLD_STOPPED)
+		(void)!ptrace_take_stop(info.si_pid, ret);
+	if (r > 0)
+		decode_stopped(&info, ret);
+	return r;
 }
 
 int ptrace_peek_exit(pid_t *ret_tid)
@@ -119,7 +125,8 @@ int ptrace_peek_exit(pid_t *ret_tid)
 	siginfo_t info = {0};
 	int r;
 	do
-		r = waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT | __WALL);
+		r = waitid(P_ALL, 0, &info,
+			WEXITED | WNOHANG | WNOWAIT | __WALL | __WNOTHREAD);
 	while (r < 0 && errno == EINTR);
 	if (r < 0)
 		return -errno;
@@ -127,6 +134,11 @@ int ptrace_peek_exit(pid_t *ret_tid)
 		return 0;
 	*ret_tid = info.si_pid;
 	return 1;
+}
+
+int ptrace_set_options(pid_t tid, unsigned long options)
+{
+	return request(PTRACE_SETOPTIONS, tid, 0, options);
 }
 
 int ptrace_interrupt(pid_t tid)

@@ -43,6 +43,8 @@ struct ptrace_event {
 	int status; /* raw */
 };
 
+/* All waiting is for the calling thread's own tracees and children: others are another tracer's, or the
+ * program's that we are part of. */
 void ptrace_decode(pid_t tid, int status, struct ptrace_event *ret);
 /** ptrace_wait() - one waitpid(tid or -1, __WALL [| WNOHANG]); 1 event, 0 none (WNOHANG), -ECHILD, ... */
 must_check int ptrace_wait(pid_t tid, bool block, struct ptrace_event *ret);
@@ -53,7 +55,9 @@ must_check int ptrace_wait(pid_t tid, bool block, struct ptrace_event *ret);
  * is delivered (kernel/ptrace.c: ptrace_stop(), kernel/exit.c: wait_task_stopped()).
  */
 must_check int ptrace_peek_stop(pid_t tid, struct ptrace_event *ret);
-void ptrace_take_stop(pid_t tid);
+/** ptrace_take_stop() - the same and take it.  It may be another than was peeked at: SIGKILL ends every stop
+ * and leads to the exit-stop */
+must_check int ptrace_take_stop(pid_t tid, struct ptrace_event *ret);
 /** ptrace_peek_exit() - a tracee or child that waits to be reaped (left so); 1, 0 none, -ECHILD */
 must_check int ptrace_peek_exit(pid_t *ret_tid);
 
@@ -61,6 +65,8 @@ must_check int ptrace_peek_exit(pid_t *ret_tid);
 
 must_check int ptrace_seize(pid_t tid, unsigned long options,
 	struct error *err); /* explains EPERM: uid, Yama, tracer */
+must_check int ptrace_set_options(
+	pid_t tid, unsigned long options); /* of a stopped one */
 must_check int ptrace_interrupt(pid_t tid);
 must_check int ptrace_cont(pid_t tid, int signal);
 must_check int ptrace_syscall(pid_t tid, int signal);

@@ -137,11 +137,15 @@ static int64_t thread_time(struct abi_context *c, uint32_t which)
 
 int64_t rt_fn_task_utime(struct abi_context *c)
 {
+	if (rt_is_remote(c))
+		return rt_fn_task_number(c, c->tid, ABI_TASK_USER_TIME, 0);
 	return thread_time(c, 0);
 }
 
 int64_t rt_fn_task_stime(struct abi_context *c)
 {
+	if (rt_is_remote(c))
+		return rt_fn_task_number(c, c->tid, ABI_TASK_SYSTEM_TIME, 0);
 	return thread_time(c, 1);
 }
 

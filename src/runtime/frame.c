@@ -56,6 +56,7 @@ static inline void begin(struct abi_context *c, const struct abi_session *s,
 	c->location = 0;
 	c->scratch_top = 0;
 	c->nesting = 0;
+	c->frame_count = 0;
 	c->locks_held = 0;
 	c->action_budget = s->max_action;
 }
@@ -134,6 +135,46 @@ void rt_leave(struct abi_context *c)
 		leave_slowly(c);
 	else
 		finish(c);
+}
+
+/* ---- -t ------------------------------------------------------------------ */
+
+bool rt_enter_timed(struct abi_context *c, struct abi_regs *regs, uint64_t sp,
+	uint64_t ip, uint32_t site)
+{
+	bool entered = rt_enter(c, regs, sp, ip, site);
+	if (entered)
+		c->entered = rt_tsc();
+	return entered;
+}
+
+static void lower_to(uint64_t *least, uint64_t value)
+{
+	uint64_t old = __atomic_load_n(least, __ATOMIC_RELAXED);
+	while ((!old || value < old) && !__atomic_compare_exchange_n(least, &old, value,
+						true, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+		;
+}
+
+static void raise_to(uint64_t *most, uint64_t value)
+{
+	uint64_t old = __atomic_load_n(most, __ATOMIC_RELAXED);
+	while (value > old && !__atomic_compare_exchange_n(most, &old, value, true,
+				      __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+		;
+}
+
+void rt_leave_timed(struct abi_context *c)
+{
+	struct abi_site *site = rt_site(c);
+	uint64_t cycles = rt_tsc() - c->entered;
+	rt_leave(c);
+	if (!site)
+		return;
+	__atomic_fetch_add(&site->hits, 1, __ATOMIC_RELAXED);
+	__atomic_fetch_add(&site->cycles, cycles, __ATOMIC_RELAXED);
+	lower_to(&site->cycles_min, cycles ? cycles : 1);
+	raise_to(&site->cycles_max, cycles);
 }
 
 /* ---- errors -------------------------------------------------------------- */

@@ -60,6 +60,10 @@ static inline struct abi_session *rt_session(const struct abi_context *c)
 RT_EXPORT bool rt_enter(struct abi_context *c, struct abi_regs *regs, uint64_t sp,
 	uint64_t ip, uint32_t site);
 RT_EXPORT void rt_leave(struct abi_context *c);
+/* The same for -t, which counts and times each run. */
+RT_EXPORT bool rt_enter_timed(struct abi_context *c, struct abi_regs *regs, uint64_t sp,
+	uint64_t ip, uint32_t site);
+RT_EXPORT void rt_leave_timed(struct abi_context *c);
 
 /* Take a global's lock; false: not free within max_trylock rounds, hit counted as
  * skipped, the handler goes to its end.  Handlers take locks in ascending index order

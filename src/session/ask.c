@@ -12,13 +12,16 @@
 
 #include "base/cleanup.h"
 #include "base/fd.h"
+#include "elf/unwind.h"
 #include "session/control_files.h"
+#include "session/process.h"
 
 struct session_asker {
 	struct session *session;
 	pthread_t thread, owner; /* owner: runs the tracer's own handlers */
 	pthread_mutex_t lock;    /* of everything below */
 	struct ask_symbols *symbols;
+	struct elf_unwinder *unwinder;
 	struct ask_question question;
 	struct ask_answer answer;
 	uint32_t stopping; /* atomic */
@@ -60,6 +63,26 @@ static void answer_file(struct session_asker *asker, const struct ask_question *
 	strbuf_puts(value, question->text);
 }
 
+static void answer_unwind(struct session_asker *asker,
+	const struct ask_question *question, struct ask_answer *answer)
+{
+	uint64_t registers[ELF_UNWIND_REGISTERS] = {0}, frames[ABI_CONTEXT_FRAMES];
+	uint64_t saved[6]; /* rbx rbp r12..r15 */
+	size_t limit = ABI_CONTEXT_FRAMES;
+	memcpy(saved, question->text, sizeof(saved));
+	registers[ELF_UNWIND_RBX] = saved[0];
+	registers[ELF_UNWIND_RBP] = saved[1];
+	memcpy(&registers[ELF_UNWIND_R12], saved + 2, 4 * sizeof(saved[0]));
+	registers[ELF_UNWIND_PC] = (uint64_t)question->arguments[0];
+	registers[ELF_UNWIND_RSP] = (uint64_t)question->arguments[1];
+	if (question->arguments[2] >= 0 && question->arguments[2] < ABI_CONTEXT_FRAMES)
+		limit = (size_t)question->arguments[2];
+	size_t count =
+		elf_unwind(asker->unwinder, question->pid, registers, frames, limit);
+	answer->result = (int64_t)count;
+	strbuf_append(&answer->text, (const char *)frames, count * sizeof(frames[0]));
+}
+
 static void answer(struct session_asker *asker)
 {
 	const struct ask_question *question = &asker->question;
@@ -91,6 +114,9 @@ static void answer(struct session_asker *asker)
 	case ABI_ASK_FILE_APPEND:
 		answer_file(asker, question, answer);
 		break;
+	case ABI_ASK_UNWIND:
+		answer_unwind(asker, question, answer);
+		break;
 	case ABI_ASK_DESCENDANT:
 		ask_descendant((pid_t)asker->session->memory.header->target_pid, question,
 			answer);
@@ -109,7 +135,7 @@ static void answer_context(struct session_asker *asker, struct abi_context *c)
 	const volatile struct abi_ask *asked = &c->ask;
 	pthread_mutex_lock(&asker->lock);
 	question->kind = asked->kind;
-	question->pid = (pid_t)c->pid;
+	question->pid = (pid_t)c->pid == getpid() ? 0 : (pid_t)c->pid;
 	for (size_t i = 0; i < ABI_ASK_ARGUMENTS_MAX; i++)
 		question->arguments[i] = asked->arguments[i];
 	memcpy(question->text, c->ask.text, sizeof(question->text));
@@ -128,10 +154,27 @@ static void answer_context(struct session_asker *asker, struct abi_context *c)
 	pthread_mutex_unlock(&asker->lock);
 }
 
+static bool is_about_symbols(const struct abi_context *c)
+{
+	return c->ask.kind == ABI_ASK_SYMBOL || c->ask.kind == ABI_ASK_MODULE;
+}
+
+void session_ask_remember(struct session *s, pid_t pid)
+{
+	if (!s->asker || !s->code.asks_symbols)
+		return;
+	pthread_mutex_lock(&s->asker->lock);
+	ask_symbols_remember(s->asker->symbols, pid);
+	pthread_mutex_unlock(&s->asker->lock);
+}
+
 bool session_ask_answer(struct session *s, struct abi_context *c)
 {
 	if (!s->asker)
 		return false;
+	for (const struct session_process *p = s->processes; p && is_about_symbols(c);
+		p = p->next)
+		session_ask_remember(s, p->pid);
 	answer_context(s->asker, c);
 	return true;
 }
@@ -181,6 +224,7 @@ int session_ask_start(struct session *s, struct error *err)
 	asker->session = s;
 	asker->owner = pthread_self();
 	asker->symbols = ask_symbols_create();
+	asker->unwinder = elf_unwinder_create();
 	strbuf_init(&asker->answer.text);
 	pthread_mutex_init(&asker->lock, NULL);
 	/* signals are for the loop */
@@ -211,6 +255,7 @@ void session_ask_stop(struct session *s)
 	s->asker = NULL;
 	pthread_mutex_destroy(&asker->lock);
 	ask_symbols_destroy(asker->symbols);
+	elf_unwinder_destroy(asker->unwinder);
 	strbuf_deinit(&asker->answer.text);
 	free(asker);
 }

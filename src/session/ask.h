@@ -16,12 +16,14 @@ must_check int session_ask_start(struct session *s, struct error *err);
 void session_ask_stop(struct session *s);
 /** session_ask_answer() - answer the question in a context of this process */
 bool session_ask_answer(struct session *s, struct abi_context *c);
+/** session_ask_remember() - what addresses of a process mean is to be known after its end, too */
+void session_ask_remember(struct session *s, pid_t pid);
 
 /* ---- between the files of this side ------------------------------------------------------- */
 
 struct ask_question {
 	uint32_t kind;
-	pid_t pid; /* who asks: as the context says */
+	pid_t pid; /* who asks: as the context says; 0: the tracer, about its targets */
 	int64_t arguments[ABI_ASK_ARGUMENTS_MAX];
 	char text[ABI_ASK_TEXT_SIZE];
 };
@@ -42,6 +44,7 @@ void ask_descendant(
 struct ask_symbols;
 struct ask_symbols *ask_symbols_create(void);
 void ask_symbols_destroy(struct ask_symbols *symbols);
+void ask_symbols_remember(struct ask_symbols *symbols, pid_t pid);
 void ask_symbol(struct ask_symbols *symbols, const struct ask_question *question,
 	struct ask_answer *answer);
 void ask_module(struct ask_symbols *symbols, const struct ask_question *question,

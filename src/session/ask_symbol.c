@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <time.h>
 
@@ -94,21 +95,41 @@ static const struct proc_map *covering_map(
 }
 
 /* A list of mappings is believed for a moment only: libraries come and go. */
+static bool refresh_maps(struct symbol_process *p)
+{
+	struct proc_maps fresh;
+	if (proc_read_maps(p->pid, &fresh, NULL) < 0)
+		return false;
+	if (!fresh.maps.count) { /* it has ended: what it had is what it was */
+		proc_maps_free(&fresh);
+		return false;
+	}
+	proc_maps_free(&p->maps);
+	p->maps = fresh;
+	p->read_ms = now_ms();
+	return true;
+}
+
+static bool is_fresh(const struct symbol_process *p)
+{
+	return p->read_ms && now_ms() - p->read_ms < MAPS_FRESH_MS;
+}
+
+void ask_symbols_remember(struct ask_symbols *symbols, pid_t pid)
+{
+	struct symbol_process *p = find_process(symbols, pid);
+	if (!is_fresh(p))
+		(void)refresh_maps(p);
+}
+
 static const struct proc_map *find_map(
 	struct ask_symbols *symbols, pid_t pid, uint64_t address)
 {
 	struct symbol_process *p = find_process(symbols, pid);
-	uint64_t now = now_ms();
 	const struct proc_map *map = covering_map(p, address);
-	if (map && p->read_ms && now - p->read_ms < MAPS_FRESH_MS)
+	if (map && is_fresh(p))
 		return map;
-	struct proc_maps fresh;
-	if (proc_read_maps(pid, &fresh, NULL) < 0)
-		return map;
-	proc_maps_free(&p->maps);
-	p->maps = fresh;
-	p->read_ms = now;
-	return covering_map(p, address);
+	return refresh_maps(p) ? covering_map(p, address) : map;
 }
 
 static struct elf_module *find_module(
@@ -127,7 +148,8 @@ static struct elf_module *find_module(
 		abort();
 	/* through the process's own root: it may live in a container */
 	snprintf(path, sizeof(path), "/proc/%d/root%s", pid, map->path);
-	if (elf_module_open(path, &m->elf, NULL) < 0)
+	if (elf_module_open(path, &m->elf, NULL) < 0 &&
+		(kill(pid, 0) == 0 || elf_module_open(map->path, &m->elf, NULL) < 0))
 		m->elf = NULL;
 	return m->elf;
 }
@@ -141,11 +163,22 @@ static uint64_t module_start(const struct symbol_process *p, const struct proc_m
 	return map->start;
 }
 
+/* Whose address the tracer means is not said: that of the first process which maps it. */
+static pid_t whose_address(const struct ask_symbols *symbols, uint64_t address)
+{
+	for (size_t i = 0; i < symbols->processes.count; i++)
+		if (covering_map(&symbols->processes.items[i], address))
+			return symbols->processes.items[i].pid;
+	return 0;
+}
+
 /* false: nothing is mapped there.  Lines cost loading debug information. */
 static bool find_place(struct ask_symbols *symbols, pid_t pid, uint64_t address,
 	bool with_line, struct symbol_place *ret)
 {
 	*ret = (struct symbol_place){.address = address};
+	if (!pid && (pid = whose_address(symbols, address)) == 0)
+		return false;
 	const struct proc_map *map = find_map(symbols, pid, address);
 	if (!map || map->path[0] != '/')
 		return false;

@@ -78,7 +78,10 @@ static int64_t ticks_to_ns(const char *ticks)
 static bool stat_number(pid_t task, int field, int64_t *ret)
 {
 	size_t size;
-	CLEANUP(cleanup_free) char *text = read_file(task, "stat", &size);
+	char name[32];
+	/* /proc/TID itself tells the times of the whole process */
+	snprintf(name, sizeof(name), "task/%d/stat", task);
+	CLEANUP(cleanup_free) char *text = read_file(task, name, &size);
 	/* the name is in parentheses and may contain any; the last one ends it */
 	char *at = text ? strrchr(text, ')') : NULL;
 	if (!at)

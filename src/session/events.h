@@ -10,5 +10,8 @@ bool session_event_is_wanted(
 /** run the handlers; @regs: of the stopped thread, NULL when it is not stopped */
 void session_event(struct session *s, const struct session_process *p, pid_t tid,
 	enum stap_event event, const struct user_regs_struct *regs);
+/** session_event_at() - run one probe's handler for a stopped thread */
+void session_event_at(struct session *s, uint32_t site, pid_t pid, pid_t tid,
+	const struct user_regs_struct *regs);
 /** begin events of what is there when the run starts */
 void session_event_start(struct session *s);

@@ -106,6 +106,22 @@ static void put_global(struct globals_printer *p)
 	}
 }
 
+void session_put_globals(struct session *s, struct strbuf *out)
+{
+	for (uint32_t g = 0; g < s->code.global_count; g++) {
+		struct globals_printer p = {
+			.s = s, .global = &s->code.globals[g], .out = out};
+		const struct abi_map *map =
+			(const void *)((char *)s->memory.base + p.global->offset);
+		/* handlers change arrays meanwhile: sorting one needs its lock */
+		if (p.global->storage == CODEGEN_MAP)
+			strbuf_printf(out, "%s[]: %u entries\n", p.global->var->name,
+				map->count);
+		else
+			put_global(&p);
+	}
+}
+
 void session_output_globals(struct session *s)
 {
 	if (s->options->no_global_display)

@@ -2,6 +2,7 @@
 /* The parts of a running session and who owns them; only for the files of this folder. */
 #pragma once
 
+#include <signal.h>
 #include <stdio.h>
 #include <sys/resource.h>
 #include <sys/types.h>
@@ -63,6 +64,10 @@ struct session_host {
 
 struct session_output {
 	FILE *file;
+	VEC(char *) files; /* written to, the oldest first */
+	unsigned file_number;
+	uint64_t file_size;
+	bool line_ended; /* what was written last */
 	bool failed; /* disk full, pipe closed: the run ends */
 	int error;
 	uint64_t lost;        /* records that did not fit their ring */
@@ -111,6 +116,7 @@ struct session {
 	struct session_host host;
 	struct session_clock clock;
 	struct session_output output;
+	struct monitor *monitor;             /* monitor.h; NULL: none */
 	struct control_files *control_files; /* control_files.h; NULL: none */
 	struct session_asker *asker;         /* ask.h; NULL: no target asks anything */
 
@@ -120,6 +126,7 @@ struct session {
 	struct session_process *processes;
 	struct remote_thread *remote_threads; /* remote.c */
 	int guardian;
+	int background_fd; /* background.h; -1: in the foreground */
 
 	pid_t command_pid; /* -c child, 0: none */
 	bool command_exited;
@@ -174,7 +181,19 @@ must_check int session_output_open(struct session *s, struct error *err);
 bool session_output_drain(struct session *s, bool final);
 void session_output_text(struct session *s, const char *text, size_t size);
 void session_output_globals(struct session *s);
+/** every global of the user's script, as at the end of a run */
+void session_put_globals(struct session *s, struct strbuf *out);
 void session_output_reports(struct session *s);
+/** -t: how often and how long each probe ran */
+void session_output_timing(struct session *s);
+/** what one probe did in all its places */
+struct session_timing {
+	uint64_t hits, cycles, cycles_min, cycles_max;
+};
+void session_probe_timing(const struct session *s,
+	const struct stap_derived_probe *probe, struct session_timing *ret);
+void session_put_timing(const struct session *s, const struct stap_derived_probe *probe,
+	struct strbuf *out);
 int session_output_close(struct session *s);
 /** run a command for system() with the user's own rights; its output goes to our standard
  * output */
@@ -197,9 +216,14 @@ void session_targets_work(struct session *s);
 must_check int session_split_command(
 	struct session *s, const char *command, char ***ret, struct error *err);
 void session_targets_release(struct session *s); /* let the launched command run */
+/** the threads that run are to run a profile probe's handler */
+void session_targets_sample(struct session *s, uint32_t site);
 void session_targets_poll(struct session *s);    /* newly mapped libraries */
 void session_targets_stop(struct session *s);    /* take everything out, detach */
 void session_targets_free(struct session *s);
 
 must_check int session_loop(struct session *s, struct error *err);
+/** from here on they wait for the loop, which ends the run in order; after the command is launched,
+ * which would inherit it */
+void session_block_signals(sigset_t *ret_mask);
 bool session_is_running(const struct session *s);

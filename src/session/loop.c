@@ -9,7 +9,8 @@
 #include <unistd.h>
 
 #include "session/control_files.h"
-#include "session/internal.h"
+#include "session/monitor.h"
+#include "session/output_file.h"
 
 enum {
 	TICK_NS = 10000000,     /* reading the rings */
@@ -24,13 +25,14 @@ enum loop_source {
 	LOOP_SIGNALS,
 	LOOP_TICK,
 	LOOP_TIMEOUT,
+	LOOP_MONITOR,
 	LOOP_CONTROL0,
 	LOOP_TIMER0 = LOOP_CONTROL0 + CONTROL_FDS
 };
 
 struct loop {
 	struct session *s;
-	int epoll, signals, tick, timeout;
+	int epoll, signals, tick, timeout, monitor;
 	VEC(int) timer_fds;
 	VEC(uint32_t) timer_sites;
 	uint64_t ticks;
@@ -66,12 +68,17 @@ static uint64_t timer_next(const struct stap_derived_probe *probe)
 	return next ? next : 1;
 }
 
+static bool is_profile(const struct session_site *site)
+{
+	return site->location && site->location->event == STAP_EVENT_PROFILE;
+}
+
 static int loop_open_timers(struct loop *l)
 {
 	struct session *s = l->s;
 	for (uint32_t i = 0; i < s->sites.count; i++) {
 		const struct stap_derived_probe *probe = s->sites.items[i].handler->probe;
-		if (probe->kind != STAP_PROBE_TIMER)
+		if (probe->kind != STAP_PROBE_TIMER && !is_profile(&s->sites.items[i]))
 			continue;
 		int fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 		if (fd < 0)
@@ -114,16 +121,22 @@ static void loop_control(struct loop *l, int which)
 		epoll_ctl(l->epoll, EPOLL_CTL_DEL, before[which], NULL);
 }
 
+void session_block_signals(sigset_t *ret_mask)
+{
+	sigemptyset(ret_mask);
+	sigaddset(ret_mask, SIGINT);
+	sigaddset(ret_mask, SIGTERM);
+	sigaddset(ret_mask, SIGHUP);
+	sigaddset(ret_mask, SIGQUIT);
+	sigaddset(ret_mask, SIGUSR2);
+	sigprocmask(SIG_BLOCK, ret_mask, NULL);
+}
+
 static int loop_open(struct loop *l)
 {
 	struct session *s = l->s;
 	sigset_t mask;
-	sigemptyset(&mask);
-	sigaddset(&mask, SIGINT);
-	sigaddset(&mask, SIGTERM);
-	sigaddset(&mask, SIGHUP);
-	sigaddset(&mask, SIGQUIT);
-	sigprocmask(SIG_BLOCK, &mask, NULL);
+	session_block_signals(&mask);
 	l->epoll = epoll_create1(EPOLL_CLOEXEC);
 	l->signals = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
 	l->tick = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
@@ -144,6 +157,14 @@ static int loop_open(struct loop *l)
 		timer_arm(l->timeout, s->options->timeout_ms * 1000000ull, 0);
 		r = loop_add(l, l->timeout, LOOP_TIMEOUT);
 	}
+	if (r == 0 && s->monitor) {
+		uint64_t period = s->options->monitor_seconds * 1000000000ull;
+		l->monitor = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+		if (l->monitor < 0)
+			return -errno;
+		timer_arm(l->monitor, 1, period);
+		r = loop_add(l, l->monitor, LOOP_MONITOR);
+	}
 	return r == 0 ? loop_open_timers(l) : r;
 }
 
@@ -153,7 +174,7 @@ static void loop_close(struct loop *l)
 		close(l->timer_fds.items[i]);
 	vec_free(&l->timer_fds);
 	vec_free(&l->timer_sites);
-	int fds[] = {l->epoll, l->signals, l->tick, l->timeout};
+	int fds[] = {l->epoll, l->signals, l->tick, l->timeout, l->monitor};
 	for (size_t i = 0; i < sizeof(fds) / sizeof(*fds); i++)
 		if (fds[i] >= 0)
 			close(fds[i]);
@@ -191,7 +212,9 @@ static void loop_timer(struct loop *l, uint32_t index)
 	const struct stap_derived_probe *probe = l->s->sites.items[site].handler->probe;
 	if (probe->randomize_ns)
 		timer_arm(l->timer_fds.items[index], timer_next(probe), 0);
-	if (session_is_running(l->s))
+	if (is_profile(&l->s->sites.items[site]))
+		session_targets_sample(l->s, site);
+	else if (session_is_running(l->s))
 		session_host_call(l->s, site);
 }
 
@@ -201,6 +224,11 @@ static void loop_signal(struct loop *l)
 {
 	struct signalfd_siginfo info;
 	while (read(l->signals, &info, sizeof(info)) == sizeof(info)) {
+		if (info.ssi_signo == SIGUSR2) {
+			session_output_drain(l->s, true);
+			output_file_switch(l->s);
+			continue;
+		}
 		l->s->stopping = true;
 		if (++l->interrupts > 1)
 			_exit(1);
@@ -226,6 +254,12 @@ static int loop_handle(struct loop *l, uint32_t source, struct error *err)
 	case LOOP_TIMEOUT:
 		l->s->stopping = true;
 		break;
+	case LOOP_MONITOR:
+		if (fd_take_expiry(l->monitor)) {
+			session_output_drain(l->s, true);
+			session_monitor_draw(l->s);
+		}
+		break;
 	default:
 		if (source < LOOP_TIMER0)
 			loop_control(l, (int)(source - LOOP_CONTROL0));
@@ -244,7 +278,12 @@ static bool loop_is_done(const struct session *s)
 
 int session_loop(struct session *s, struct error *err)
 {
-	struct loop l = {.s = s, .epoll = -1, .signals = -1, .tick = -1, .timeout = -1};
+	struct loop l = {.s = s,
+		.epoll = -1,
+		.signals = -1,
+		.tick = -1,
+		.timeout = -1,
+		.monitor = -1};
 	struct epoll_event events[MAX_EVENTS];
 	int r = loop_open(&l);
 	if (r < 0)

@@ -53,7 +53,7 @@ struct session_options {
 	unsigned rotate_files;            /* how many are kept, 0: all */
 	unsigned monitor_seconds;         /* --monitor, 0: no */
 	enum session_color color;
-	bool timing, flight_recorder, disable_cache, poison_cache;
+	bool timing, flight_recorder;
 	unsigned timeout_ms; /* -T, 0: none */
 	unsigned buffer_mb;  /* -s, 0: default */
 	bool guru, unoptimized, no_warnings, warnings_are_errors, skip_badvars;

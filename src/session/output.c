@@ -16,6 +16,7 @@
 #include "runtime/format.h"
 #include "session/histogram.h"
 #include "session/internal.h"
+#include "session/output_file.h"
 
 enum {
 	ORDER_DELAY_NS = 2000000,
@@ -76,13 +77,9 @@ void session_warn(struct session *s, const char *fmt, ...)
 int session_output_open(struct session *s, struct error *err)
 {
 	struct session_output *o = &s->output;
-	o->file = stdout;
-	if (s->options->output_path) {
-		o->file = fopen(s->options->output_path, "we");
-		if (!o->file)
-			return error_set(err, -errno, "cannot open output file %s: %s",
-				s->options->output_path, strerror(errno));
-	}
+	int r = output_file_open(s, err);
+	if (r < 0)
+		return r;
 	o->record = malloc(RECORD_MAX);
 	o->text = malloc(TEXT_MAX);
 	o->rings = calloc(SESSION_CONTEXTS, sizeof(*o->rings));
@@ -90,17 +87,6 @@ int session_output_open(struct session *s, struct error *err)
 		abort();
 	strbuf_init(&o->line);
 	return 0;
-}
-
-static void output_write(struct session *s, const char *text, size_t size)
-{
-	struct session_output *o = &s->output;
-	if (o->failed || !size)
-		return;
-	if (fwrite(text, 1, size, o->file) != size) {
-		o->failed = true;
-		o->error = errno;
-	}
 }
 
 static void output_flush(struct session *s)
@@ -243,7 +229,7 @@ static void print_part(struct session *s, const struct format *whole,
 {
 	char text[16384];
 	if (part->kind == FORMAT_LITERAL) {
-		output_write(s, (const char *)whole + part->text, part->text_size);
+		output_file_write(s, (const char *)whole + part->text, part->text_size);
 		return;
 	}
 	_Alignas(struct format) unsigned char room[sizeof(struct format) + sizeof(*part)];
@@ -252,7 +238,7 @@ static void print_part(struct session *s, const struct format *whole,
 		.size = sizeof(room), .part_count = 1, .argument_count = argument_count};
 	one->parts[0] = *part;
 	size_t size = format_text(one, args, text, sizeof(text));
-	output_write(s, text, size);
+	output_file_write(s, text, size);
 }
 
 static uint32_t part_arguments(const struct format_part *part)
@@ -271,7 +257,7 @@ static bool print_histogram(
 	histogram_print((const struct abi_stat *)(const void *)bytes, desc,
 		(int)session_limit(s->options, "HIST_WIDTH", 50),
 		(int)session_limit(s->options, "HIST_ELISION", 2), &text);
-	output_write(s, text.data, text.size);
+	output_file_write(s, text.data, text.size);
 	strbuf_deinit(&text);
 	return true;
 }
@@ -361,8 +347,8 @@ static bool print_other(
 	if (!payload_string(p, s->output.text, TEXT_MAX, &used, &text))
 		return false;
 	if (record->kind == ABI_RECORD_LOG) {
-		output_write(s, text, strlen(text));
-		output_write(s, "\n", 1);
+		output_file_write(s, text, strlen(text));
+		output_file_write(s, "\n", 1);
 	} else if (record->kind == ABI_RECORD_WARN) {
 		session_warn(s, "%s", text);
 	} else if (record->kind == ABI_RECORD_SYSTEM) {
@@ -427,7 +413,7 @@ bool session_output_drain(struct session *s, bool final)
 
 void session_output_text(struct session *s, const char *text, size_t size)
 {
-	output_write(s, text, size);
+	output_file_write(s, text, size);
 	output_flush(s);
 }
 
@@ -437,11 +423,7 @@ int session_output_close(struct session *s)
 	if (!o->file)
 		return 0;
 	output_flush(s);
-	if (s->options->output_path && fclose(o->file) != 0 && !o->failed) {
-		o->failed = true;
-		o->error = errno;
-	}
-	o->file = NULL;
+	output_file_close(s);
 	int result = 0;
 	if (o->failed && o->error != EPIPE) {
 		fprintf(stderr, "error: cannot write output: %s\n", strerror(o->error));

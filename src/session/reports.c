@@ -51,6 +51,63 @@ void session_output_reports(struct session *s)
 			missed);
 }
 
+/* ---- -t ----------------------------------------------------------------------------------- */
+
+void session_probe_timing(const struct session *s, const struct stap_derived_probe *probe,
+	struct session_timing *ret)
+{
+	const struct abi_site *sites = report_sites(s);
+	*ret = (struct session_timing){.cycles_min = UINT64_MAX};
+	for (size_t i = 0; i < s->sites.count; i++) {
+		const struct codegen_handler *handler = s->sites.items[i].handler;
+		uint64_t least = sites[i].cycles_min;
+		if (handler->probe != probe || handler->is_entry_part || !sites[i].hits)
+			continue;
+		ret->hits += sites[i].hits;
+		ret->cycles += sites[i].cycles;
+		ret->cycles_min = least < ret->cycles_min ? least : ret->cycles_min;
+		if (sites[i].cycles_max > ret->cycles_max)
+			ret->cycles_max = sites[i].cycles_max;
+	}
+}
+
+/* Probes that match many places show what the script says. */
+void session_put_timing(const struct session *s, const struct stap_derived_probe *probe,
+	struct strbuf *out)
+{
+	struct session_timing timing;
+	const struct stap_token *token = probe->token;
+	session_probe_timing(s, probe, &timing);
+	const char *point = probe->location_count == 1 ? probe->locations[0]->pp
+			    : probe->pp                ? probe->pp
+						       : probe->pn;
+	strbuf_printf(out, "%s, (%s:%d:%d), hits: %" PRIu64, point, token->source->name,
+		(int)token->line, (int)token->column, timing.hits);
+	if (timing.hits)
+		strbuf_printf(out,
+			", cycles: %" PRIu64 "min/%" PRIu64 "avg/%" PRIu64 "max",
+			timing.cycles_min, timing.cycles / timing.hits,
+			timing.cycles_max);
+	strbuf_printf(out, ", from: %s, index: %u\n", probe->pn ? probe->pn : point,
+		probe->index);
+}
+
+void session_output_timing(struct session *s)
+{
+	if (!s->options->timing)
+		return;
+	struct strbuf out;
+	strbuf_init(&out);
+	strbuf_puts(&out, "----- probe hit report: \n");
+	for (size_t i = 0; i < s->program->probes.count; i++)
+		if (s->program->probes.items[i]->kind != STAP_PROBE_NEVER)
+			session_put_timing(s, s->program->probes.items[i], &out);
+	strbuf_puts(&out, "----- refresh report:\n");
+	session_output_drain(s, true);
+	session_output_text(s, out.data, out.size);
+	strbuf_deinit(&out);
+}
+
 void session_system(struct session *s, const char *command)
 {
 	pid_t child = fork();

@@ -14,8 +14,10 @@
 
 #include "agent/image.h"
 #include "session/ask.h"
+#include "session/background.h"
 #include "session/control_files.h"
 #include "session/front.h"
+#include "session/monitor.h"
 #include "session/process.h"
 
 /* ---- messages
@@ -85,7 +87,10 @@ void session_pass_end(
 
 void session_init(struct session *s, const struct session_options *options)
 {
-	*s = (struct session){.options = options, .guardian = -1, .memory = {.fd = -1}};
+	*s = (struct session){.options = options,
+		.guardian = -1,
+		.background_fd = -1,
+		.memory = {.fd = -1}};
 	arena_init(&s->arena);
 	s->diagnostics.arena = &s->arena;
 	bool colored = options->color == SESSION_COLOR_ALWAYS ||
@@ -107,6 +112,7 @@ static int session_translate(struct session *s)
 		.max_action = session_limit(o, "MAXACTION", 1000),
 		.max_nesting = session_limit(o, "MAXNESTING", 10),
 		.suppress_time_limits = o->suppress_time_limits,
+		.timing = o->timing || o->monitor_seconds,
 		.dump_ir = o->dump_ir,
 	};
 	options.max_action_interruptible =
@@ -229,6 +235,8 @@ static int session_prepare(struct session *s, struct error *err)
 	if (r == 0)
 		r = session_output_open(s, err);
 	if (r == 0)
+		r = session_monitor_open(s, err);
+	if (r == 0)
 		r = session_host_create(s, err);
 	if (r == 0)
 		r = session_control_open(s, err);
@@ -278,7 +286,11 @@ static int session_trace(struct session *s, struct error *err)
 	int r = session_targets_start(s, err);
 	if (r < 0)
 		return r;
+	/* whoever is told that the probes are in may end the run at once */
+	sigset_t mask;
+	session_block_signals(&mask);
 	session_say_verbose(s);
+	session_background_ready(s);
 	session_set_state(s, ABI_STATE_STARTING, ABI_STATE_RUNNING);
 	return session_loop(s, err);
 }
@@ -290,10 +302,13 @@ static void session_finish(struct session *s)
 	session_set_state(s, ABI_STATE_RUNNING, ABI_STATE_STOPPING);
 	session_targets_stop(s);
 	session_output_drain(s, true);
+	session_monitor_draw(s);
+	session_monitor_close(s); /* what comes now is for the user to keep */
 	bool error = __atomic_load_n(&h->state, __ATOMIC_ACQUIRE) == ABI_STATE_ERROR;
 	session_host_run(s, error ? STAP_PROBE_ERROR : STAP_PROBE_END);
 	session_output_drain(s, true);
 	session_output_globals(s);
+	session_output_timing(s);
 	session_output_reports(s);
 }
 
@@ -361,6 +376,7 @@ void session_deinit(struct session *s)
 	session_targets_free(s);
 	session_ask_stop(s);
 	session_control_close(s);
+	session_monitor_close(s);
 	session_host_destroy(s);
 	session_memory_destroy(s);
 	session_plan_free(s);
@@ -369,6 +385,20 @@ void session_deinit(struct session *s)
 	vec_free(&s->sites);
 	vec_free(&s->diagnostics.list);
 	arena_deinit(&s->arena);
+}
+
+/* false: a child does */
+static bool session_goes_on(struct session *s, int *ret_status)
+{
+	struct error err = {0};
+	int r = s->options->flight_recorder
+			? session_background_start(s, ret_status, &err)
+			: 0;
+	if (r < 0) {
+		print_error(&err);
+		*ret_status = 1;
+	}
+	return r == 0;
 }
 
 int session_run(const struct session_options *options)
@@ -382,8 +412,9 @@ int session_run(const struct session_options *options)
 	if (options->last_pass < 3)
 		goto out;
 	status = session_translate(&s) < 0 ? 1 : 0;
-	if (status == 0 && options->last_pass >= 5)
-		status = session_pass5(&s);
+	if (status || options->last_pass < 5 || !session_goes_on(&s, &status))
+		goto out;
+	status = session_pass5(&s);
 out:
 	session_deinit(&s);
 	return status;

@@ -111,6 +111,24 @@ static int glob_modules(struct target *target, const char *pattern,
 }
 
 /* The modules of process(...): none and a message when there is no such file. */
+/* "no match" is what scripts and their users look for; the reason comes after it. */
+static void report_missing_program(const char *path, bool is_command, struct error *err)
+{
+	struct stat st;
+	const char *why = "no such program in PATH";
+	if (strchr(path, '/')) {
+		if (stat(path, &st) < 0)
+			why = strerror(errno);
+		else if (S_ISDIR(st.st_mode))
+			why = strerror(EISDIR);
+		else
+			why = S_ISREG(st.st_mode) ? "its interpreter is not there"
+						  : "not a regular file";
+	}
+	error_set(err, 0, "no match: %s%s: %s",
+		is_command ? "cannot run the command of -c, " : "", path, why);
+}
+
 int target_find_programs(struct target *target, const struct target_point *point,
 	struct target_module_list *ret, struct error *err)
 {
@@ -132,8 +150,7 @@ int target_find_programs(struct target *target, const struct target_point *point
 		return glob_modules(target, path, ret, err);
 	const char *found;
 	if (elf_program_find(path, &target->arena, &found) < 0) {
-		error_set(err, 0, "no match");
-		error_hint(err, "there is no program %s", path);
+		report_missing_program(path, !point->process, err);
 		return 0;
 	}
 	int r = target_open_module(target, found, found, &module, err);

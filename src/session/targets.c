@@ -14,6 +14,7 @@
 #include <wordexp.h>
 
 #include "runtime/runtime.h"
+#include "session/ask.h"
 #include "session/events.h"
 #include "session/remote.h"
 #include "session/stap_target.h"
@@ -28,12 +29,31 @@ struct target_work {
 	pid_t pid, tid;
 };
 
+/* A report that a thread was asked for, for timer.profile. */
+struct target_sample {
+	pid_t tid;
+	uint32_t site;
+	uint64_t asked_ns;
+};
+
 struct session_target_state {
 	VEC(struct target_work) work;
+	VEC(struct target_sample) samples;
 	VEC(pid_t) dead_threads; /* contexts to free once their rings are read */
 };
 
+enum {
+	SAMPLE_FRESH_NS = 50000000
+};
+
 static const struct utrace_engine_ops target_ops;
+
+static uint64_t now_ns(void)
+{
+	struct timespec ts;
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
 
 /* The patches a task runs into: a vfork child runs on its parent's memory. */
 static struct uprobe_space *task_space(struct session *s, struct utrace_task *task)
@@ -57,6 +77,8 @@ static unsigned long wanted_events(struct session *s, struct utrace_task *task)
 		events |= UTRACE_EVENT(SYSCALL_ENTRY);
 	if (p && session_event_is_wanted(s, p, STAP_EVENT_SYSCALL_RETURN))
 		events |= UTRACE_EVENT(SYSCALL_EXIT);
+	if (p && session_event_is_wanted(s, p, STAP_EVENT_PROFILE))
+		events |= UTRACE_EVENT(QUIESCE);
 	return events;
 }
 
@@ -205,14 +227,49 @@ static uint32_t target_report_signal(uint32_t action, struct utrace_engine *engi
 	return UTRACE_STOP | UTRACE_SIGNAL_IGN;
 }
 
+/* Asked for by session_targets_sample(): the thread is about to go on in user mode. */
+static uint32_t target_report_quiesce(
+	uint32_t action, struct utrace_engine *engine, unsigned long event)
+{
+	struct session *s = utrace_engine_data(engine);
+	struct utrace_task *task = utrace_engine_task(engine);
+	pid_t tid = utrace_task_tid(task);
+	struct user_regs_struct regs;
+	for (size_t i = 0; i < s->target_state->samples.count && !event;) {
+		struct target_sample sample = s->target_state->samples.items[i];
+		if (sample.tid != tid) {
+			i++;
+			continue;
+		}
+		s->target_state->samples.items[i] =
+			s->target_state->samples.items[--s->target_state->samples.count];
+		/* it has waited for something since: that is no time of the processor */
+		if (now_ns() - sample.asked_ns < SAMPLE_FRESH_NS &&
+			utrace_get_regs(task, &regs) == 0)
+			session_event_at(
+				s, sample.site, utrace_task_pid(task), tid, &regs);
+	}
+	return UTRACE_RESUME;
+}
+
 static uint32_t target_report_exit(
 	uint32_t action, struct utrace_engine *engine, long orig_code, long *code)
 {
 	struct session *s = utrace_engine_data(engine);
 	struct utrace_task *task = utrace_engine_task(engine);
+	session_ask_remember(s, utrace_task_pid(task));
 	if (utrace_task_tid(task) == s->command_pid)
 		s->command_status = (int)orig_code;
 	return UTRACE_RESUME;
+}
+
+static void forget_samples(struct session *s, pid_t tid)
+{
+	struct session_target_state *state = s->target_state;
+	for (size_t i = state->samples.count; i-- > 0;)
+		if (state->samples.items[i].tid == tid)
+			state->samples.items[i] =
+				state->samples.items[--state->samples.count];
 }
 
 static uint32_t target_report_death(
@@ -227,6 +284,7 @@ static uint32_t target_report_death(
 	if (p && group_dead)
 		session_event(s, p, pid, STAP_EVENT_PROCESS_END, NULL);
 	vec_append(&s->target_state->dead_threads, tid);
+	forget_samples(s, tid);
 	if (!group_dead)
 		return UTRACE_RESUME;
 	if (pid == s->command_pid)
@@ -238,6 +296,7 @@ static uint32_t target_report_death(
 static const struct utrace_engine_ops target_ops = {
 	.report_clone = target_report_clone,
 	.report_exec = target_report_exec,
+	.report_quiesce = target_report_quiesce,
 	.report_syscall_entry = target_report_syscall_entry,
 	.report_syscall_exit = target_report_syscall_exit,
 	.report_signal = target_report_signal,
@@ -342,16 +401,19 @@ static int target_attach(struct session *s, pid_t pid, struct error *err)
 	if (r < 0)
 		return r;
 	struct utrace_task *first = NULL;
+	struct session_process *p =
+		process_new(s, pid); /* says which events are wanted */
 	for (struct utrace_task *t = utrace_first_task(s->utrace, pid); t;
 		t = utrace_next_task(t, pid)) {
 		first = first ? first : t;
 		if (task_watch(s, t) < 0)
 			continue; /* died meanwhile */
 	}
-	if (!first)
+	if (!first) {
+		process_delete(s, pid);
 		return error_set(err, -ESRCH,
 			"process %d ended while it was being attached to", pid);
-	struct session_process *p = process_new(s, pid);
+	}
 	process_hold(p);
 	r = process_arm(s, p, first, err);
 	struct error release_err = {0};
@@ -521,6 +583,43 @@ void session_targets_poll(struct session *s)
 	}
 }
 
+static bool is_sampled(const struct session *s, pid_t tid, uint32_t site)
+{
+	const struct session_target_state *state = s->target_state;
+	for (size_t i = 0; i < state->samples.count; i++)
+		if (state->samples.items[i].tid == tid &&
+			state->samples.items[i].site == site)
+			return true;
+	return false;
+}
+
+/* Only threads that run: nothing that waits is interrupted for a profile. */
+static void sample_thread(struct session *s, struct utrace_task *task, uint32_t site)
+{
+	struct proc_syscall call;
+	struct utrace_engine *engine;
+	pid_t tid = utrace_task_tid(task);
+	if (is_sampled(s, tid, site) ||
+		proc_read_syscall(utrace_task_pid(task), tid, &call) < 0 ||
+		!call.running ||
+		utrace_attach_task(
+			task, UTRACE_ATTACH_MATCH_OPS, &target_ops, NULL, &engine) < 0)
+		return;
+	vec_append(
+		&s->target_state->samples, ((struct target_sample){tid, site, now_ns()}));
+	(void)!utrace_control(task, engine, UTRACE_REPORT); /* it may be dying */
+	utrace_engine_put(engine);
+}
+
+void session_targets_sample(struct session *s, uint32_t site)
+{
+	for (struct session_process *p = s->processes; p && !s->stopping; p = p->next) {
+		struct utrace_task *task = utrace_first_task(s->utrace, p->pid);
+		for (; task; task = utrace_next_task(task, p->pid))
+			sample_thread(s, task, site);
+	}
+}
+
 static struct session_process *process_patched(struct session *s)
 {
 	for (struct session_process *p = s->processes; p; p = p->next)
@@ -534,6 +633,8 @@ void session_targets_stop(struct session *s)
 	if (!s->utrace)
 		return;
 	s->stopping = true;
+	for (const struct session_process *p = s->processes; p; p = p->next)
+		session_ask_remember(s, p->pid);
 	for (struct session_process *p; (p = process_patched(s));) {
 		struct error err = {0};
 		uint64_t left = 0;
@@ -560,6 +661,7 @@ void session_targets_free(struct session *s)
 		process_delete(s, s->processes->pid);
 	if (s->target_state) {
 		vec_free(&s->target_state->work);
+		vec_free(&s->target_state->samples);
 		vec_free(&s->target_state->dead_threads);
 	}
 	if (s->utrace)

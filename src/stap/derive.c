@@ -254,6 +254,43 @@ static void locations_group(struct sema *sema, const struct sema_candidate *cand
 	strbuf_deinit(&signature);
 }
 
+/* timer.profile: no place, but the threads of the target wherever they run. */
+static bool build_profile(
+	struct sema *sema, const struct sema_candidate *candidate, struct sema_error *err)
+{
+	enum {
+		HZ_MAX = 1000 /* each sample stops a thread */
+	};
+	const struct stap_point *point = candidate->point;
+	const struct stap_component *last =
+		&point->components[point->component_count - 1];
+	int64_t hz = argument_number(last, STAP_JIFFIES_HZ);
+	struct stap_location *location;
+	struct stap_derived_probe *probe;
+
+	if (hz < 1 || hz > HZ_MAX)
+		return fail(err, last->token,
+			hz < 1 ? "frequency must be greater than 0"
+			       : "frequency out of range (1, 1000)");
+	if (!sema->options->has_target)
+		return fail(err, point->components[0].token,
+			"timer.profile looks at the threads of a target: name one with -c "
+			"COMMAND or -x PID");
+	location = arena_new(sema->arena, struct stap_location);
+	location->event = STAP_EVENT_PROFILE;
+	location->mid_function = true;
+	location->ppfunc = "";
+	probe = location_probe(sema, candidate, location, NULL);
+	probe_name(sema, probe, point);
+	location->pp = probe->pp;
+	probe->interval_ns = 1000000000u / (uint64_t)hz;
+	probe->locations = arena_array(sema->arena, struct stap_location *, 1);
+	probe->locations[0] = location;
+	probe->location_count = 1;
+	probe_add(sema, probe);
+	return true;
+}
+
 static bool has_guards(struct stap_location **locations, uint32_t count)
 {
 	for (uint32_t i = 0; i < count; i++) {
@@ -352,6 +389,8 @@ bool sema_build_candidate(struct sema *sema, const struct sema_candidate *candid
 		return build_session_probe(sema, candidate, STAP_PROBE_NEVER);
 	case SEMA_POINT_TIMER:
 		return build_timer(sema, candidate, err);
+	case SEMA_POINT_PROFILE:
+		return build_profile(sema, candidate, err);
 	case SEMA_POINT_PROCESS:
 		return build_process(sema, candidate, err);
 	case SEMA_POINT_CONTROL_FILE:

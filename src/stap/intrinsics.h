@@ -14,7 +14,7 @@
  *               L arguments are int64_t, S arguments const char *
  * flags: FALLIBLE may set c->error; REGS uses c->regs/probe_sp/probe_ip; PURE no side effect;
  *        CALLEE_SAVED needs all registers of the program; MEMORY touches memory of the program;
- *        GURU only with -g
+ *        GURU only with -g; SYMBOLS asks what an address is
  * An overloaded name appears once per form.
  */
 #pragma once
@@ -237,10 +237,10 @@
 /* stacks and symbols */
 #define STAP_INTRINSICS_STACKS(X) \
 	X("__rt_frame", L, "L", "depth", REGS | CALLEE_SAVED | MEMORY, rt_fn_frame) \
-	X("__rt_symbol", S, "LL", "address,style", PURE, rt_fn_symbol) \
-	X("umodname", S, "L", "addr", PURE | FALLIBLE, rt_fn_umodname) \
-	X("umodbuildid", S, "L", "address", PURE | FALLIBLE, rt_fn_umodbuildid) \
-	X("umodaddr", L, "L", "address", PURE | FALLIBLE, rt_fn_umodaddr)
+	X("__rt_symbol", S, "LL", "address,style", PURE | SYMBOLS, rt_fn_symbol) \
+	X("umodname", S, "L", "addr", PURE | FALLIBLE | SYMBOLS, rt_fn_umodname) \
+	X("umodbuildid", S, "L", "address", PURE | FALLIBLE | SYMBOLS, rt_fn_umodbuildid) \
+	X("umodaddr", L, "L", "address", PURE | FALLIBLE | SYMBOLS, rt_fn_umodaddr)
 
 #define STAP_INTRINSICS(X) \
 	STAP_INTRINSICS_SESSION(X) \

@@ -18,6 +18,7 @@ enum stap_event {
 	STAP_EVENT_THREAD_END,
 	STAP_EVENT_SYSCALL,
 	STAP_EVENT_SYSCALL_RETURN,
+	STAP_EVENT_PROFILE, /* every interval_ns of its probe, where the thread runs */
 };
 
 /* One place in one ELF file where a probe point applies.  Produced by expand(); the session knows

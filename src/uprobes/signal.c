@@ -64,6 +64,41 @@ static bool take_fault(struct uprobe_space *space, struct user_regs_struct *regs
 	return false;
 }
 
+static bool is_fault(const siginfo_t *info)
+{
+	return info->si_code > 0 &&
+	       (info->si_signo == SIGSEGV || info->si_signo == SIGBUS ||
+		       info->si_signo == SIGILL || info->si_signo == SIGFPE);
+}
+
+/*
+ * The program's own handler gets the address of the instruction, not that of its copy: it may look it
+ * up (Go, the JVM), and its return runs it again.  That is why an instruction whose text is under the
+ * patch behind the head is left where it is: its bytes are not there to be run.
+ */
+static void take_home(struct uprobe_space *space, struct user_regs_struct *regs)
+{
+	if (!arena_contains(space, regs->rip))
+		return;
+	for (size_t i = 0; i < space->sites.count; i++) {
+		const struct uprobe_site *site = &space->sites.items[i];
+		uint64_t offset = regs->rip - site->trampoline;
+		if (!site->trampoline || offset >= site->trampoline_size)
+			continue;
+		for (size_t k = 0; k < site->map_count; k++) {
+			const struct arch_pc_map_entry *entry = &site->map[k];
+			bool pushed = offset && entry->pushed_offset == offset;
+			bool covered = entry->original_offset &&
+				       entry->original_offset < site->size;
+			if ((entry->trampoline_offset != offset && !pushed) || covered)
+				continue;
+			regs->rip = site->address + entry->original_offset;
+			regs->rsp += pushed ? sizeof(uint64_t) : 0;
+			return;
+		}
+	}
+}
+
 static void block_again(struct uprobe_space *space, pid_t tid, int signal)
 {
 	uint64_t bit = 1ull << (signal - 1), mask;
@@ -93,5 +128,7 @@ bool uprobe_report_signal(struct uprobe_space *space, struct utrace_task *task,
 		ours = take_fault(space, regs);
 	if (ours)
 		block_again(space, utrace_task_tid(task), info->si_signo);
+	else if (is_fault(info))
+		take_home(space, regs);
 	return ours;
 }

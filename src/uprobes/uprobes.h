@@ -113,6 +113,7 @@ must_check int uprobe_space_remove(
 /**
  * uprobe_report_signal() - for the session's report_signal callback
  * SIGTRAP of our breakpoints, SIGSEGV/SIGBUS of our safe reads are resolved by changing regs.
+ * A fault of a displaced instruction is the program's: regs get the instruction's own address.
  * @ret_notice: what the request of the breakpoint said; then regs->rip is its address, and
  * uprobe_step_over() is to follow.  Else NULL.
  * Return: true: ours, do not deliver

@@ -31,9 +31,10 @@ int64_t utrace_now_ms(void)
 void utrace_wake(struct utrace *utrace)
 {
 	const uint64_t one = 1;
-	utrace->is_woken = true;
-	/* It can fail only when it is full, which is readable too. */
+	/* It can fail only when it is full, which is readable too.  In this order, so that what is written is
+	 * read some time. */
 	(void)!write(utrace->wake_fd, &one, sizeof(one));
+	utrace->is_woken = true;
 }
 
 void utrace_queue(struct utrace_task *task)
@@ -107,22 +108,35 @@ static bool take_deferred(struct utrace *utrace)
 	return true;
 }
 
-/* It stays stopped, or a callback waits for others: it must not be seen twice. */
+/*
+ * What was peeked at stays stopped, or a callback waits for others: it must not be seen twice.  SIGKILL may
+ * have brought the thread from that stop to its exit-stop meanwhile: then it is this one that has been taken,
+ * and nobody has seen it yet.
+ */
 static void take_peeked(struct utrace *utrace)
 {
-	if (utrace->peeked)
-		utrace->backend->take_stop(utrace->peeked);
-	utrace->peeked = 0;
+	struct ptrace_event event, peeked = utrace->peeked;
+	if (!peeked.tid)
+		return;
+	utrace->peeked.tid = 0;
+	if (utrace->backend->take_stop(peeked.tid, &event) <= 0 ||
+		event.status == peeked.status)
+		return;
+	struct utrace_task *task = utrace_lookup(utrace, event.tid);
+	vec_append(&utrace->deferred, event);
+	if (task)
+		task->deferred = true;
+	utrace_wake(utrace);
 }
 
 int utrace_move(struct utrace_task *task, enum utrace_motion how, int signal)
 {
 	struct utrace *utrace = task->utrace;
-	if (utrace->peeked == task->tid && how == UTRACE_MOTION_LISTEN)
+	if (utrace->peeked.tid == task->tid && how == UTRACE_MOTION_LISTEN)
 		take_peeked(utrace);
 	int r = utrace->backend->move(task->tid, how, signal);
-	if (r == 0 && utrace->peeked == task->tid)
-		utrace->peeked = 0;
+	if (r == 0 && utrace->peeked.tid == task->tid)
+		utrace->peeked.tid = 0;
 	return r;
 }
 
@@ -134,7 +148,7 @@ static bool take_stop(struct utrace *utrace, pid_t tid)
 	take_peeked(utrace);
 	if (utrace->backend->peek_stop(tid, &event) <= 0)
 		return false;
-	utrace->peeked = event.tid;
+	utrace->peeked = event;
 	/* the kernel refuses requests to a task whose exec changed its tid, until that is taken note of */
 	if (event.stop == PTRACE_STOP_EXEC)
 		take_peeked(utrace);
@@ -180,10 +194,10 @@ static void drain(struct utrace *utrace)
 	struct signalfd_siginfo info;
 	uint64_t count;
 	/* SIGCHLD is pending once at most. */
-	(void)!read(utrace->signal_fd, &info, sizeof(info));
-	if (utrace->is_woken)
+	if (read(utrace->signal_fd, &info, sizeof(info)) > 0)
+		utrace_wake_siblings(utrace);
+	if (atomic_exchange(&utrace->is_woken, false))
 		(void)!read(utrace->wake_fd, &count, sizeof(count));
-	utrace->is_woken = false;
 }
 
 void utrace_dispatch_locked(struct utrace *utrace)

@@ -9,6 +9,7 @@
 #pragma once
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <uthash.h>
 #include <utlist.h>
 
@@ -52,7 +53,8 @@ struct traced_call {
 	bool inside;
 	bool is_known; /* number and arch are those of its entry */
 	bool abort;
-	bool held; /* engines held it in its entry-stop */
+	bool held;      /* engines held it in its entry-stop */
+	bool disturbed; /* our interruption came before: it may end with EINTR at once */
 	uint32_t arch;
 	long number;
 };
@@ -81,10 +83,11 @@ struct utrace_task {
 	int signal;                       /* delivered when resumed */
 	enum utrace_resume_action resume; /* strongest request for the next resumption */
 	unsigned reporting;               /* depth of reports that run */
-	bool interrupting;                /* PTRACE_INTERRUPT sent, its stop not seen */
-	bool kick_due;                    /* to be sent by the tracer thread */
-	bool embryo; /* its creator's clone event has not been seen */
-	bool held;   /* launched, and nobody has let it run */
+	bool interrupting; /* PTRACE_INTERRUPT sent since it was set in motion */
+	bool was_interrupting; /* before this stop: it may be the end of a call that was interrupted */
+	bool kick_due; /* to be sent by the tracer thread */
+	bool embryo;   /* its creator's clone event has not been seen */
+	bool held;     /* launched, and nobody has let it run */
 	bool group_stopped;
 	bool deferred;    /* its stop waits in utrace->deferred to be reported */
 	bool queued;      /* in utrace->work */
@@ -120,12 +123,14 @@ struct utrace {
 		*current; /* whose callback runs innermost on the tracer thread */
 	uint64_t reports; /* begun so far */
 	int fd, signal_fd, wake_fd; /* fd: epoll over the others */
-	bool is_woken;              /* wake_fd is readable */
+	atomic_bool is_woken;       /* wake_fd is readable */
+	struct utrace *sibling;     /* of the tracers in this program */
 	sigset_t old_mask;
-	uint64_t ignored; /* signals ignored when the tracer was created */
+	uint64_t
+		ignored; /* signals that the program ignored when the tracer was created */
 	utrace_new_task_fn new_task;
 	void *new_task_data;
-	pid_t peeked; /* its stop is being dealt with and has not been taken yet; 0: none */
+	struct ptrace_event peeked; /* being dealt with, and not taken yet; tid 0: none */
 	VEC(struct ptrace_event) deferred;
 	VEC(struct utrace_task *) work; /* with references */
 };
@@ -149,6 +154,8 @@ static inline bool utrace_is_tracer(const struct utrace *utrace)
 must_check int utrace_create_over(const struct utrace_backend_ops *backend,
 	struct utrace **ret, struct error *err); /* no lock */
 void utrace_unref(struct utrace *utrace);        /* no lock */
+void utrace_wake_siblings(
+	const struct utrace *utrace); /* a SIGCHLD may have been theirs */
 struct utrace_task *utrace_task_create(struct utrace *utrace, pid_t tid, pid_t pid);
 void utrace_task_remove(struct utrace_task *task); /* out of the table, engines let go */
 void utrace_task_unref(struct utrace_task *task);
@@ -157,7 +164,7 @@ struct utrace_task *utrace_first(struct utrace *utrace, pid_t pid);
 struct utrace_task *utrace_next(struct utrace_task *task, pid_t pid);
 
 /* dispatch.c */
-void utrace_wake(struct utrace *utrace); /* makes utrace_fd() readable */
+void utrace_wake(struct utrace *utrace); /* makes utrace_fd() readable; no lock needed */
 void utrace_queue(struct utrace_task *task);
 void utrace_defer(struct utrace_task *task, const struct ptrace_event *event);
 void utrace_dispatch_locked(struct utrace *utrace);

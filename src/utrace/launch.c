@@ -37,13 +37,15 @@ static void restore_signals(const struct utrace *utrace)
 {
 	for (int signal = 1; signal <= 64; signal++) {
 		struct sigaction action;
-		if (utrace->ignored >> (signal - 1) & 1 ||
-			sigaction(signal, NULL, &action) < 0)
+		bool was_ignored = utrace->ignored >> (signal - 1) & 1;
+		if (sigaction(signal, NULL, &action) < 0)
 			continue;
-		if (action.sa_handler == SIG_IGN) {
-			action.sa_handler = SIG_DFL;
-			sigaction(signal, &action, NULL);
-		}
+		bool is_ignored = action.sa_handler == SIG_IGN;
+		/* SIGCHLD: by utrace_create() */
+		if (was_ignored == is_ignored || (was_ignored && signal != SIGCHLD))
+			continue;
+		action.sa_handler = was_ignored ? SIG_IGN : SIG_DFL;
+		sigaction(signal, &action, NULL);
 	}
 	sigprocmask(SIG_SETMASK, &utrace->old_mask, NULL);
 }
@@ -150,12 +152,12 @@ static void kill_child(pid_t pid)
 		;
 }
 
+/* Threads that handlers of fork(2) in our program start there are not followed: exec ends them, and would
+ * wait for us to deal with those that we trace. */
 static int seize_child(struct utrace *utrace, pid_t pid, int go,
 	const struct utrace_launch_options *options, struct error *err)
 {
-	unsigned long how =
-		options->syscalls ? UTRACE_FILTER_OPTIONS : UTRACE_PTRACE_OPTIONS;
-	int r = utrace->backend->seize(pid, how, err);
+	int r = utrace->backend->seize(pid, UTRACE_LAUNCH_OPTIONS, err);
 	if (r == 0 && write(go, "", 1) != 1)
 		r = error_set(err, -errno, "cannot start %s: %s", options->argv[0],
 			strerror(errno));
@@ -213,6 +215,9 @@ int utrace_launch_with(struct utrace *utrace, const struct utrace_launch_options
 	if (r < 0)
 		return r;
 	r = wait_for_exec(pid, &event);
+	if (r == 0)
+		r = ptrace_set_options(pid, options->syscalls ? UTRACE_FILTER_OPTIONS
+							      : UTRACE_PTRACE_OPTIONS);
 	if (r == -ESRCH)
 		return explain_exec(error, name, err);
 	if (r < 0)

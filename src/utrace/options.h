@@ -11,3 +11,7 @@
 /* A program under our filter cannot go on without us: its filtered calls would fail. */
 #define UTRACE_FILTER_OPTIONS \
 	(UTRACE_PTRACE_OPTIONS | PTRACE_O_TRACESECCOMP | PTRACE_O_EXITKILL)
+
+/* A child of ours until its exec. */
+#define UTRACE_LAUNCH_OPTIONS \
+	(PTRACE_O_TRACEEXEC | PTRACE_O_TRACESECCOMP | PTRACE_O_EXITKILL)

@@ -150,16 +150,14 @@ static void report_jctl(struct utrace_task *task, int type)
 static void handle_event_stop(struct utrace_task *task)
 {
 	bool group = task->stop.stop == PTRACE_STOP_GROUP;
-	bool ours = task->interrupting;
 	bool was_group = task->group_stopped;
-	task->interrupting = false;
 	task->call.inside = false;
 	task->group_stopped = group;
 	if (group && !was_group)
 		report_jctl(task, CLD_STOPPED);
 	else if (!group && was_group)
 		report_jctl(task, CLD_CONTINUED);
-	else if (!group && ours)
+	else if (!group) /* ours, or for a SIGCONT that found it running */
 		utrace_rewind_after_interrupt(task);
 }
 
@@ -278,6 +276,11 @@ static void enter_stop(struct utrace_task *task, const struct ptrace_event *even
 	task->state = TASK_STOPPED;
 	task->stop = *event;
 	task->stops++;
+	/* Whatever it stops for ends an interruption that is on its way, unless that came later: the
+	 * kernel does not tell (kernel/signal.c, ptrace_stop(): "any trap clears pending STOP trap").
+	 * A second event-stop does no harm. */
+	task->was_interrupting = task->interrupting;
+	task->interrupting = false;
 	task->signal = 0;
 	task->deferred = false;
 	task->signal_due = false;

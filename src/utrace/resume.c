@@ -59,7 +59,7 @@ static enum utrace_motion pick_motion(struct utrace_task *task)
 	if (task->filtered) /* its entry-stop was a seccomp-stop */
 		traced = at_entry && utrace_is_wanted(task, UTRACE_EVENT(SYSCALL_EXIT));
 	/* The report that was asked for comes at the end of the call. */
-	if (at_entry && task->resume == UTRACE_REPORT)
+	if (at_entry && (task->resume == UTRACE_REPORT || task->call.disturbed))
 		traced = true;
 	task->step_over = step && traced && (at_entry || is_at_syscall_instruction(task));
 	task->stepping = step;
@@ -97,11 +97,25 @@ static enum utrace_motion pick_motion_for_signal(struct utrace_task *task)
 	return task->stepping ? UTRACE_MOTION_STEP : UTRACE_MOTION_CONT;
 }
 
+/* SIGKILL has brought it from the stop that we know of to its exit-stop, which would be passed over. */
+static bool is_exit_unseen(const struct utrace_task *task)
+{
+	struct ptrace_event event;
+	return task->stop.stop != PTRACE_STOP_EXIT &&
+	       utrace_is_wanted(task, UTRACE_EVENT(EXIT)) &&
+	       task->utrace->backend->peek_stop(task->tid, &event) > 0 &&
+	       event.stop == PTRACE_STOP_EXIT;
+}
+
 void utrace_resume(struct utrace_task *task)
 {
 	enum utrace_motion how;
 	if (task->detaching) {
 		utrace_detach_stopped(task);
+		return;
+	}
+	if (is_exit_unseen(task)) {
+		utrace_wake(task->utrace);
 		return;
 	}
 	utrace_pass_regs_flush(task);
@@ -161,14 +175,21 @@ static bool has_handler_pending(const struct utrace_task *task)
 /*
  * The kernel undoes the rest: a group-stopped thread stays stopped, a pending interrupt is dropped.  A
  * rewound call with a handler due runs on to the signal-delivery-stop, which un-rewinds and comes back
- * here.
+ * here.  A call that is about to end because we interrupted it runs to its end, to be repaired there.
  */
 void utrace_detach_stopped(struct utrace_task *task)
 {
 	utrace_apply_abort(task);
-	if (task->rewound.active && task->stop.stop == PTRACE_STOP_INTERRUPT &&
+	if (task->rewound.active &&
+		(task->stop.stop == PTRACE_STOP_INTERRUPT ||
+			task->stop.stop == PTRACE_STOP_SYSCALL) &&
 		has_handler_pending(task) &&
 		utrace_move(task, UTRACE_MOTION_CONT, 0) == 0) {
+		task->state = TASK_RUNNING;
+		return;
+	}
+	if (utrace_is_at_entry(task) && task->call.disturbed &&
+		utrace_move(task, UTRACE_MOTION_SYSCALL, 0) == 0) {
 		task->state = TASK_RUNNING;
 		return;
 	}

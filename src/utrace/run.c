@@ -44,8 +44,10 @@ static int wait_for_stop(struct utrace_task *task, struct ptrace_event *ret)
 			break;
 		is_zombie = backend->read_stat(task->tid, &stat) < 0 || stat.state == 'Z';
 	}
-	if (drained)
-		utrace_wake(task->utrace); /* it tells of the others still */
+	if (drained) { /* it tells of the others still */
+		utrace_wake(task->utrace);
+		utrace_wake_siblings(task->utrace);
+	}
 	return r;
 }
 
@@ -60,10 +62,9 @@ static int take_stop(struct utrace_task *task, const struct ptrace_event *event)
 	task->call.inside = false;
 	task->signal_due = false;
 	task->in_delivery = event->stop == PTRACE_STOP_SIGNAL;
-	if (event->stop == PTRACE_STOP_INTERRUPT || event->stop == PTRACE_STOP_GROUP) {
-		task->interrupting = false;
+	task->interrupting = false;
+	if (event->stop == PTRACE_STOP_INTERRUPT || event->stop == PTRACE_STOP_GROUP)
 		task->group_stopped = event->stop == PTRACE_STOP_GROUP;
-	}
 	if (event->stop == PTRACE_STOP_SIGNAL)
 		task->signal = event->value;
 	return event->stop == PTRACE_STOP_EXIT ? defer(task, event) : 0;

@@ -72,7 +72,8 @@ void utrace_repeat_entry(struct utrace_task *task)
 
 static void enter_call(struct utrace_task *task)
 {
-	task->call = (struct traced_call){.inside = true};
+	task->call =
+		(struct traced_call){.inside = true, .disturbed = task->was_interrupting};
 	report_entry(task, 0);
 }
 
@@ -125,6 +126,10 @@ static void leave_call(struct utrace_task *task)
 	task->call.inside = false;
 	task->call.held = false;
 	report_exit(task);
+	/* It was the call that our interruption ended, and no event-stop follows. */
+	if ((task->was_interrupting || task->call.disturbed) &&
+		task->state == TASK_STOPPED)
+		utrace_rewind_after_interrupt(task);
 	if (task->step_over && task->state == TASK_STOPPED) {
 		task->step_goes_on = false;
 		utrace_report_step(task);

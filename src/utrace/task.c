@@ -156,6 +156,73 @@ static uint64_t ignored_signals(void)
 	return ignored;
 }
 
+/* ---- SIGCHLD ------------------------------------------------------------------------------------ */
+
+/*
+ * The kernel tells of stops by SIGCHLD, to the process: not if the program ignores it or has set
+ * SA_NOCLDSTOP, and to one tracer only if several threads of the program trace.  So both are taken back
+ * while there is a tracer, and the one that has read the signal wakes the others.
+ */
+static struct {
+	pthread_mutex_t lock;
+	struct utrace *tracers;
+	struct sigaction before;
+	bool is_changed;
+} family = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static void hear_of_stops(void)
+{
+	struct sigaction now;
+	family.is_changed = false;
+	if (sigaction(SIGCHLD, NULL, &family.before) < 0)
+		return;
+	now = family.before;
+	if (now.sa_handler == SIG_IGN) {
+		now.sa_handler = SIG_DFL;
+		now.sa_flags |= SA_NOCLDWAIT; /* no zombies, as before */
+	}
+	now.sa_flags &= ~SA_NOCLDSTOP;
+	family.is_changed = now.sa_handler != family.before.sa_handler ||
+			    now.sa_flags != family.before.sa_flags;
+	if (family.is_changed)
+		sigaction(SIGCHLD, &now, NULL);
+}
+
+static void join_family(struct utrace *utrace)
+{
+	pthread_mutex_lock(&family.lock);
+	if (!family.tracers)
+		hear_of_stops();
+	utrace->ignored = ignored_signals();
+	if (family.is_changed && family.before.sa_handler == SIG_IGN)
+		utrace->ignored |= 1ull << (SIGCHLD - 1);
+	LL_PREPEND2(family.tracers, utrace, sibling);
+	pthread_mutex_unlock(&family.lock);
+}
+
+static void leave_family(struct utrace *utrace)
+{
+	pthread_mutex_lock(&family.lock);
+	LL_DELETE2(family.tracers, utrace, sibling);
+	if (!family.tracers && family.is_changed)
+		sigaction(SIGCHLD, &family.before, NULL);
+	pthread_mutex_unlock(&family.lock);
+}
+
+void utrace_wake_siblings(const struct utrace *utrace)
+{
+	struct utrace *other;
+	pthread_mutex_lock(&family.lock);
+	LL_FOREACH2(family.tracers, other, sibling)
+	{
+		if (other != utrace)
+			utrace_wake(other);
+	}
+	pthread_mutex_unlock(&family.lock);
+}
+
+/* ---- creating and destroying -------------------------------------------------------------------- */
+
 static int watch(const struct utrace *utrace, int fd)
 {
 	struct epoll_event event = {.events = EPOLLIN};
@@ -219,7 +286,7 @@ int utrace_create_over(
 		utrace_unref(utrace);
 		return error_set(err, r, "cannot create a tracer: %s", strerror(-r));
 	}
-	utrace->ignored = ignored_signals();
+	join_family(utrace);
 	*ret = utrace;
 	return 0;
 }
@@ -244,6 +311,7 @@ void utrace_destroy(struct utrace *utrace)
 		utrace_task_unref(utrace->work.items[i]);
 	vec_free(&utrace->work);
 	vec_free(&utrace->deferred);
+	leave_family(utrace);
 	close_descriptors(utrace);
 	utrace_unlock(utrace);
 	pthread_sigmask(SIG_SETMASK, &utrace->old_mask, NULL);

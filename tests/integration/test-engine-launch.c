@@ -259,6 +259,43 @@ static void test_options(void)
 	tap_is_long(shared->values[0], 1, "an environment of its own");
 }
 
+/* ---- threads in the child before its exec --------------------------------------------------------- */
+
+static void *idle(void *data)
+{
+	for (;;)
+		pause();
+	return data;
+}
+
+static bool starts_thread;
+
+static void start_thread(void)
+{
+	pthread_t thread;
+	if (starts_thread)
+		pthread_create(&thread, NULL, idle, NULL);
+}
+
+/* Libraries do so: allocators, sanitizers. */
+static void test_thread_at_fork(void)
+{
+	struct utrace_error err = {0};
+	struct utrace_task *task = NULL;
+	struct recorder r = recorder('a');
+	char *argv[] = {(char[]){"true"}, NULL};
+	pthread_atfork(NULL, NULL, start_thread);
+	starts_thread = true;
+	int code = utrace_launch(utrace, argv, &task, &err);
+	starts_thread = false;
+	tap_is_long(code, 0, "a handler of fork that starts a thread in the child is no obstacle");
+	struct utrace_engine *engine = attach(task, &r, UTRACE_EVENT(DEATH));
+	if (utrace_control(task, engine, UTRACE_RESUME) < 0)
+		tap_ok(false, "resumed");
+	tap_is_long(finish(utrace_task_pid(task)), 0, "the program runs and ends");
+	utrace_engine_put(engine);
+}
+
 int main(int argc, char **argv)
 {
 	if (argc == 3) {
@@ -277,6 +314,7 @@ int main(int argc, char **argv)
 	test_killed_tracer(true);
 	test_killed_tracer(false);
 	test_options();
+	test_thread_at_fork();
 	utrace_destroy(utrace);
 	return tap_done();
 }

@@ -6,6 +6,7 @@
  * usage: test-engine-races TRACEES [ATTACHES]
  */
 #include <fcntl.h>
+#include <stdatomic.h>
 
 #include "engine.h"
 
@@ -14,10 +15,10 @@ enum {
 	HELPERS = 2
 };
 
-static volatile pid_t recent[RECENT];
+static _Atomic pid_t recent[RECENT];
 static unsigned long wanted;
 static unsigned long attached, released, reaped, missed, twice, late, answers[4];
-static volatile int done;
+static atomic_bool done;
 
 /* What an engine carries.  Written by one thread at a time: see each member. */
 struct life {
@@ -178,7 +179,7 @@ int main(int argc, char **argv)
 	if (utrace_task_release(task) < 0)
 		exit(1);
 	DISPATCH_UNTIL(__atomic_load_n(&attached, __ATOMIC_RELAXED) >= wanted);
-	done = 1;
+	done = true;
 	for (int i = 0; i < HELPERS; i++)
 		pthread_join(helpers[i], NULL);
 	close(input);

@@ -36,6 +36,17 @@ is "$(nm -D --defined-only "$libdir/libutrace.so" | exported)" "$(cat "$dir/decl
 is "$(nm -g --defined-only "$libdir/libutrace.a" 2>/dev/null | exported)" "$(cat "$dir/declared")" \
 	"so does the static one"
 
+# The man page: every function, and an example that does what it says.
+page=$here/../../man/utrace.3.scd
+missing=$(while read -r name; do grep -q "[ *]$name(" "$page" || echo "$name"; done <"$dir/declared")
+is "$missing" "" "utrace(3) has every function"
+sed -n '/^```$/,/^```$/{/^```$/d; s/\\\\/\\/g; p}' "$page" >"$dir/example.c"
+$cc -Wall -Werror $flags "$dir/example.c" -o "$dir/example" $(pkg-config --libs utrace) 2>"$dir/err"
+ok $? "its example can be compiled"
+sed 's/^/# /' "$dir/err"
+out=$(LD_LIBRARY_PATH="$libdir" "$dir/example" true)
+like "$out" "^[1-9][0-9]+$" "and counts system calls"
+
 printf '#include <utrace/utrace.h>\nint main(void){return 0;}\n' >"$dir/header.c"
 $cc -std=c11 -D_POSIX_C_SOURCE=200809L -Wall -Wextra -Wpedantic -Werror $flags -fsyntax-only "$dir/header.c" 2>"$dir/err"
 ok $? "the header alone, in strict C11 and POSIX"

@@ -38,6 +38,7 @@ static enum insn_kind classify(const ZydisDecodedInstruction *z)
 {
 	switch ((int)z->mnemonic) {
 	case ZYDIS_MNEMONIC_XBEGIN:
+	case ZYDIS_MNEMONIC_XABORT: /* goes on behind itself where no transaction runs */
 		return INSN_XBEGIN;
 	case ZYDIS_MNEMONIC_INT3:
 	case ZYDIS_MNEMONIC_INT1:
@@ -46,6 +47,8 @@ static enum insn_kind classify(const ZydisDecodedInstruction *z)
 	case ZYDIS_MNEMONIC_UD1:
 	case ZYDIS_MNEMONIC_UD2:
 	case ZYDIS_MNEMONIC_HLT:
+	case ZYDIS_MNEMONIC_JKZD: /* of a coprocessor long gone: undefined */
+	case ZYDIS_MNEMONIC_JKNZD:
 		return INSN_TRAP;
 	case ZYDIS_MNEMONIC_SYSCALL:
 	case ZYDIS_MNEMONIC_SYSENTER:

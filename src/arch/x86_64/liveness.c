@@ -30,6 +30,9 @@ static unsigned int flags_written(const struct insn *insn)
 	const ZydisDecodedInstruction *z = &insn->zydis;
 	const ZydisInstructionAttributes repeated =
 		ZYDIS_ATTRIB_HAS_REP | ZYDIS_ATTRIB_HAS_REPE | ZYDIS_ATTRIB_HAS_REPNE;
+	/* undefined after a division, and on some processors what they were */
+	if (z->mnemonic == ZYDIS_MNEMONIC_DIV || z->mnemonic == ZYDIS_MNEMONIC_IDIV)
+		return 0;
 	if (!z->cpu_flags || (z->attributes & repeated) || may_shift_by_zero(z))
 		return 0;
 	return (z->cpu_flags->modified | z->cpu_flags->set_0 | z->cpu_flags->set_1 |

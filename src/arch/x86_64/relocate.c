@@ -17,7 +17,9 @@
 #include "arch/x86_64/relocate.h"
 
 enum {
-	REG_RSP = 4
+	REG_RSP = 4,
+	PUSH_SIZE = 5,
+	PUSH_HIGH_SIZE = 8
 };
 
 /* the memory operand's base is rsp */
@@ -51,7 +53,7 @@ const char *relocate_check(const struct insn *insn, bool shadow_stack)
 	case INSN_SYSCALL:
 		return "system call instruction: its address is used by the kernel to restart it";
 	case INSN_XBEGIN:
-		return "xbegin";
+		return "instruction of a transaction";
 	case INSN_FAR:
 		return "far branch";
 	case INSN_CALL:
@@ -113,6 +115,12 @@ static void emit_push_address(struct emitter *e, uint64_t value)
 		return;
 	EMIT(e, 0xc7, 0x44, 0x24, 0x04); /* movl $high,4(%rsp) */
 	emit_u32(e, (uint32_t)(value >> 32));
+}
+
+unsigned int relocate_push_size(const struct insn *insn, uint64_t bias)
+{
+	int64_t value = (int64_t)(insn->address + insn->length + bias);
+	return value == (int32_t)value ? PUSH_SIZE : PUSH_SIZE + PUSH_HIGH_SIZE;
 }
 
 /* call *x as jmp *x with the return address pushed already */

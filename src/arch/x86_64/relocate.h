@@ -29,3 +29,7 @@ struct relocate_target {
  */
 void relocate_emit(struct emitter *e, const struct insn *insn, uint64_t bias,
 	struct relocate_target *target);
+
+/** relocate_push_size() - bytes of an indirect call's copy before its jump: the return address is
+ * pushed there */
+unsigned int relocate_push_size(const struct insn *insn, uint64_t bias);

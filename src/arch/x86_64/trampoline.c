@@ -378,6 +378,10 @@ static void emit_displaced(struct writer *w, unsigned int i)
 		.trampoline_offset = (uint16_t)w->e.size,
 		.original_offset = w->plan->insn_offset[i],
 	};
+	if (insn->kind == INSN_CALL_INDIRECT)
+		w->out->map[i].pushed_offset =
+			(uint16_t)(w->e.size +
+				   relocate_push_size(insn, w->request->bias));
 	relocate_emit(&w->e, insn, w->request->bias, &target);
 	if (taken)
 		taken->taken_jump = target.at;

@@ -15,6 +15,7 @@ struct codegen_options {
 	uint32_t max_map_entries; /* MAXMAPENTRIES */
 	uint32_t max_action, max_action_interruptible, max_nesting;
 	bool suppress_time_limits;
+	bool timing;  /* handlers count and time their runs */
 	bool dump_ir; /* to stderr */
 };
 
@@ -89,6 +90,7 @@ struct codegen_result {
 	uint64_t globals_size; /* bytes from ABI_GLOBALS_OFFSET on, locks included */
 	uint32_t context_size; /* struct abi_context and all shards, a multiple of 4096 */
 	bool reads_user_memory; /* handlers may fault: processes need the signal front */
+	bool asks_symbols;      /* handlers ask what an address of a process is */
 };
 
 /**

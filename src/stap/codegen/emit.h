@@ -45,7 +45,7 @@ struct emit_use {
 	uint8_t *functions;                /* 1 per function it may call */
 	const struct stap_function *owner; /* NULL in a handler */
 	uint64_t written_params; /* bit per parameter of the owner that it assigns to */
-	bool needs_callee_saved, reads_user_memory, wants_groups;
+	bool needs_callee_saved, reads_user_memory, wants_groups, asks_symbols;
 };
 
 struct emit;
@@ -74,6 +74,8 @@ struct codegen_global *emit_global(struct emit *e, const struct stap_var *var);
 #define EMIT_RUNTIME(X)                       \
 	X(rt_enter, "b", "pplli")             \
 	X(rt_leave, "v", "p")                 \
+	X(rt_enter_timed, "b", "pplli")       \
+	X(rt_leave_timed, "v", "p")           \
 	X(rt_lock, "b", "pii")                \
 	X(rt_error, "v", "pp")                \
 	X(rt_error_uncatchable, "v", "pp")    \

@@ -405,7 +405,11 @@ static void handler_body(struct emit_body *b, const struct emit_use *use, uint32
 	LLVMBuilderRef builder = b->e->builder;
 
 	LLVMPositionBuilderAtEnd(builder, b->entry);
-	LLVMValueRef ok = EMIT_CALL(b, rt_enter, b->c, b->regs, b->sp, b->ip, b->site);
+	bool timing = b->e->options->timing;
+	LLVMValueRef ok =
+		timing ? EMIT_CALL(
+				 b, rt_enter_timed, b->c, b->regs, b->sp, b->ip, b->site)
+		       : EMIT_CALL(b, rt_enter, b->c, b->regs, b->sp, b->ip, b->site);
 	ok = LLVMBuildICmp(builder, LLVMIntEQ, ok, LLVMConstInt(b->e->i8, 0, false), "");
 	emit_cold_branch(b, ok, refused, entered);
 	LLVMPositionBuilderAtEnd(builder, start);
@@ -417,7 +421,10 @@ static void handler_body(struct emit_body *b, const struct emit_use *use, uint32
 		b, b->probe->locals.items, b->is_entry_part ? 0 : b->probe->locals.count);
 	handler_main(b);
 	emit_enter(b, b->exit);
-	EMIT_CALL(b, rt_leave, b->c);
+	if (timing)
+		EMIT_CALL(b, rt_leave_timed, b->c);
+	else
+		EMIT_CALL(b, rt_leave, b->c);
 	LLVMBuildRetVoid(builder);
 	LLVMPositionBuilderAtEnd(builder, refused);
 	LLVMBuildRetVoid(builder);
@@ -472,8 +479,9 @@ static void find_inline_count(struct emit_body *b, struct codegen_handler *handl
 	const struct stap_expr *target;
 	int64_t by;
 
-	if (!b->is_target || b->is_entry_part || b->probe->condition ||
-		b->probe->entry_values.count || !stmt || stmt->kind != STAP_STMT_EXPR ||
+	if (b->e->options->timing || !b->is_target || b->is_entry_part ||
+		b->probe->condition || b->probe->entry_values.count || !stmt ||
+		stmt->kind != STAP_STMT_EXPR ||
 		!constant_step(stmt->expr, &target, &by) ||
 		target->kind != STAP_EXPR_VAR || !target->var.resolved->is_global ||
 		by != (int32_t)by)
@@ -529,6 +537,7 @@ static void emit_handler(
 	handler->needs_callee_saved = use->needs_callee_saved;
 	find_inline_count(&b, handler);
 	e->result->reads_user_memory |= use->reads_user_memory;
+	e->result->asks_symbols |= use->asks_symbols;
 }
 
 void emit_handlers(struct emit *e)

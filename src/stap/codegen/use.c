@@ -155,6 +155,8 @@ static void use_call(struct emit_use *use, const struct stap_expr *expr)
 		use->reads_user_memory = true;
 	use->wants_groups |= !strncmp(intrinsic->symbol, "rt_fn_matched", 13) ||
 			     !strcmp(intrinsic->symbol, "rt_fn_ngroups");
+	if (intrinsic->flags & STAP_INTRINSIC_SYMBOLS)
+		use->asks_symbols = true;
 }
 
 static void use_expr(struct emit_use *use, const struct stap_expr *expr, bool used)
@@ -314,6 +316,8 @@ static bool use_merge(struct emit *e, struct emit_use *use, const struct emit_us
 	changed |= callee->reads_user_memory && !use->reads_user_memory;
 	changed |= callee->wants_groups && !use->wants_groups;
 	use->wants_groups |= callee->wants_groups;
+	changed |= callee->asks_symbols && !use->asks_symbols;
+	use->asks_symbols |= callee->asks_symbols;
 	use->needs_callee_saved |= callee->needs_callee_saved;
 	use->reads_user_memory |= callee->reads_user_memory;
 	return changed;

@@ -114,7 +114,7 @@ static const struct row {
 	{"ud2", CODE_BYTES(ud2), .refusal = "traps"},
 	{"int3", CODE_BYTES(int3), .refusal = "int3 in text"},
 	{"hlt", CODE_BYTES(hlt_first), .refusal = "traps"},
-	{"xbegin", CODE_BYTES(xbegin), .refusal = "xbegin"},
+	{"xbegin", CODE_BYTES(xbegin), .refusal = "instruction of a transaction"},
 	{"system call in the window", CODE_BYTES(syscall), .form = ARCH_PATCH_BREAKPOINT,
 		.window = 2, .insns = 1, .live = true},
 	{"system call behind two bytes, padding near", CODE_BYTES(syscall_padded),

@@ -137,8 +137,9 @@ static int peek_stop(pid_t tid, struct ptrace_event *ret)
 	return take(tid ? tid : -1, true, false, ret);
 }
 
-static void take_stop(pid_t tid)
+static int take_stop(pid_t tid, struct ptrace_event *ret)
 {
+	return 0;
 }
 
 static int peek_exit(pid_t *ret_tid)

@@ -1,0 +1,86 @@
+#!/bin/sh
+# Options of stap that change how a run goes.   usage: test-options.sh UTRACE TRACEES
+utrace=$(realpath "$1")
+tracees=$(realpath "$2")
+. "$(dirname "$0")/../lib/tap.sh"
+dir=$(mktemp -d)
+run=
+trap 'kill $run 2>/dev/null; rm -rf "$dir"' EXIT
+cd "$dir" || exit 1
+
+# -S: numbered files, the newest kept, nothing lost between them.
+"$utrace" run -S 1,2 -o rotated -e 'global n probe timer.us(200) {
+	for (i = 0; i < 200; i++) printf("%07d %0500d\n", n++, 0)
+	if (n >= 8000) exit() }' >out 2>err
+is "$?$(cat out err)" "0" "-S: a run without a word"
+is "$(ls rotated* | wc -l)" "2" "-S 1,2: two files are kept"
+is "$(ls rotated.0 2>&1 | grep -c 'cannot')" "1" "... the oldest are gone"
+first=$(cat $(ls rotated.* | sort -t. -k2n) | head -n 1 | cut -d' ' -f1)
+is "$(cat $(ls rotated.* | sort -t. -k2n) | cut -d' ' -f1)" "$(seq -f %07g "$first" 7999)" "... and what is left has no gap"
+like "$(stat -c %s rotated.* | sort -n | tail -n 1)" '^10[0-9]{5}$' "... files of one megabyte"
+
+# The time in the name; SIGUSR2 opens it anew.
+"$utrace" run -o 'out-%Y' -e 'probe timer.ms(10) { println("line") }' &
+run=$!
+name=out-$(date +%Y)
+wait_for 20 grep -q line "$name"
+ok $? "-o: conversions of strftime"
+mv "$name" moved
+kill -USR2 $run
+wait_for 20 grep -q line "$name"
+ok $? "SIGUSR2: the file is opened again"
+kill -INT $run
+wait $run
+is "$?" "0" "... and the run ends in order"
+run=
+
+# -F: a run of its own.
+pid=$("$utrace" run -F -o recorded -e 'probe process("'"$tracees"'/sleeper").function("tick") { println("tick ", pid()) }
+	probe begin { println("begin") } probe end { println("end") }' 2>err)
+like "$pid" '^[0-9]+$' "-F: the number of the process"
+is "$(cat recorded err)" "$(printf 'begin\nWARNING: no running process has a probed file mapped: start it with -c CMD, or name it with -x PID')" \
+	"... which has begun; warnings until then"
+kill -INT "$pid"
+wait_for 20 grep -q end recorded
+ok $? "... and ends when it is told to"
+is "$("$utrace" run -F -e 'probe begin { exit() }' 2>&1 | head -n 1)" "-F needs -o FILE: nobody would see the output." \
+	"-F without -o"
+
+# -t: every hit is counted, of handlers that are inlined otherwise, too.
+out=$("$utrace" run -t -e 'global n probe process.function("leaf") { n++ } probe never { n++ }' -c "$tracees/counter 1 200000" 2>&1)
+like "$out" 'function\("leaf@[^"]*"\), \(<input>:1:[0-9]+\), hits: 150000, cycles: [0-9]+min/[0-9]+avg/[0-9]+max, from: process.function\("leaf"\), index: 0$' \
+	"-t: hits and cycles"
+like "$out" '^----- refresh report:$' "... in SystemTap's form"
+
+# --monitor: on a terminal only.
+like "$("$utrace" run --monitor -e 'probe begin { exit() }' 2>&1)" '^error: --monitor needs a terminal' "--monitor without a terminal"
+if command -v script >/dev/null; then
+	out=$(script -qec "$utrace run --monitor -e 'global n, a probe process.function(\"leaf\") { n++; a[tid()] = 1 }
+		probe timer.ms(5) { println(\"a line\") } probe end { println(\"the end\", n) println(a[0]) }' -c '$tracees/counter 1 20000'" /dev/null)
+	like "$out" 'globals' "--monitor: the globals"
+	like "$out" '0mn=[0-9]+' "... their values"
+	like "$out" '^[^A-Za-z]*a\[\]: [0-9]+ entries' "... sizes of arrays"
+	like "$out" 'the end15000' "... and what comes at the end"
+else
+	skip "--monitor: no script(1)"
+fi
+
+# What cannot be done is said with its reason.
+says() { like "$("$utrace" run "$@" 2>&1)" "$wanted" "$*"; }
+wanted='^semantic error: no match: /nonexistent: No such file or directory$'
+says -e 'probe process("/nonexistent").function("x") { exit() }'
+wanted='^semantic error: no match: nonexistent-program: no such program in PATH$'
+says -e 'probe process("nonexistent-program").function("x") { exit() }'
+wanted='^semantic error: no match: /tmp: Is a directory$'
+says -e 'probe process("/tmp").begin { exit() }'
+wanted='^semantic error: no match: cannot run the command of -c, /nonexistent-cmd: No such file or directory$'
+says -e 'probe process.function("main") { exit() }' -c /nonexistent-cmd
+wanted='^error: cannot run nonexistent-cmd: No such file or directory$'
+says -e 'probe process.begin { exit() }' -c nonexistent-cmd
+wanted='^error: cannot probe process 4194305: no such process$'
+says -e 'probe process.begin { exit() }' -x 4194305
+wanted='is not an ELF file$'
+says -e 'probe process("/etc/passwd").function("x") { exit() }'
+wanted='^-S needs -o FILE\.$'
+says -S 1 -e 'probe begin { exit() }'
+tap_done

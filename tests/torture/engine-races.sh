@@ -1,0 +1,41 @@
+#!/bin/sh
+# Attaching and detaching against threads that end at any moment, as it is and under AddressSanitizer and
+# ThreadSanitizer, by a third of the time each.   usage: engine-races.sh BUILD
+here=$(dirname "$0")
+. "$here/../lib/tap.sh"
+build=$1
+source=$(cd "$here/../.." && pwd)
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+
+# Only what is needed of a sanitized build: the library, the test, its program.
+sanitized() # FOLDER SANITIZERS
+{
+	[ -d "$1" ] || meson setup "$1" "$source" --buildtype=debugoptimized -Db_sanitize="$2" -Db_lundef=false \
+		-Dcodegen=false >"$log" 2>&1 || return 1
+	ninja -C "$1" tests/integration/test-engine-races tests/tracees/churn >"$log" 2>&1
+}
+
+race() # BUILD ATTACHES LABEL: rounds until its time is over; the first that fails ends it
+{
+	end=$(($(date +%s) + DURATION / 3)) rounds=0 status=0
+	while [ "$status" = 0 ] && { [ "$rounds" = 0 ] || [ "$(date +%s)" -lt "$end" ]; }; do
+		"$1/tests/integration/test-engine-races" "$1/tests/tracees" "$2" >"$log" 2>&1
+		status=$?
+		rounds=$((rounds + 1))
+	done
+	[ "$status" = 0 ] || sed 's/^/# /' "$log"
+	ok "$status" "$3: $rounds rounds of $2 attaches"
+}
+
+race "$build" 20000 "as it is"
+for kind in address,undefined thread; do
+	folder=$build-torture-${kind%%,*}
+	if sanitized "$folder" "$kind"; then
+		race "$folder" 5000 "$kind sanitizer"
+	else
+		sed 's/^/# /' "$log" | tail -n 20
+		skip "no build with -Db_sanitize=$kind"
+	fi
+done
+tap_done
