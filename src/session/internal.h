@@ -2,6 +2,7 @@
 /* The parts of a running session and who owns them; only for the files of this folder. */
 #pragma once
 
+#include <signal.h>
 #include <stdio.h>
 #include <sys/resource.h>
 #include <sys/types.h>
@@ -222,4 +223,7 @@ void session_targets_stop(struct session *s);    /* take everything out, detach 
 void session_targets_free(struct session *s);
 
 must_check int session_loop(struct session *s, struct error *err);
+/** from here on they wait for the loop, which ends the run in order; after the command is launched,
+ * which would inherit it */
+void session_block_signals(sigset_t *ret_mask);
 bool session_is_running(const struct session *s);

@@ -121,17 +121,22 @@ static void loop_control(struct loop *l, int which)
 		epoll_ctl(l->epoll, EPOLL_CTL_DEL, before[which], NULL);
 }
 
+void session_block_signals(sigset_t *ret_mask)
+{
+	sigemptyset(ret_mask);
+	sigaddset(ret_mask, SIGINT);
+	sigaddset(ret_mask, SIGTERM);
+	sigaddset(ret_mask, SIGHUP);
+	sigaddset(ret_mask, SIGQUIT);
+	sigaddset(ret_mask, SIGUSR2);
+	sigprocmask(SIG_BLOCK, ret_mask, NULL);
+}
+
 static int loop_open(struct loop *l)
 {
 	struct session *s = l->s;
 	sigset_t mask;
-	sigemptyset(&mask);
-	sigaddset(&mask, SIGINT);
-	sigaddset(&mask, SIGTERM);
-	sigaddset(&mask, SIGHUP);
-	sigaddset(&mask, SIGQUIT);
-	sigaddset(&mask, SIGUSR2);
-	sigprocmask(SIG_BLOCK, &mask, NULL);
+	session_block_signals(&mask);
 	l->epoll = epoll_create1(EPOLL_CLOEXEC);
 	l->signals = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
 	l->tick = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);

@@ -286,6 +286,9 @@ static int session_trace(struct session *s, struct error *err)
 	int r = session_targets_start(s, err);
 	if (r < 0)
 		return r;
+	/* whoever is told that the probes are in may end the run at once */
+	sigset_t mask;
+	session_block_signals(&mask);
 	session_say_verbose(s);
 	session_background_ready(s);
 	session_set_state(s, ABI_STATE_STARTING, ABI_STATE_RUNNING);

@@ -94,3 +94,12 @@ for i in 1 2 3; do
 	plain=$(date +%s%N)
 	echo "$(((end - start - (plain - end)) / 1000000))"
 done | sort -n | head -n 1
+
+# The engine library, beside ptrace(2) by hand.
+if ${CC:-cc} -D_GNU_SOURCE -O2 -I"$here/../../include" -o "$dir/engine" "$here/engine.c" -L"$build/src" \
+	-Wl,-rpath,"$(cd "$build/src" && pwd)" -lutrace -pthread 2>"$dir/err"; then
+	printf '\nengines, on one CPU\n'
+	"$dir/engine"
+else
+	sed -n 1p "$dir/err"
+fi

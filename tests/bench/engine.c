@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * make bench: what engines cost, beside the same done by hand with ptrace(2), in one run on one CPU.  Each
+ * figure is the best of some rounds.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+#include <utrace/utrace.h>
+
+enum {
+	ROUNDS = 7,
+	CALLS = 200000,
+	STOPS = 10000,
+	THREADS = 4096
+};
+
+static volatile struct {
+	long go, done, ready;
+} * shared;
+
+static double now(void)
+{
+	struct timespec ts;
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (double)ts.tv_sec + (double)ts.tv_nsec * 1e-9;
+}
+
+static void die(const char *what)
+{
+	fprintf(stderr, "bench: %s: %s\n", what, strerror(errno));
+	exit(1);
+}
+
+static void stay_on(int cpu)
+{
+	cpu_set_t set;
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	if (sched_setaffinity(0, sizeof(set), &set) < 0)
+		die("sched_setaffinity");
+}
+
+/* ---- an engine that asks for nothing ------------------------------------------------------------- */
+
+static double call_for_a_while(void)
+{
+	double best = 1e9;
+	for (int i = 0; i < ROUNDS; i++) {
+		double start = now();
+		for (int k = 0; k < CALLS; k++)
+			syscall(SYS_getppid);
+		double end = now() - start;
+		best = end < best ? end : best;
+	}
+	return best / CALLS * 1e9;
+}
+
+static const struct utrace_engine_ops nothing = {0};
+
+static void bench_idle_engine(void)
+{
+	struct utrace *utrace;
+	struct utrace_engine *engine;
+	volatile double *results = mmap(
+		NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	pid_t pid = fork();
+	if (pid == 0) {
+		results[0] = call_for_a_while();
+		shared->ready = 1;
+		while (!shared->go)
+			sched_yield();
+		results[1] = call_for_a_while();
+		_exit(0);
+	}
+	while (!shared->ready)
+		usleep(1000);
+	if (utrace_create(&utrace, NULL) < 0 ||
+		utrace_seize_process(utrace, pid, NULL) < 0 ||
+		utrace_attach_pid(
+			utrace, pid, UTRACE_ATTACH_CREATE, &nothing, NULL, &engine) < 0)
+		die("attach");
+	shared->go = 1;
+	while (utrace_first_task(utrace, 0)) {
+		struct pollfd fd = {.fd = utrace_fd(utrace), .events = POLLIN};
+		poll(&fd, 1, -1);
+		if (utrace_dispatch(utrace, NULL) < 0)
+			die("dispatch");
+	}
+	printf("%-44s %10.2f   untraced %.2f ns, ratio %.3f\n",
+		"engine that wants nothing: getppid, ns", results[1], results[0],
+		results[1] / results[0]);
+	utrace_engine_put(engine);
+	utrace_destroy(utrace);
+}
+
+/* ---- one stop and on ------------------------------------------------------------------------------ */
+
+static pid_t start_caller(void)
+{
+	shared->go = 0;
+	pid_t pid = fork();
+	if (pid == 0) {
+		while (!shared->go)
+			sched_yield();
+		for (;;)
+			syscall(SYS_getppid);
+	}
+	return pid;
+}
+
+static double stop_by_hand(void)
+{
+	int status;
+	pid_t pid = start_caller();
+	if (ptrace(PTRACE_SEIZE, pid, 0, PTRACE_O_TRACESYSGOOD) < 0 ||
+		ptrace(PTRACE_INTERRUPT, pid, 0, 0) < 0 ||
+		waitpid(pid, &status, __WALL) < 0)
+		die("ptrace");
+	shared->go = 1;
+	double start = now();
+	for (int i = 0; i < STOPS; i++) {
+		struct user_regs_struct regs;
+		if (ptrace(PTRACE_SYSCALL, pid, 0, 0) < 0 ||
+			waitpid(pid, &status, __WALL) < 0 ||
+			ptrace(PTRACE_GETREGS, pid, 0, &regs) < 0)
+			die("ptrace");
+	}
+	double end = now() - start;
+	kill(pid, SIGKILL);
+	waitpid(pid, &status, __WALL);
+	return end / STOPS * 1e9;
+}
+
+static long stops;
+
+static uint32_t count_stop(
+	uint32_t action, struct utrace_engine *engine, struct user_regs_struct *regs)
+{
+	(void)engine;
+	(void)regs;
+	stops++;
+	return UTRACE_RESUME | utrace_syscall_action(action);
+}
+
+static const struct utrace_engine_ops counting = {
+	.report_syscall_entry = count_stop, .report_syscall_exit = count_stop};
+
+static double stop_by_engine(void)
+{
+	struct utrace *utrace;
+	struct utrace_engine *engine;
+	pid_t pid = start_caller();
+	if (utrace_create(&utrace, NULL) < 0 ||
+		utrace_seize_process(utrace, pid, NULL) < 0 ||
+		utrace_attach_pid(utrace, pid, UTRACE_ATTACH_CREATE, &counting, NULL,
+			&engine) < 0 ||
+		utrace_set_events(
+			utrace_engine_task(engine), engine, UTRACE_EVENT_SYSCALL) < 0)
+		die("attach");
+	shared->go = 1;
+	double start = 0;
+	stops = 0;
+	for (long from = -1; from < 0 || stops < from + STOPS;) {
+		struct pollfd fd = {.fd = utrace_fd(utrace), .events = POLLIN};
+		poll(&fd, 1, -1);
+		if (utrace_dispatch(utrace, NULL) < 0)
+			die("dispatch");
+		if (from < 0 && stops)
+			from = stops, start = now();
+	}
+	double end = now() - start;
+	kill(pid, SIGKILL);
+	utrace_engine_put(engine);
+	utrace_destroy(utrace);
+	waitpid(pid, NULL, __WALL);
+	return end / STOPS * 1e9;
+}
+
+static void bench_stops(void)
+{
+	double hand = 1e9, engine = 1e9;
+	for (int i = 0; i < ROUNDS; i++) {
+		double a = stop_by_hand(), b = stop_by_engine();
+		hand = a < hand ? a : hand;
+		engine = b < engine ? b : engine;
+	}
+	printf("%-44s %10.0f   bare ptrace loop %.0f ns, ratio %.2f\n",
+		"stop, report with registers, resume, ns", engine, hand, engine / hand);
+}
+
+/* ---- taking hold of many threads ------------------------------------------------------------------ */
+
+static void *wait_for_ever(void *data)
+{
+	for (;;)
+		pause();
+	return data;
+}
+
+static pid_t start_many(void)
+{
+	shared->ready = 0;
+	pid_t pid = fork();
+	if (pid == 0) {
+		pthread_attr_t attr;
+		pthread_t thread;
+		pthread_attr_init(&attr);
+		pthread_attr_setstacksize(&attr, 65536);
+		for (int i = 1; i < THREADS; i++) {
+			if (pthread_create(&thread, &attr, wait_for_ever, NULL) != 0)
+				_exit(1);
+		}
+		shared->ready = 1;
+		wait_for_ever(NULL);
+	}
+	while (!shared->ready && kill(pid, 0) == 0)
+		usleep(1000);
+	return pid;
+}
+
+static void end_many(pid_t pid)
+{
+	kill(pid, SIGKILL);
+	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+		;
+}
+
+/* One look for the threads is the least that anybody needs. */
+static double seize_by_hand(pid_t pid)
+{
+	char path[64];
+	double start = now();
+	snprintf(path, sizeof(path), "/proc/%d/task", pid);
+	DIR *folder = opendir(path);
+	const struct dirent *entry;
+	while (folder && (entry = readdir(folder))) {
+		pid_t tid = (pid_t)atoi(entry->d_name);
+		if (tid && ptrace(PTRACE_SEIZE, tid, 0, PTRACE_O_TRACESYSGOOD) < 0)
+			die("PTRACE_SEIZE");
+	}
+	if (folder)
+		closedir(folder);
+	return now() - start;
+}
+
+static void bench_attach(void)
+{
+	struct utrace *utrace;
+	size_t count = 0;
+	pid_t pid = start_many();
+	if (utrace_create(&utrace, NULL) < 0)
+		die("utrace_create");
+	double start = now();
+	if (utrace_seize_process(utrace, pid, NULL) < 0)
+		die("utrace_seize_process");
+	double engine = now() - start;
+	struct utrace_task *task = utrace_first_task(utrace, pid);
+	for (; task; task = utrace_next_task(task, pid))
+		count++;
+	start = now();
+	utrace_destroy(utrace);
+	double detach = now() - start;
+	/* in a process of its own: what it holds goes with it */
+	volatile double *result = mmap(
+		NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	pid_t peer = fork();
+	if (peer == 0) {
+		*result = seize_by_hand(pid);
+		_exit(0);
+	}
+	waitpid(peer, NULL, 0);
+	end_many(pid);
+	printf("%-44s %10.1f   bare PTRACE_SEIZE loop %.1f ms, ratio %.2f\n",
+		"attach to 4,096 threads, ms", engine * 1e3, *result * 1e3,
+		engine / *result);
+	printf("%-44s %10.1f   %zu threads\n", "detach from them, ms", detach * 1e3,
+		count);
+}
+
+int main(void)
+{
+	shared = mmap(
+		NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	setbuf(stdout, NULL);
+	stay_on(0);
+	bench_idle_engine();
+	bench_stops();
+	bench_attach();
+	return 0;
+}
