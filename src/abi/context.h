@@ -77,6 +77,10 @@ struct abi_context {
 	char error_text[ABI_ERROR_SIZE];
 	uint64_t tokenize_offset; /* tokenize(): position in tokenize_text */
 	char tokenize_text[4096];
+	/* the last =~ of scripts that ask for its groups: where each is in match_text */
+	uint32_t match_groups; /* 0: it failed */
+	uint16_t match_bounds[64];
+	char match_text[4096];
 	int64_t indent_depth; /* thread_indent() */
 	int64_t indent_start; /* microseconds at its outermost call */
 	uint64_t random_state;

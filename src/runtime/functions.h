@@ -121,6 +121,9 @@ RT_LONG(rt_fn_isdigit, const char *str);
 RT_STRING(rt_fn_text_str, const char *input);
 RT_STRING(rt_fn_text_strn, const char *input, int64_t len, int64_t quoted);
 RT_STRING(rt_fn_string_quoted, const char *str);
+RT_STRING(rt_fn_matched, int64_t n);
+RT_STRING(rt_fn_matched_str);
+RT_LONG(rt_fn_ngroups);
 RT_STRING(rt_fn_thread_indent, int64_t now, int64_t delta);
 RT_LONG(rt_fn_thread_indent_depth, int64_t delta);
 

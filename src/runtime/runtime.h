@@ -102,6 +102,10 @@ RT_EXPORT void rt_string_concat(
 RT_EXPORT void rt_string_append(
 	struct abi_context *c, char *dst, const char *src); /* dst .= src */
 RT_EXPORT int32_t rt_string_compare(const char *a, const char *b);
+struct rt_regex;
+/* does a part of s match; FALLIBLE */
+RT_EXPORT int64_t rt_regex_match(
+	struct abi_context *c, const struct rt_regex *regex, const char *s);
 /* sprintf: args as in the PRINT payload but strings as pointers; parts: runtime/format.h
  */
 RT_EXPORT void rt_sprintf(struct abi_context *c, char *dst, const struct format *format,

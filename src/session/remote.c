@@ -128,6 +128,7 @@ static struct abi_context *find_context(struct session *s, pid_t pid, pid_t tid)
 	c->depth = c->error = c->locks_held = c->pair_top = c->scratch_top = 0;
 	c->stamp = c->regs = c->random_state = c->tokenize_offset = 0;
 	c->indent_depth = 0;
+	c->match_groups = 0;
 	c->tokenize_text[0] = '\0';
 	c->self = (uint64_t)(uintptr_t)c;
 	c->pid = (uint32_t)pid;

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "stap/format_parse.h"
+#include "stap/regex.h"
 #include "stap/sema.h"
 
 struct checking {
@@ -228,6 +229,23 @@ static void check_change(
 		expr->crrement.value_used = value_used;
 }
 
+static void check_regex(struct checking *checking, const struct stap_expr *expr)
+{
+	const struct stap_expr *pattern = expr->binary.right;
+	struct stap_regex_result result =
+		stap_regex_compile(checking->sema->arena, pattern->string, false);
+
+	if (result.regex)
+		return;
+	if (result.position < 0)
+		sema_error(checking->sema, pattern->token, "regex compilation error: %s",
+			result.message);
+	else
+		sema_error(checking->sema, pattern->token,
+			"regex compilation error (at position %d): %s", result.position,
+			result.message);
+}
+
 static bool check_expr(struct stap_expr *expr, void *data)
 {
 	struct checking *checking = data;
@@ -249,8 +267,7 @@ static bool check_expr(struct stap_expr *expr, void *data)
 		check_stat(checking, expr);
 		break;
 	case STAP_EXPR_REGEX:
-		sema_error(checking->sema, expr->token,
-			"regular expressions are not available yet");
+		check_regex(checking, expr);
 		break;
 	case STAP_EXPR_PERF:
 		sema_error(checking->sema, expr->token,

@@ -136,6 +136,9 @@
 	X("text_str", S, "S", "input", PURE, rt_fn_text_str) \
 	X("text_strn", S, "SLL", "input,len,quoted", PURE, rt_fn_text_strn) \
 	X("string_quoted", S, "S", "str", PURE, rt_fn_string_quoted) \
+	X("matched", S, "L", "n", PURE | FALLIBLE, rt_fn_matched) \
+	X("matched_str", S, "", "", PURE | FALLIBLE, rt_fn_matched_str) \
+	X("ngroups", L, "", "", PURE | FALLIBLE, rt_fn_ngroups) \
 	X("__rt_thread_indent", S, "LL", "now,delta", 0, rt_fn_thread_indent) \
 	X("thread_indent_depth", L, "L", "delta", 0, rt_fn_thread_indent_depth)
 

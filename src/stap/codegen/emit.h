@@ -45,7 +45,7 @@ struct emit_use {
 	uint8_t *functions;                /* 1 per function it may call */
 	const struct stap_function *owner; /* NULL in a handler */
 	uint64_t written_params; /* bit per parameter of the owner that it assigns to */
-	bool needs_callee_saved, reads_user_memory, asks_symbols;
+	bool needs_callee_saved, reads_user_memory, wants_groups, asks_symbols;
 };
 
 struct emit;
@@ -90,6 +90,7 @@ struct codegen_global *emit_global(struct emit *e, const struct stap_var *var);
 	X(rt_string_append, "v", "ppp")       \
 	X(rt_string_compare, "i", "pp")       \
 	X(rt_sprintf, "v", "pppp")            \
+	X(rt_regex_match, "l", "ppp")         \
 	X(rt_map_find, "p", "ppp")            \
 	X(rt_map_insert, "p", "ppp")          \
 	X(rt_map_find1, "p", "ppl")           \
@@ -146,6 +147,7 @@ struct emit {
 	struct emit_function *functions;
 	struct emit_use *handlers; /* two per probe: the handler, its entry part */
 	uint32_t max_nesting;
+	bool wants_groups; /* something asks which part of a text matched what */
 	bool counts_nesting;
 	/* second attempt: locals in the frame, nothing inlined, when a stack frame was
 	 * too big */

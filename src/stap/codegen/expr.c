@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "stap/codegen/emit.h"
+#include "stap/regex.h"
 
 /* ---- arithmetic
  * ------------------------------------------------------------------------------- */
@@ -303,6 +304,25 @@ static LLVMValueRef emit_call_long(struct emit_body *b, const struct stap_expr *
 	return emit_const(b, 0);
 }
 
+static LLVMValueRef emit_regex(struct emit_body *b, const struct stap_expr *expr)
+{
+	struct stap_regex_result result = stap_regex_compile(
+		b->e->program->arena, expr->binary.right->string, b->e->wants_groups);
+
+	if (!result.regex) {
+		emit_fail(b->e, -EINVAL, expr->binary.right->token,
+			"regex compilation error: %s", result.message);
+		return emit_const(b, 0);
+	}
+	struct emit_text text = emit_text(b, expr->binary.left);
+	LLVMValueRef found = EMIT_CALL(b, rt_regex_match, b->c,
+		emit_bytes(b->e, result.regex, result.size, 8, "regex"), text.at);
+	emit_check_error(b, expr->token);
+	if (expr->binary.op == STAP_OP_MATCH)
+		return found;
+	return LLVMBuildXor(b->e->builder, found, emit_const(b, 1), "");
+}
+
 /* ---- long expressions
  * ------------------------------------------------------------------------- */
 
@@ -346,9 +366,7 @@ static LLVMValueRef emit_long_other(struct emit_body *b, const struct stap_expr 
 		emit_print(b, expr);
 		return emit_const(b, 0);
 	case STAP_EXPR_REGEX:
-		emit_fail(b->e, -ENOSYS, expr->token,
-			"regular expressions are not supported");
-		return emit_const(b, 0);
+		return emit_regex(b, expr);
 	default:
 		emit_fail(b->e, -EINVAL, expr->token,
 			"expression of kind %d cannot be compiled", (int)expr->kind);

@@ -153,6 +153,8 @@ static void use_call(struct emit_use *use, const struct stap_expr *expr)
 		use->needs_callee_saved = true;
 	if (intrinsic->flags & STAP_INTRINSIC_MEMORY)
 		use->reads_user_memory = true;
+	use->wants_groups |= !strncmp(intrinsic->symbol, "rt_fn_matched", 13) ||
+			     !strcmp(intrinsic->symbol, "rt_fn_ngroups");
 	if (intrinsic->flags & STAP_INTRINSIC_SYMBOLS)
 		use->asks_symbols = true;
 }
@@ -312,6 +314,8 @@ static bool use_merge(struct emit *e, struct emit_use *use, const struct emit_us
 	}
 	changed |= callee->needs_callee_saved && !use->needs_callee_saved;
 	changed |= callee->reads_user_memory && !use->reads_user_memory;
+	changed |= callee->wants_groups && !use->wants_groups;
+	use->wants_groups |= callee->wants_groups;
 	changed |= callee->asks_symbols && !use->asks_symbols;
 	use->asks_symbols |= callee->asks_symbols;
 	use->needs_callee_saved |= callee->needs_callee_saved;
@@ -373,6 +377,7 @@ void emit_use_program(struct emit *e)
 			use_expr(entry, probe->entry_values.items[v], true);
 		use_merge_callees(e, body);
 		use_merge_callees(e, entry);
+		e->wants_groups |= body->wants_groups || entry->wants_groups;
 	}
 }
 
