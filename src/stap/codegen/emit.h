@@ -386,13 +386,6 @@ void emit_handlers(struct emit *e);
 /* ---- link.c
  * ----------------------------------------------------------------------------------- */
 
-/* The arena's own page (struct agent_arena, agent/agent.h) lies right before the image and starts
- * with the session's address. */
-#define LINK_ARENA_SYMBOL "agent_arena_block"
-enum {
-	LINK_ARENA_OFFSET = -4096
-};
-
 /* Agent ELF file + relocatable object -> flat image.  @names: symbols of the object whose
  * offsets in the image are wanted. */
 struct link_request {
