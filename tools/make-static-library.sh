@@ -16,7 +16,8 @@ second=$2
 shift 2
 $compiler -r -nostdlib -o "$object" -Wl,--whole-archive "$first" "$second" -Wl,--no-whole-archive \
 	-Wl,--start-group "$@" -Wl,--end-group
-objcopy --localize-hidden "$object"
+# the runtime's functions are exported for the agent's image only
+objcopy --localize-hidden --wildcard --localize-symbol='rt_*' "$object"
 rm -f "$output"
 ar rcs "$output" "$object"
 rm -f "$object"

@@ -132,8 +132,8 @@ UTRACE_MUST_CHECK int uprobes_dispatch(struct uprobes *uprobes, struct utrace_er
  * @ret: the uprobe; the same one for all consumers of a place.  May be NULL
  * The place is checked here, against the file; what a single process refuses is told to warn().
  * Return: 0; -EINVAL: no callback, unknown size, offset behind the file's end or not in code, a
- * ret_handler() in the middle of a function, a different ref_ctr_offset; -EILSEQ: not the start of an
- * instruction; -ENOENT: no such file or symbol, or no function there; -ENOEXEC: not an x86-64 ELF file;
+ * ret_handler() in the middle of a function, a different ref_ctr_offset, not the start of an instruction;
+ * -ENOENT: no such file or symbol, or no function there; -ENOEXEC: not an x86-64 ELF file;
  * -EOPNOTSUPP: an instruction that cannot be probed, or native functions without in_process;
  * -EEXIST: the consumer is there already
  */

@@ -312,9 +312,10 @@ static int uprobe_add(struct uprobe *planned, struct uprobe **ret, struct error 
 	struct probe_file *file = planned->file;
 	struct probe_point *point = point_find(file, planned->address);
 	struct probe_point new_point = {0};
+	const char *name;
 
 	if (!elf_module_function_at(
-		    file->elf, planned->address, &planned->start, &planned->end, NULL))
+		    file->elf, planned->address, &planned->start, &planned->end, &name))
 		return error_set(err, -ENOENT,
 			"%s: no function is known at offset 0x%llx", file->path,
 			(unsigned long long)planned->offset);

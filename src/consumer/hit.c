@@ -90,6 +90,12 @@ static void call_ret_handler(const struct hit *hit, struct probe_frame *frame)
 
 static void enter_function(const struct hit *hit, struct uprobe *uprobe)
 {
+	struct probe_thread *thread = hit->thread;
+
+	/* whoever had its return address there has left without a word: longjmp(), or a tail call */
+	while (uprobe->address == uprobe->start && thread->frames.count &&
+		thread->frames.items[thread->frames.count - 1].sp == hit->regs->rsp)
+		thread->frames.count--;
 	/* those that a callback adds are not called this time */
 	size_t count = uprobe->links.count;
 
