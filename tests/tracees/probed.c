@@ -14,7 +14,27 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-__extension__ unsigned short probed_semaphore __attribute__((section(".probes"), used));
+__extension__ volatile unsigned short probed_semaphore
+	__attribute__((section(".probes"), used));
+
+/* What <sys/sdt.h> makes of a mark probed:call with one argument, for machines without it. */
+#define MARK(argument)                                                                  \
+	__asm__ volatile(                                                               \
+		"990: nop\n"                                                            \
+		".pushsection .note.stapsdt,\"?\",\"note\"\n"                           \
+		".balign 4; .4byte 992f-991f, 994f-993f, 3\n"                           \
+		"991: .asciz \"stapsdt\"\n"                                             \
+		"992: .balign 4\n"                                                      \
+		"993: .8byte 990b, probed_base, probed_semaphore\n"                     \
+		".asciz \"probed\"; .asciz \"call\"; .asciz \"-8@%0\"\n"                \
+		"994: .balign 4\n"                                                      \
+		".popsection\n"                                                         \
+		".ifndef probed_base\n"                                                 \
+		".pushsection .stapsdt.base,\"aG\",\"progbits\",.stapsdt.base,comdat\n" \
+		"probed_base: .space 1\n"                                               \
+		".popsection\n"                                                         \
+		".endif\n" ::"nor"(argument))
+
 static jmp_buf escape;
 static volatile int escaping;
 
@@ -27,6 +47,8 @@ __attribute__((noinline, noclone, noipa)) long inner(long n, const char *text)
 
 __attribute__((noinline, noclone, noipa)) long outer(long n)
 {
+	if (probed_semaphore)
+		MARK(n);
 	return inner(n, "abc") + inner(n + 1, "xyz");
 }
 
