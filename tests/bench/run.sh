@@ -61,12 +61,14 @@ else
 	printf '%-44s %10s   not installed: package uftrace\n' "uftrace -P: entry + exit record" "-"
 fi
 
-if [ -e /usr/include/lttng/tracepoint.h ] && command -v lttng >/dev/null 2>&1; then
+if pkg-config --exists lttng-ust 2>/dev/null && command -v lttng >/dev/null 2>&1; then
 	if ${CC:-cc} -O2 -DWITH_LTTNG -I"$here" -o "$dir/workload-lttng" "$here/workload.c" \
-		"$here/lttng-tracepoint.c" -llttng-ust -ldl 2>"$dir/err"; then
+		"$here/lttng-tracepoint.c" $(pkg-config --cflags --libs lttng-ust) -ldl 2>"$dir/err"; then
 		export LTTNG_HOME="$dir/lttng"
 		mkdir -p "$LTTNG_HOME"
-		pgrep -u "$(id -u)" lttng-sessiond >/dev/null || lttng-sessiond --daemonize >/dev/null 2>&1
+		if ! pgrep -u "$(id -u)" lttng-sessiond >/dev/null; then
+			lttng-sessiond --daemonize --pidfile="$dir/sessiond.pid" >/dev/null 2>&1
+		fi
 		{
 			lttng create utrace-bench --output="$dir/lttng-out"
 			lttng enable-channel --userspace --subbuf-size=4M --num-subbuf=4 c0
@@ -75,6 +77,7 @@ if [ -e /usr/include/lttng/tracepoint.h ] && command -v lttng >/dev/null 2>&1; t
 		} >/dev/null 2>&1
 		"$dir/workload-lttng" "$bursts" "$calls" "$pause" >"$dir/out"
 		lttng destroy utrace-bench >/dev/null 2>&1
+		[ ! -s "$dir/sessiond.pid" ] || kill "$(cat "$dir/sessiond.pid")"
 		row "LTTng-UST, compiled in: record, 2 arguments" "$dir/out"
 	else
 		printf '%-44s %10s   %s\n' "LTTng-UST, compiled in" "-" "$(head -n 1 "$dir/err")"
