@@ -350,7 +350,7 @@ static void test_renderings(void)
 		"        source: \tbar(\"a\\n\")\n"
 		"                \t    ^\n"
 		"\n"
-		"semantic error: type was first inferred here (long): number '1' at t.stp:2:6\n"
+		"semantic error: type was first inferred here (long): number '1' at :2:6\n"
 		"        source: \tfoo(1)\n"
 		"                \t    ^\n"
 		"\n"
