@@ -121,7 +121,10 @@ static int session_translate(struct session *s)
 		utrace_agent_image_size, &s->code, &err);
 	if (r < 0) {
 		print_error(&err);
-		fprintf(stderr, "Pass 3: translation failed.\n");
+		fprintf(stderr,
+			r == -ENOEXEC
+				? "Pass 4: compilation failed.  [man error::pass4]\n"
+				: "Pass 3: translation failed.\n");
 		return -1;
 	}
 	session_pass_end(
