@@ -279,11 +279,14 @@ static void session_say_verbose(const struct session *s)
 
 static int session_trace(struct session *s, struct error *err)
 {
+	int r = session_targets_open(s, err);
+	if (r < 0)
+		return r;
 	session_host_run(s, STAP_PROBE_BEGIN);
 	session_output_drain(s, true);
 	if (!session_is_running(s))
-		return 0;
-	int r = session_targets_start(s, err);
+		return 0; /* the command runs all the same, unobserved */
+	r = session_targets_start(s, err);
 	if (r < 0)
 		return r;
 	/* whoever is told that the probes are in may end the run at once */
