@@ -47,6 +47,7 @@ struct session_memory {
 	uint64_t size;
 	struct abi_session *header;
 	struct abi_journal *journal;
+	uint64_t unwind_offset; /* as in the header, which targets can write */
 };
 
 /* ---- host.c: running handlers in the tracer
@@ -119,6 +120,7 @@ struct session {
 	struct monitor *monitor;             /* monitor.h; NULL: none */
 	struct control_files *control_files; /* control_files.h; NULL: none */
 	struct session_asker *asker;         /* ask.h; NULL: no target asks anything */
+	struct session_unwind *unwind;       /* unwind.h; NULL: no handler looks at stacks */
 
 	struct utrace *utrace;
 	struct uprobe_session uprobes;

@@ -14,6 +14,7 @@
 
 #include "abi/record.h"
 #include "runtime/format.h"
+#include "session/ask.h"
 #include "session/histogram.h"
 #include "session/internal.h"
 #include "session/output_file.h"
@@ -342,6 +343,28 @@ static bool print_error(struct session *s, struct payload *p)
 	return true;
 }
 
+/* KEEP IN SYNC: rt_fn_print_stack() */
+static bool print_stack(struct session *s, struct payload *p)
+{
+	const unsigned char *bytes;
+	uint32_t head[2]; /* style, process */
+	uint64_t address;
+	if (!payload_take(p, sizeof(head), &bytes))
+		return false;
+	memcpy(head, bytes, sizeof(head));
+	struct strbuf text;
+	strbuf_init(&text);
+	while (payload_take(p, sizeof(address), &bytes)) {
+		memcpy(&address, bytes, sizeof(address));
+		strbuf_clear(&text);
+		session_ask_symbol(s, (pid_t)head[1], address, head[0], &text);
+		strbuf_putc(&text, '\n');
+		output_file_write(s, text.data, text.size);
+	}
+	strbuf_deinit(&text);
+	return true;
+}
+
 static bool print_other(
 	struct session *s, const struct abi_record *record, struct payload *p)
 {
@@ -349,6 +372,8 @@ static bool print_other(
 	size_t used = 0;
 	if (record->kind == ABI_RECORD_ERROR)
 		return print_error(s, p);
+	if (record->kind == ABI_RECORD_STACK)
+		return print_stack(s, p);
 	if (!payload_string(p, s->output.text, TEXT_MAX, &used, &text))
 		return false;
 	if (record->kind == ABI_RECORD_LOG) {

@@ -19,6 +19,7 @@
 #include "session/front.h"
 #include "session/monitor.h"
 #include "session/process.h"
+#include "session/unwind.h"
 
 /* ---- messages
  * -------------------------------------------------------------------------------------
@@ -237,6 +238,8 @@ static int session_prepare(struct session *s, struct error *err)
 	if (r == 0)
 		r = session_monitor_open(s, err);
 	if (r == 0)
+		s->unwind = session_unwind_create(s);
+	if (r == 0)
 		r = session_host_create(s, err);
 	if (r == 0)
 		r = session_control_open(s, err);
@@ -356,6 +359,9 @@ static int session_pass5(struct session *s)
 	}
 	if (s->guardian >= 0)
 		uprobe_guardian_dismiss(s->guardian);
+	if (s->options->pass_verbose[4] && s->code.walks_stacks)
+		fprintf(stderr, "Pass 5: %llu stacks were left to the tracer.\n",
+			(unsigned long long)session_ask_stacks(s));
 	if (r < 0)
 		print_error(&err);
 	bool failed = r < 0;
@@ -378,6 +384,7 @@ void session_deinit(struct session *s)
 {
 	session_targets_free(s);
 	session_ask_stop(s);
+	session_unwind_destroy(s->unwind);
 	session_control_close(s);
 	session_monitor_close(s);
 	session_host_destroy(s);

@@ -145,6 +145,8 @@ static void target_new_task(struct utrace_task *task, struct utrace_task *parent
 	if (!owner || !owner->space)
 		return;
 	process_inherit(s, p, owner);
+	if (s->code.walks_stacks)
+		session_ask_remember(s, pid);
 	struct error err = {0};
 	if (uprobe_space_fork(owner->space, task, &p->space, &err) < 0)
 		session_warn(
@@ -163,6 +165,11 @@ static uint32_t target_report_exec(
 	struct session *s = utrace_engine_data(engine);
 	struct utrace_task *task = utrace_engine_task(engine);
 	struct session_process *p = process_new(s, utrace_task_pid(task));
+	if (s->code.walks_stacks) { /* what has been printed of stacks is about the old program */
+		session_ask_begin_past(s, p->pid);
+		session_output_drain(s, true);
+		session_ask_end_past(s, p->pid);
+	}
 	if (p->holds)
 		p->has_execed = true;
 	else

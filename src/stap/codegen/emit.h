@@ -45,7 +45,8 @@ struct emit_use {
 	uint8_t *functions;                /* 1 per function it may call */
 	const struct stap_function *owner; /* NULL in a handler */
 	uint64_t written_params; /* bit per parameter of the owner that it assigns to */
-	bool needs_callee_saved, reads_user_memory, wants_groups, asks_symbols;
+	bool needs_callee_saved, reads_user_memory, wants_groups, asks_symbols,
+		walks_stacks;
 };
 
 struct emit;
