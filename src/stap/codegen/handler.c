@@ -537,6 +537,7 @@ static void emit_handler(
 	find_inline_count(&b, handler);
 	e->result->reads_user_memory |= use->reads_user_memory;
 	e->result->asks_symbols |= use->asks_symbols;
+	e->result->walks_stacks |= use->walks_stacks;
 }
 
 void emit_handlers(struct emit *e)
