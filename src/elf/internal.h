@@ -12,6 +12,7 @@ struct elf_dwarf;
 struct elf_fde {
 	uint64_t start, end;
 	uint64_t lsda; /* 0: none */
+	bool is_part;  /* starts in the middle of a frame, as blocks split off do */
 };
 
 struct elf_address_list {
@@ -72,6 +73,9 @@ void elf_debug_file_announce(const struct elf_module *module);
  */
 int elf_debug_inflate(int fd);
 
+/** functions known only to the unwind tables, named sub_ADDRESS, appended to module->functions,
+ * which must be sorted; what lies inside a function that is known already is none */
+void elf_fde_functions_collect(struct elf_module *module);
 /** functions known only to Go's own table (.gopclntab), appended to module->functions */
 void elf_go_functions_collect(struct elf_module *module);
 /** the first instruction after the stack check: growing the stack runs the entry again */
