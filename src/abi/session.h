@@ -91,7 +91,9 @@ struct abi_session {
 	uint32_t tracer_pid, tracer_uid;
 	uint32_t module_name, time_zone; /* texts, offsets from string_offset */
 	uint32_t max_backtrace;          /* MAXBACKTRACE */
-	uint32_t reserved;
+	uint32_t native_count;           /* of struct abi_native, one for each site */
+	uint64_t native_offset, shared_offset, shared_size;
+	uint64_t unwind_offset; /* struct abi_unwind_process[], tables behind (abi/unwind.h); 0: none */
 };
 _Static_assert(
 	sizeof(struct abi_session) <= ABI_GLOBALS_OFFSET, "session header fits its page");
@@ -137,6 +139,12 @@ enum abi_site_type {
 	ABI_SITE_TYPE_CONTROL_FILE = 8,
 	ABI_SITE_TYPE_PERF = 9,
 	ABI_SITE_TYPES
+};
+
+/* A function that was not made from a script: agent_call_native() calls it for the site. */
+struct abi_native {
+	uint64_t code_offset; /* in the image */
+	uint64_t cookie;      /* its consumer's */
 };
 
 /*

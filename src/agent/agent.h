@@ -59,6 +59,13 @@ struct agent_arena {
  */
 struct abi_context *agent_register_thread(void);
 
+/**
+ * agent_call_native() - a handler that is not made from a script: calls the function of its site
+ * As trampolines call handlers (arch/arch.h); the function gets what <utrace/uprobe-native.h> says.
+ */
+void agent_call_native(struct abi_context *c, struct abi_regs *regs, uint64_t sp,
+	uint64_t ip, uint32_t site);
+
 /** agent_signal_front - handler for SIGSEGV, SIGBUS, SIGTRAP: a fault of a safe read
  * continues at its fixup, a breakpoint of ours at its trampoline; everything else goes on
  * to the program's own action */

@@ -263,6 +263,14 @@ size_t arch_call_stub(const struct arch_call_home *home, uint8_t ret[ARCH_CALL_S
 bool arch_call_stub_home(
 	const uint8_t bytes[ARCH_CALL_STUB_MAX], struct arch_call_home *ret);
 
+/* ---- code of others ---- */
+
+/**
+ * arch_check_guest() - may code run inside a program, called by a trampoline?
+ * Every instruction is looked at: general registers only, no system calls.  -ENOEXEC: no
+ */
+must_check int arch_check_guest(const uint8_t *bytes, size_t size, struct error *err);
+
 /* ---- emulation ---- */
 
 /* Memory of the program whose instructions are emulated; 0 or negative. */

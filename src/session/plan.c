@@ -24,24 +24,6 @@ static struct session_module *plan_find_module(struct session *s, const char *pa
 	return NULL;
 }
 
-static void plan_index_text(struct session *s, struct session_module *m)
-{
-	size_t segment_count, start_count, target_count, kept = 0;
-	const struct elf_segment *segments = elf_module_segments(m->elf, &segment_count);
-	struct arch_text_segment *text =
-		arena_array(&s->arena, struct arch_text_segment, segment_count);
-	for (size_t i = 0; i < segment_count; i++) {
-		text[kept++] = (struct arch_text_segment){.address = segments[i].address,
-			.bytes = segments[i].bytes,
-			.size = segments[i].file_size,
-			.is_data = !segments[i].executable};
-	}
-	const uint64_t *starts = elf_module_function_starts(m->elf, &start_count);
-	const uint64_t *targets = elf_module_indirect_targets(m->elf, &target_count);
-	m->text =
-		arch_text_create(text, kept, starts, start_count, targets, target_count);
-}
-
 /* libc.so.6 has an interpreter and programs are shared objects too: only the name tells. */
 static bool is_library_name(const char *path)
 {
@@ -58,7 +40,7 @@ static struct session_module *plan_get_module(
 	struct session_module m = {.path = location->module_path};
 	m.elf = stap_target_module(location);
 	m.is_library = is_library_name(m.path);
-	plan_index_text(s, &m);
+	m.text = uprobe_text_create(m.elf);
 	vec_append(&s->modules, m);
 	return &s->modules.items[s->modules.count - 1];
 }

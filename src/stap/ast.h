@@ -208,6 +208,7 @@ struct stap_expr {
 		struct {
 			const char *name; /* "printf", "sprint", "println", ... */
 			bool to_string;   /* sprint* */
+			bool is_guarded;  /* "ERROR" when an argument cannot be read */
 			bool has_format;  /* *printf: the literal is `format_text` */
 			bool has_delimiter, has_newline, is_char;
 			const char *format_text, *delimiter;

@@ -312,6 +312,8 @@ static size_t skip_foreign(struct uprobe_space *space)
 	for (size_t i = 0; i < space->sites.count; i++) {
 		struct uprobe_site *site = &space->sites.items[i];
 		uint8_t live[SITE_PATCH_MAX] = {0};
+		if (site->is_kept)
+			continue;
 		if (site->state == SITE_PENDING) {
 			site->state = SITE_REMOVED;
 			continue;

@@ -6,6 +6,7 @@
  * back to is unmapped.
  */
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "ptrace/ptrace.h"
@@ -39,6 +40,58 @@ static int restore_text(
 	if (r >= 0)
 		r = space_sync_stopped(space, err);
 	threads_resume(&held);
+	return r;
+}
+
+static int compare_addresses(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+/* The journal's word for them is taken back; a jump in padding stays until the end, and is in it. */
+static void forget_removed(struct uprobe_space *space)
+{
+	for (size_t i = 0; i < space->sites.count; i++) {
+		struct uprobe_site *site = &space->sites.items[i];
+		if (!site->is_kept && site->state == SITE_REMOVED) {
+			journal_drop_patch(&space->journal, site->journal);
+			site->journal = JOURNAL_NONE;
+		}
+		site->is_kept = false;
+	}
+}
+
+int uprobe_remove(struct uprobe_space *space, uint64_t *addresses, size_t count,
+	size_t *ret_foreign, struct error *err)
+{
+	bool taken;
+	struct error why;
+
+	*ret_foreign = 0;
+	if (!count)
+		return 0;
+	qsort(addresses, count, sizeof(*addresses), compare_addresses);
+	int r = space_take_victim(space, &taken, err);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < space->sites.count; i++) {
+		struct uprobe_site *site = &space->sites.items[i];
+		site->is_kept =
+			site->padding || !bsearch(&site->address, addresses, count,
+						 sizeof(*addresses), compare_addresses);
+	}
+	r = restore_text(space, ret_foreign, err);
+	forget_removed(space);
+	if (!taken || !space->inject || !inject_has_victim(space->inject))
+		return r;
+	int released = space_release_victim(space, &why);
+	if (released < 0 && r >= 0) {
+		r = released;
+		if (err)
+			*err = why;
+	}
 	return r;
 }
 

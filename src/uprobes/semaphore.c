@@ -109,24 +109,43 @@ void semaphores_forget_unmapped(struct uprobe_space *space, const struct proc_ma
 	space->semaphores.count = kept;
 }
 
-void semaphores_lower(struct uprobe_space *space)
+static bool is_among(const uint64_t *addresses, size_t count, uint64_t address)
+{
+	for (size_t i = 0; i < count; i++)
+		if (addresses[i] == address)
+			return true;
+	return false;
+}
+
+void uprobe_keep_semaphores(
+	struct uprobe_space *space, const uint64_t *addresses, size_t count)
 {
 	struct proc_maps maps = {0};
+	size_t kept = 0;
 
 	if (!space->semaphores.count || proc_read_maps(space->pid, &maps, NULL) < 0)
 		return;
 	for (size_t i = 0; i < space->semaphores.count; i++) {
-		const struct uprobe_semaphore *semaphore = &space->semaphores.items[i];
+		const struct uprobe_semaphore semaphore = space->semaphores.items[i];
 		uint64_t inode;
+		if (is_among(addresses, count, semaphore.address)) {
+			space->semaphores.items[kept++] = semaphore;
+			continue;
+		}
 		/* what is gone with its library needs nothing */
-		if (find_inode(&maps, semaphore->address, &inode) &&
-			inode == semaphore->inode &&
-			change(space->memory_fd, semaphore->address, -1) == -ESRCH)
+		if (find_inode(&maps, semaphore.address, &inode) &&
+			inode == semaphore.inode &&
+			change(space->memory_fd, semaphore.address, -1) == -ESRCH)
 			break;
-		journal_drop_patch(&space->journal, semaphore->journal);
+		journal_drop_patch(&space->journal, semaphore.journal);
 	}
-	space->semaphores.count = 0;
+	space->semaphores.count = kept;
 	proc_maps_free(&maps);
+}
+
+void semaphores_lower(struct uprobe_space *space)
+{
+	uprobe_keep_semaphores(space, NULL, 0);
 }
 
 void undo_semaphores(const struct undo *undo, int memory_fd)

@@ -42,6 +42,7 @@ struct uprobe_site {
 	uint16_t trampoline_size;
 	uint8_t size, window;
 	bool is_emulated; /* a breakpoint that has no copy anywhere */
+	bool is_kept;     /* not among those being taken out */
 	uint8_t insn_count, map_count;
 	uint8_t insn_offset[ARCH_MAX_INSNS];
 	uint8_t original[ARCH_MAX_WINDOW];

@@ -102,6 +102,20 @@ must_check int uprobe_insert(struct uprobe_space *space, struct uprobe_request *
 must_check int uprobe_raise_semaphores(struct uprobe_space *space,
 	const uint64_t *addresses, size_t count, struct error *err);
 
+/** uprobe_keep_semaphores() - lower all that were raised here but are not among these */
+void uprobe_keep_semaphores(
+	struct uprobe_space *space, const uint64_t *addresses, size_t count);
+
+/**
+ * uprobe_remove() - take out the patches at some addresses
+ * @addresses:   runtime addresses; sorted here
+ * @ret_foreign: how many of them somebody else has written to: they are left alone
+ * Something else may be inserted there afterwards.  Short jumps stay until uprobe_space_remove(): plan
+ * without them what is to be taken out one by one.
+ */
+must_check int uprobe_remove(struct uprobe_space *space, uint64_t *addresses,
+	size_t count, size_t *ret_foreign, struct error *err);
+
 /**
  * uprobe_space_remove() - take everything out: text, arenas, session memory, gs bases
  * Memory a thread may still run in stays mapped; *ret_left says how many bytes, *why in
@@ -141,6 +155,27 @@ struct uprobe_counts {
 	uint64_t arena_bytes;
 };
 void uprobe_space_counts(const struct uprobe_space *space, struct uprobe_counts *ret);
+
+/* ---- the dynamic linker (loader.c) ---------------------------------------------------------------- */
+
+/** uprobe_loader_find() - address of the process's struct r_debug (<link.h>); 0: none, or not yet */
+uint64_t uprobe_loader_find(const struct uprobe_space *space);
+/**
+ * uprobe_loader_watch() - a breakpoint where the dynamic linker says that its list of modules changes
+ * @debug: from uprobe_loader_find()
+ * Return: 1: it is in, see uprobe_loader_is_notice(); 0: there is no such place; negative
+ */
+must_check int uprobe_loader_watch(
+	struct uprobe_space *space, uint64_t debug, struct error *err);
+bool uprobe_loader_is_notice(const void *notice);
+/** the list is complete: nothing is just being added or deleted */
+bool uprobe_loader_is_consistent(const struct uprobe_space *space, uint64_t debug);
+
+/* ---- planning (text.c) ------------------------------------------------------------------------------- */
+
+struct elf_module;
+/** what planning has to know of a module's text; lives no longer than the module */
+struct arch_text *uprobe_text_create(struct elf_module *module);
 
 /* ---- guardian
  * ------------------------------------------------------------------------------------------

@@ -53,6 +53,15 @@ traced "utrace: record, time stamp + 2 arguments" \
 traced "utrace: latency histogram (entry + return)" \
 	"global h; probe process(\"$w\").function(\"work\").return { h <<< gettimeofday_ns() - @entry(gettimeofday_ns()) } probe end { print(@hist_log(h)) }"
 
+plain=$run base_before=$base
+run="$dir/workload $bursts 1000 $pause 20"
+$run >"$dir/out"
+base=$(best "$dir/out")
+traced "utrace: stack of 20 frames, found" "global n; probe process(\"$w\").function(\"work\") { if (ustack(19)) n++ }"
+traced "utrace: stack of 20 frames, print_ubacktrace()" "probe process(\"$w\").function(\"work\") { print_ubacktrace() }"
+traced "utrace: stack of 20 frames, ubacktrace()" "global s; probe process(\"$w\").function(\"work\") { s = ubacktrace() } probe end { println(s) }"
+run=$plain base=$base_before
+
 if command -v uftrace >/dev/null 2>&1; then
 	uftrace record -d "$dir/uftrace" --no-libcall -P '^work$' $run >"$dir/out" 2>"$dir/err"
 	grep -q . "$dir/out" || cp "$dir/err" "$dir/out"
@@ -61,12 +70,14 @@ else
 	printf '%-44s %10s   not installed: package uftrace\n' "uftrace -P: entry + exit record" "-"
 fi
 
-if [ -e /usr/include/lttng/tracepoint.h ] && command -v lttng >/dev/null 2>&1; then
+if pkg-config --exists lttng-ust 2>/dev/null && command -v lttng >/dev/null 2>&1; then
 	if ${CC:-cc} -O2 -DWITH_LTTNG -I"$here" -o "$dir/workload-lttng" "$here/workload.c" \
-		"$here/lttng-tracepoint.c" -llttng-ust -ldl 2>"$dir/err"; then
+		"$here/lttng-tracepoint.c" $(pkg-config --cflags --libs lttng-ust) -ldl 2>"$dir/err"; then
 		export LTTNG_HOME="$dir/lttng"
 		mkdir -p "$LTTNG_HOME"
-		pgrep -u "$(id -u)" lttng-sessiond >/dev/null || lttng-sessiond --daemonize >/dev/null 2>&1
+		if ! pgrep -u "$(id -u)" lttng-sessiond >/dev/null; then
+			lttng-sessiond --daemonize --pidfile="$dir/sessiond.pid" >/dev/null 2>&1
+		fi
 		{
 			lttng create utrace-bench --output="$dir/lttng-out"
 			lttng enable-channel --userspace --subbuf-size=4M --num-subbuf=4 c0
@@ -75,6 +86,7 @@ if [ -e /usr/include/lttng/tracepoint.h ] && command -v lttng >/dev/null 2>&1; t
 		} >/dev/null 2>&1
 		"$dir/workload-lttng" "$bursts" "$calls" "$pause" >"$dir/out"
 		lttng destroy utrace-bench >/dev/null 2>&1
+		[ ! -s "$dir/sessiond.pid" ] || kill "$(cat "$dir/sessiond.pid")"
 		row "LTTng-UST, compiled in: record, 2 arguments" "$dir/out"
 	else
 		printf '%-44s %10s   %s\n' "LTTng-UST, compiled in" "-" "$(head -n 1 "$dir/err")"

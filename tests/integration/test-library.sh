@@ -68,4 +68,47 @@ ok $? "another the static one, with functions of the names that are hidden in it
 sed 's/^/# /' "$dir/err"
 out=$("$dir/static" true)
 like "$out" "^[1-9][0-9]* system calls, exit status 0$" "and counts system calls"
+
+# libutrace-uprobes: the same again, and probes.
+uflags=$(pkg-config --cflags utrace-uprobes)
+ok $? "pkg-config finds utrace-uprobes"
+uheader=$(find "$dir/root" -name uprobes.h)
+python3 - "$uheader" >"$dir/udeclared" <<'PY'
+import re, sys
+text = re.sub(r"/\*.*?\*/", "", open(sys.argv[1]).read(), flags=re.S)
+text = re.sub(r"static inline.*?\n}\n", "", text, flags=re.S)
+print("\n".join(sorted(set(re.findall(r"\b(uprobes?_\w+)\(", text)))))
+PY
+both=$(sort -u "$dir/declared" "$dir/udeclared")
+is "$(nm -D --defined-only "$libdir/libutrace-uprobes.so" | exported)" "$both" \
+	"the shared library exports what the two headers declare"
+is "$(nm -g --defined-only "$libdir/libutrace-uprobes.a" 2>/dev/null | exported)" "$both" "so does the static one"
+upage=$here/../../man/uprobes.3.scd
+missing=$(while read -r name; do grep -q "[ *]$name(" "$upage" || echo "$name"; done <"$dir/udeclared")
+is "$missing" "" "uprobes(3) has every function"
+libc=$(ldd "$dir/example" | sed -n 's/.*=> \(.*libc[.]so[^ ]*\).*/\1/p')
+sed -n '/^```$/,/^```$/{/^```$/d; s/\\\\/\\/g; p}' "$upage" | sed "s,/lib/x86_64-linux-gnu/libc.so.6,$libc," >"$dir/uexample.c"
+$cc -Wall -Werror $uflags "$dir/uexample.c" -o "$dir/uexample" $(pkg-config --libs utrace-uprobes) 2>"$dir/err"
+ok $? "its example can be compiled"
+sed 's/^/# /' "$dir/err"
+out=$(LD_LIBRARY_PATH="$libdir" "$dir/uexample" ls /)
+like "$out" "^[1-9][0-9]+ calls, 0 failed$" "and counts calls of malloc"
+$cc $uflags "$dir/uexample.c" -o "$dir/ustatic" "$libdir/libutrace-uprobes.a" \
+	$(pkg-config --libs --static utrace-uprobes | sed 's/-lutrace-uprobes//') 2>"$dir/err"
+ok $? "a program links the static one"
+sed 's/^/# /' "$dir/err"
+out=$("$dir/ustatic" ls /)
+like "$out" "^[1-9][0-9]+ calls, 0 failed$" "and counts calls of malloc"
+for name in uprobes uprobe-native; do
+	printf '#include <utrace/%s.h>\nint main(void){return 0;}\n' $name >"$dir/header.c"
+	$cc -std=c11 -D_POSIX_C_SOURCE=200809L -Wall -Wextra -Wpedantic -Werror $uflags -fsyntax-only "$dir/header.c" 2>"$dir/err"
+	ok $? "$name.h alone, in strict C11 and POSIX"
+	sed 's/^/# /' "$dir/err"
+	if command -v c++ >/dev/null 2>&1; then
+		c++ -Wall -Wextra -Werror $uflags -fsyntax-only -x c++ "$dir/header.c"
+		ok $? "in C++"
+	else
+		skip "no C++ compiler"
+	fi
+done
 tap_done

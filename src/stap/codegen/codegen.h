@@ -8,6 +8,7 @@
 #pragma once
 
 #include "abi/data.h"
+#include "agent/link.h"
 #include "stap/ast.h"
 
 struct codegen_options {
@@ -67,12 +68,6 @@ struct codegen_format {
 	const struct abi_stat_desc **histograms; /* one per HISTOGRAM part, in order */
 };
 
-/* A symbol of the image: the agent's exported ones and the handlers. */
-struct codegen_symbol {
-	char *name;
-	int64_t offset; /* negative: below the image, in the arena's first page */
-};
-
 struct codegen_result {
 	unsigned char *image; /* agent image and script code, linked; malloc'ed */
 	size_t image_size;
@@ -84,13 +79,14 @@ struct codegen_result {
 	uint32_t location_count;
 	struct codegen_format *formats;
 	uint32_t format_count;
-	struct codegen_symbol *symbols;
+	struct agent_symbol *symbols;
 	uint32_t symbol_count;
 	uint32_t lock_count;
 	uint64_t globals_size; /* bytes from ABI_GLOBALS_OFFSET on, locks included */
 	uint32_t context_size; /* struct abi_context and all shards, a multiple of 4096 */
 	bool reads_user_memory; /* handlers may fault: processes need the signal front */
 	bool asks_symbols;      /* handlers ask what an address of a process is */
+	bool walks_stacks;      /* handlers look at the stack of the program */
 };
 
 /**

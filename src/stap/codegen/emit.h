@@ -45,7 +45,8 @@ struct emit_use {
 	uint8_t *functions;                /* 1 per function it may call */
 	const struct stap_function *owner; /* NULL in a handler */
 	uint64_t written_params; /* bit per parameter of the owner that it assigns to */
-	bool needs_callee_saved, reads_user_memory, wants_groups, asks_symbols;
+	bool needs_callee_saved, reads_user_memory, wants_groups, asks_symbols,
+		walks_stacks;
 };
 
 struct emit;
@@ -294,6 +295,8 @@ struct emit_operands {
 	bool effects_follow; /* something with side effects is evaluated before they are
 				used */
 	bool for_call;       /* the user may change globals */
+	bool in_frame;       /* each is also stored there, as 8 bytes, when it is known */
+	uint32_t frame_offset;
 };
 void emit_operands(
 	struct emit_body *b, const struct emit_operands *operands, LLVMValueRef *ret);
@@ -375,6 +378,9 @@ void emit_foreach_bucket(struct emit_body *b, const struct stap_stmt *stmt);
 void emit_print(struct emit_body *b, const struct stap_expr *expr);
 LLVMValueRef emit_sprint(struct emit_body *b, const struct stap_expr *expr);
 LLVMValueRef emit_access(struct emit_body *b, const struct stap_expr *expr);
+/** emit_catch() - what was raised is over, its text in dst unless that is NULL; MAXACTION and
+ * abort() go on to outer */
+void emit_catch(struct emit_body *b, LLVMBasicBlockRef outer, LLVMValueRef dst);
 void emit_stmt(struct emit_body *b, const struct stap_stmt *stmt);
 
 /* ---- handler.c
@@ -385,13 +391,6 @@ void emit_handlers(struct emit *e);
 
 /* ---- link.c
  * ----------------------------------------------------------------------------------- */
-
-/* The arena's own page (struct agent_arena, agent/agent.h) lies right before the image and starts
- * with the session's address. */
-#define LINK_ARENA_SYMBOL "agent_arena_block"
-enum {
-	LINK_ARENA_OFFSET = -4096
-};
 
 /* Agent ELF file + relocatable object -> flat image.  @names: symbols of the object whose
  * offsets in the image are wanted. */

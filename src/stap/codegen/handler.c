@@ -70,10 +70,10 @@ static LLVMValueRef context_u64(struct emit_body *b, size_t offset, const char *
 static void load_session(struct emit_body *b)
 {
 	struct emit *e = b->e;
-	LLVMValueRef block = LLVMGetNamedGlobal(e->module, LINK_ARENA_SYMBOL);
+	LLVMValueRef block = LLVMGetNamedGlobal(e->module, AGENT_LINK_ARENA);
 
 	if (!block) {
-		block = LLVMAddGlobal(e->module, e->i64, LINK_ARENA_SYMBOL);
+		block = LLVMAddGlobal(e->module, e->i64, AGENT_LINK_ARENA);
 		LLVMSetVisibility(block, LLVMHiddenVisibility);
 		LLVMSetGlobalConstant(block, true);
 	}
@@ -538,6 +538,7 @@ static void emit_handler(
 	find_inline_count(&b, handler);
 	e->result->reads_user_memory |= use->reads_user_memory;
 	e->result->asks_symbols |= use->asks_symbols;
+	e->result->walks_stacks |= use->walks_stacks;
 }
 
 void emit_handlers(struct emit *e)

@@ -1,391 +1,64 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * A small linker: the agent's segments at their addresses, the script's sections behind
- * them, the script's relocations applied.  Everything is position independent and nothing
- * is writable, so the image can be copied to any address without further work.
- */
-#include <elf.h>
+/* The script's object behind the agent: one image (agent/link.h). */
+#include "agent/link.h"
+
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "stap/codegen/emit.h"
 
 enum {
-	SECTION_ALIGN = 16,
-	IMAGE_LIMIT = 1 << 28
+	HANDLER_NAME_SIZE = 24
 };
-
-struct link {
-	const unsigned char *object;
-	size_t object_size;
-	const Elf64_Ehdr *header;
-	const Elf64_Shdr *sections;
-	const char *names;
-	uint64_t *
-		place; /* per section of the object: offset in the image; 0: not loaded */
-	const Elf64_Sym *symbols;
-	size_t symbol_count;
-	const char *strings;
-	struct codegen_result *result;
-	struct error *error;
-};
-
-/* ---- reading ELF files
- * ------------------------------------------------------------------------ */
-
-static bool range_ok(size_t total, uint64_t offset, uint64_t size)
-{
-	return size <= total && offset <= total - size;
-}
-
-static const Elf64_Ehdr *elf_header(const void *file, size_t size, uint16_t type)
-{
-	const Elf64_Ehdr *header = file;
-
-	if (size < sizeof(*header) || memcmp(header->e_ident, ELFMAG, SELFMAG) != 0 ||
-		header->e_ident[EI_CLASS] != ELFCLASS64 ||
-		header->e_machine != EM_X86_64 || header->e_type != type)
-		return NULL;
-	if (!range_ok(size, header->e_shoff,
-		    (uint64_t)header->e_shnum * sizeof(Elf64_Shdr)) ||
-		!range_ok(size, header->e_phoff,
-			(uint64_t)header->e_phnum * sizeof(Elf64_Phdr)))
-		return NULL;
-	const Elf64_Shdr *sections = (const void *)((const char *)file + header->e_shoff);
-	for (unsigned i = 0; i < header->e_shnum; i++)
-		if (sections[i].sh_type != SHT_NOBITS &&
-			!range_ok(size, sections[i].sh_offset, sections[i].sh_size))
-			return NULL;
-	return header;
-}
-
-static const Elf64_Shdr *find_section(
-	const void *file, const Elf64_Ehdr *header, uint32_t type)
-{
-	const Elf64_Shdr *sections = (const void *)((const char *)file + header->e_shoff);
-
-	for (unsigned i = 0; i < header->e_shnum; i++)
-		if (sections[i].sh_type == type && sections[i].sh_link < header->e_shnum)
-			return &sections[i];
-	return NULL;
-}
-
-/* ---- the agent
- * -------------------------------------------------------------------------------- */
-
-static int agent_error(struct link *l, const char *what)
-{
-	return error_set(l->error, -ENOEXEC, "agent image: %s", what);
-}
-
-/*
- * The image is mapped read-only and nobody relocates it.  The dynamic section and the
- * reserved words of the PLT's table are marked writable but used by the dynamic linker
- * alone, which never sees it.
- */
-static int check_agent_sections(
-	struct link *l, const void *agent, const Elf64_Ehdr *header)
-{
-	const Elf64_Shdr *sections =
-		(const void *)((const char *)agent + header->e_shoff);
-	enum {
-		GOT_RESERVED = 3 * sizeof(uint64_t)
-	};
-
-	for (unsigned i = 0; i < header->e_shnum; i++) {
-		const Elf64_Shdr *s = &sections[i];
-
-		if (!(s->sh_flags & SHF_ALLOC) || !s->sh_size)
-			continue;
-		if (s->sh_type == SHT_RELA || s->sh_type == SHT_REL)
-			return agent_error(l, "needs relocation");
-		if (s->sh_flags & SHF_WRITE && s->sh_type != SHT_DYNAMIC &&
-			s->sh_size > GOT_RESERVED)
-			return agent_error(l, "has writable data");
-	}
-	return 0;
-}
-
-static int load_agent(struct link *l, const void *agent, size_t size)
-{
-	const Elf64_Ehdr *header = elf_header(agent, size, ET_DYN);
-	uint64_t end = 0;
-
-	if (!header)
-		return agent_error(l, "not an x86-64 shared object");
-	int r = check_agent_sections(l, agent, header);
-	if (r < 0)
-		return r;
-	const Elf64_Phdr *segments =
-		(const void *)((const char *)agent + header->e_phoff);
-	for (unsigned i = 0; i < header->e_phnum; i++) {
-		const Elf64_Phdr *p = &segments[i];
-
-		if (p->p_type != PT_LOAD)
-			continue;
-		if (!range_ok(size, p->p_offset, p->p_filesz) ||
-			p->p_memsz < p->p_filesz ||
-			!range_ok(IMAGE_LIMIT, p->p_vaddr, p->p_memsz))
-			return agent_error(l, "bad segment");
-		if (p->p_vaddr + p->p_memsz > end)
-			end = p->p_vaddr + p->p_memsz;
-	}
-	l->result->image = calloc(1, end + 1);
-	if (!l->result->image)
-		return error_set(l->error, -ENOMEM, "out of memory");
-	for (unsigned i = 0; i < header->e_phnum; i++)
-		if (segments[i].p_type == PT_LOAD)
-			memcpy(l->result->image + segments[i].p_vaddr,
-				(const char *)agent + segments[i].p_offset,
-				segments[i].p_filesz);
-	l->result->image_size = end;
-	return 0;
-}
-
-static int add_symbol(struct link *l, const char *name, int64_t offset)
-{
-	struct codegen_result *result = l->result;
-	uint32_t count = result->symbol_count;
-
-	if ((count & (count - 1)) == 0) {
-		size_t room = count ? count * 2 : 1;
-		void *grown = realloc(result->symbols, room * sizeof(*result->symbols));
-		if (!grown)
-			return error_set(l->error, -ENOMEM, "out of memory");
-		result->symbols = grown;
-	}
-	result->symbols[count].name = strdup(name);
-	result->symbols[count].offset = offset;
-	if (!result->symbols[count].name)
-		return error_set(l->error, -ENOMEM, "out of memory");
-	result->symbol_count++;
-	return 0;
-}
-
-static int compare_symbols(const void *a, const void *b)
-{
-	return strcmp(((const struct codegen_symbol *)a)->name,
-		((const struct codegen_symbol *)b)->name);
-}
-
-/* Defined symbols of an ELF file, by @place of their section (NULL: their value as it
- * is). */
-static int collect_symbols(struct link *l, const void *file, const Elf64_Ehdr *header,
-	const Elf64_Shdr *table)
-{
-	const Elf64_Shdr *sections = (const void *)((const char *)file + header->e_shoff);
-	const Elf64_Shdr *strings = &sections[table->sh_link];
-	const Elf64_Sym *symbols = (const void *)((const char *)file + table->sh_offset);
-
-	for (size_t i = 0; i < table->sh_size / sizeof(*symbols); i++) {
-		const Elf64_Sym *s = &symbols[i];
-		const char *name = (const char *)file + strings->sh_offset + s->st_name;
-
-		if (s->st_shndx == SHN_UNDEF || ELF64_ST_BIND(s->st_info) == STB_LOCAL ||
-			s->st_name >= strings->sh_size ||
-			!memchr(name, 0, strings->sh_size - s->st_name))
-			continue;
-		int r = add_symbol(l, name, (int64_t)s->st_value);
-		if (r < 0)
-			return r;
-	}
-	return 0;
-}
-
-static int agent_symbols(struct link *l, const void *agent, size_t size)
-{
-	const Elf64_Ehdr *header = elf_header(agent, size, ET_DYN);
-	const Elf64_Shdr *table = header ? find_section(agent, header, SHT_DYNSYM) : NULL;
-
-	if (!table)
-		return agent_error(l, "no symbols");
-	int r = collect_symbols(l, agent, header, table);
-	if (r >= 0)
-		r = add_symbol(l, LINK_ARENA_SYMBOL, LINK_ARENA_OFFSET);
-	if (r < 0)
-		return r;
-	qsort(l->result->symbols, l->result->symbol_count, sizeof(*l->result->symbols),
-		compare_symbols);
-	return 0;
-}
-
-int64_t link_symbol(const struct codegen_result *result, const char *name)
-{
-	struct codegen_symbol key;
-	const struct codegen_symbol *found;
-
-	memset(&key, 0, sizeof(key));
-	/* bsearch only reads it */
-	memcpy(&key.name, &name, sizeof(name));
-	if (!result->symbol_count)
-		return -ENOENT;
-	found = bsearch(&key, result->symbols, result->symbol_count, sizeof(key),
-		compare_symbols);
-	return found ? found->offset : -ENOENT;
-}
-
-/* ---- the script's object
- * ---------------------------------------------------------------------- */
-
-static const char *section_name(struct link *l, const Elf64_Shdr *section)
-{
-	return l->names + section->sh_name;
-}
-
-static int object_error(struct link *l, const char *what, const char *name)
-{
-	return error_set(l->error, -ENOEXEC, "script object: %s%s%s", what,
-		name ? " " : "", name ? name : "");
-}
-
-static int open_object(struct link *l)
-{
-	l->header = elf_header(l->object, l->object_size, ET_REL);
-	if (!l->header || l->header->e_shstrndx >= l->header->e_shnum)
-		return object_error(l, "not a relocatable object", NULL);
-	l->sections = (const void *)(l->object + l->header->e_shoff);
-	l->names = (const char *)l->object + l->sections[l->header->e_shstrndx].sh_offset;
-	const Elf64_Shdr *table = find_section(l->object, l->header, SHT_SYMTAB);
-	if (!table)
-		return object_error(l, "no symbols", NULL);
-	l->symbols = (const void *)(l->object + table->sh_offset);
-	l->symbol_count = table->sh_size / sizeof(Elf64_Sym);
-	l->strings = (const char *)l->object + l->sections[table->sh_link].sh_offset;
-	l->place = calloc(l->header->e_shnum, sizeof(*l->place));
-	return l->place ? 0 : error_set(l->error, -ENOMEM, "out of memory");
-}
-
-static int place_sections(struct link *l)
-{
-	uint64_t at = l->result->image_size;
-
-	for (unsigned i = 0; i < l->header->e_shnum; i++) {
-		const Elf64_Shdr *s = &l->sections[i];
-
-		if (!(s->sh_flags & SHF_ALLOC) || !s->sh_size)
-			continue;
-		if (s->sh_flags & SHF_WRITE || s->sh_type != SHT_PROGBITS ||
-			s->sh_addralign > 4096 || s->sh_size > IMAGE_LIMIT)
-			return object_error(
-				l, "cannot place section", section_name(l, s));
-		uint64_t align =
-			s->sh_addralign > SECTION_ALIGN ? s->sh_addralign : SECTION_ALIGN;
-		at = (at + align - 1) & ~(align - 1);
-		l->place[i] = at;
-		at += s->sh_size;
-	}
-	if (at > IMAGE_LIMIT)
-		return object_error(l, "too big", NULL);
-	unsigned char *grown = realloc(l->result->image, at + 1);
-	if (!grown)
-		return error_set(l->error, -ENOMEM, "out of memory");
-	memset(grown + l->result->image_size, 0, at - l->result->image_size);
-	l->result->image = grown;
-	l->result->image_size = at;
-	for (unsigned i = 0; i < l->header->e_shnum; i++)
-		if (l->place[i])
-			memcpy(grown + l->place[i], l->object + l->sections[i].sh_offset,
-				l->sections[i].sh_size);
-	return 0;
-}
-
-static int symbol_address(struct link *l, uint32_t index, int64_t *ret)
-{
-	if (index >= l->symbol_count)
-		return object_error(l, "bad symbol number", NULL);
-	const Elf64_Sym *s = &l->symbols[index];
-	const char *name = l->strings + s->st_name;
-	if (s->st_shndx == SHN_UNDEF) {
-		*ret = link_symbol(l->result, name);
-		return *ret == -ENOENT ? object_error(l, "undefined symbol", name) : 0;
-	}
-	if (s->st_shndx >= l->header->e_shnum || !l->place[s->st_shndx])
-		return object_error(l, "symbol in a section that is not loaded:", name);
-	*ret = (int64_t)(l->place[s->st_shndx] + s->st_value);
-	return 0;
-}
-
-static int relocate_one(struct link *l, const Elf64_Rela *rela, unsigned target)
-{
-	unsigned type = ELF64_R_TYPE(rela->r_info);
-	int64_t value;
-
-	if (type != R_X86_64_PC32 && type != R_X86_64_PLT32)
-		return error_set(
-			l->error, -ENOEXEC, "script object: relocation of type %u", type);
-	if (!range_ok(l->sections[target].sh_size, rela->r_offset, sizeof(int32_t)))
-		return object_error(l, "relocation outside its section", NULL);
-	int r = symbol_address(l, (uint32_t)ELF64_R_SYM(rela->r_info), &value);
-	if (r < 0)
-		return r;
-	uint64_t place = l->place[target] + rela->r_offset;
-	value += rela->r_addend - (int64_t)place;
-	if (value != (int32_t)value)
-		return object_error(l, "relocation out of range", NULL);
-	int32_t stored = (int32_t)value;
-	memcpy(l->result->image + place, &stored, sizeof(stored));
-	return 0;
-}
-
-static int relocate(struct link *l)
-{
-	for (unsigned i = 0; i < l->header->e_shnum; i++) {
-		const Elf64_Shdr *s = &l->sections[i];
-
-		if (s->sh_type != SHT_RELA || s->sh_info >= l->header->e_shnum ||
-			!l->place[s->sh_info])
-			continue;
-		const Elf64_Rela *rela = (const void *)(l->object + s->sh_offset);
-		for (size_t k = 0; k < s->sh_size / sizeof(*rela); k++) {
-			int r = relocate_one(l, &rela[k], s->sh_info);
-			if (r < 0)
-				return r;
-		}
-	}
-	return 0;
-}
 
 /* Handlers are the object's global functions, named handler_N. */
-static int find_handlers(struct link *l)
+static int add_script(struct agent_link *image, const struct link_request *request,
+	struct codegen_result *result, struct error *err)
 {
-	for (size_t i = 0; i < l->symbol_count; i++) {
-		const Elf64_Sym *s = &l->symbols[i];
-		const char *name = l->strings + s->st_name;
+	size_t count = result->handler_count;
+	struct agent_link_function *functions = calloc(count + 1, sizeof(*functions));
+	char(*names)[HANDLER_NAME_SIZE] = calloc(count + 1, sizeof(*names));
+	struct agent_link_object object = {
+		"script object", request->object, request->object_size, NULL};
+	int r = -ENOMEM;
 
-		if (s->st_shndx == SHN_UNDEF || strncmp(name, "handler_", 8) != 0)
-			continue;
-		unsigned long number = strtoul(name + 8, NULL, 10);
-		if (number < l->result->handler_count &&
-			s->st_shndx < l->header->e_shnum && l->place[s->st_shndx])
-			l->result->handlers[number].code_offset =
-				(uint32_t)(l->place[s->st_shndx] + s->st_value);
+	if (!functions || !names) {
+		error_set(err, r, "out of memory");
+		goto out;
 	}
-	for (uint32_t i = 0; i < l->result->handler_count; i++)
-		if (!l->result->handlers[i].code_offset)
-			return object_error(l, "a handler is missing", NULL);
-	return 0;
+	for (size_t i = 0; i < count; i++) {
+		snprintf(names[i], sizeof(names[i]), "handler_%zu", i);
+		functions[i].name = names[i];
+	}
+	r = agent_link_add_object(image, &object, functions, count, err);
+	for (size_t i = 0; i < count && r >= 0; i++)
+		result->handlers[i].code_offset = (uint32_t)functions[i].offset;
+out:
+	free(names);
+	free(functions);
+	return r;
 }
 
 int link_image(const struct link_request *request, struct codegen_result *result,
 	struct error *err)
 {
-	struct link l = {.object = request->object,
-		.object_size = request->object_size,
-		.result = result,
-		.error = err};
-	int r = load_agent(&l, request->agent, request->agent_size);
+	struct agent_link image = {0};
+	int r = agent_link_open(request->agent, request->agent_size, &image, err);
 
 	if (r >= 0)
-		r = agent_symbols(&l, request->agent, request->agent_size);
-	if (r >= 0)
-		r = open_object(&l);
-	if (r >= 0)
-		r = place_sections(&l);
-	if (r >= 0)
-		r = relocate(&l);
-	if (r >= 0)
-		r = find_handlers(&l);
-	free(l.place);
+		r = add_script(&image, request, result, err);
+	result->image = image.bytes;
+	result->image_size = image.size;
+	result->symbols = image.symbols;
+	result->symbol_count = image.symbol_count;
 	return r;
+}
+
+int64_t link_symbol(const struct codegen_result *result, const char *name)
+{
+	const struct agent_link image = {
+		.symbols = result->symbols, .symbol_count = result->symbol_count};
+
+	return agent_link_symbol(&image, name);
 }

@@ -157,6 +157,8 @@ static void use_call(struct emit_use *use, const struct stap_expr *expr)
 			     !strcmp(intrinsic->symbol, "rt_fn_ngroups");
 	if (intrinsic->flags & STAP_INTRINSIC_SYMBOLS)
 		use->asks_symbols = true;
+	if (intrinsic->flags & STAP_INTRINSIC_STACKS)
+		use->walks_stacks = true;
 }
 
 static void use_expr(struct emit_use *use, const struct stap_expr *expr, bool used)
@@ -318,6 +320,8 @@ static bool use_merge(struct emit *e, struct emit_use *use, const struct emit_us
 	use->wants_groups |= callee->wants_groups;
 	changed |= callee->asks_symbols && !use->asks_symbols;
 	use->asks_symbols |= callee->asks_symbols;
+	changed |= callee->walks_stacks && !use->walks_stacks;
+	use->walks_stacks |= callee->walks_stacks;
 	use->needs_callee_saved |= callee->needs_callee_saved;
 	use->reads_user_memory |= callee->reads_user_memory;
 	return changed;
