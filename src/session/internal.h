@@ -14,6 +14,7 @@
 #include "arch/arch.h"
 #include "base/arena.h"
 #include "base/strbuf.h"
+#include "cache/cache.h"
 #include "elf/module.h"
 #include "ptrace/ptrace.h"
 #include "session/clock.h"
@@ -68,7 +69,7 @@ struct session_output {
 	unsigned file_number;
 	uint64_t file_size;
 	bool line_ended; /* what was written last */
-	bool failed; /* disk full, pipe closed: the run ends */
+	bool failed;     /* disk full, pipe closed: the run ends */
 	int error;
 	uint64_t lost;        /* records that did not fit their ring */
 	VEC(char *) warnings; /* printed already */
@@ -108,6 +109,7 @@ struct session {
 	struct stap_colors colors; /* of all messages, when diagnostics.colors says so */
 	struct stap_program *program;
 	struct codegen_result code;
+	struct cache *cache; /* NULL: none */
 	struct stap_target target;
 	struct session_target_state *target_state;
 
@@ -190,8 +192,8 @@ void session_output_timing(struct session *s);
 struct session_timing {
 	uint64_t hits, cycles, cycles_min, cycles_max;
 };
-void session_probe_timing(const struct session *s,
-	const struct stap_derived_probe *probe, struct session_timing *ret);
+void session_probe_timing(const struct session *s, const struct stap_derived_probe *probe,
+	struct session_timing *ret);
 void session_put_timing(const struct session *s, const struct stap_derived_probe *probe,
 	struct strbuf *out);
 int session_output_close(struct session *s);
@@ -218,8 +220,8 @@ must_check int session_split_command(
 void session_targets_release(struct session *s); /* let the launched command run */
 /** the threads that run are to run a profile probe's handler */
 void session_targets_sample(struct session *s, uint32_t site);
-void session_targets_poll(struct session *s);    /* newly mapped libraries */
-void session_targets_stop(struct session *s);    /* take everything out, detach */
+void session_targets_poll(struct session *s); /* newly mapped libraries */
+void session_targets_stop(struct session *s); /* take everything out, detach */
 void session_targets_free(struct session *s);
 
 must_check int session_loop(struct session *s, struct error *err);
