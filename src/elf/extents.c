@@ -44,6 +44,18 @@ static bool find_eh_frame(const struct elf_module *module, struct eh_frame *ret)
 	return false;
 }
 
+bool elf_module_eh_frame(const struct elf_module *module, const uint8_t **ret,
+	uint64_t *ret_size, uint64_t *ret_address)
+{
+	struct eh_frame frame;
+	if (!find_eh_frame(module, &frame))
+		return false;
+	*ret = frame.bytes;
+	*ret_size = frame.size;
+	*ret_address = frame.address;
+	return true;
+}
+
 /* What a CIE says about the fields of its FDEs. */
 struct cie_info {
 	Dwarf_Off offset;

@@ -57,6 +57,9 @@ const uint8_t *elf_module_bytes_to_end(
 	const struct elf_module *module, uint64_t address, uint64_t *ret_size);
 bool elf_module_is_text(const struct elf_module *module, uint64_t address);
 
+/** .eh_frame: of that section, or what PT_GNU_EH_FRAME leads to (then up to the segment's end) */
+bool elf_module_eh_frame(const struct elf_module *module, const uint8_t **ret,
+	uint64_t *ret_size, uint64_t *ret_address);
 /** FDEs of .eh_frame (and .debug_frame of the file itself), sorted by start */
 const struct elf_fde *elf_module_fdes(struct elf_module *module, size_t *ret_count);
 const struct elf_fde *elf_module_fde_at(struct elf_module *module, uint64_t address);

@@ -113,6 +113,12 @@ void elf_unwinder_destroy(struct elf_unwinder *u)
 	free(u);
 }
 
+void elf_unwinder_forget(struct elf_unwinder *u, pid_t pid)
+{
+	if (u->pid == pid)
+		u->pid = 0;
+}
+
 size_t elf_unwind(struct elf_unwinder *u, pid_t pid,
 	const uint64_t registers[ELF_UNWIND_REGISTERS], uint64_t *ret, size_t limit)
 {

@@ -15,6 +15,7 @@
 #include "elf/unwind.h"
 #include "session/control_files.h"
 #include "session/process.h"
+#include "session/unwind.h"
 
 struct session_asker {
 	struct session *session;
@@ -24,6 +25,7 @@ struct session_asker {
 	struct elf_unwinder *unwinder;
 	struct ask_question question;
 	struct ask_answer answer;
+	uint64_t stacks;   /* that were followed here */
 	uint32_t stopping; /* atomic */
 };
 
@@ -77,6 +79,8 @@ static void answer_unwind(struct session_asker *asker,
 	registers[ELF_UNWIND_RSP] = (uint64_t)question->arguments[1];
 	if (question->arguments[2] >= 0 && question->arguments[2] < ABI_CONTEXT_FRAMES)
 		limit = (size_t)question->arguments[2];
+	session_unwind_seek(asker->session, question->pid);
+	asker->stacks++;
 	size_t count =
 		elf_unwind(asker->unwinder, question->pid, registers, frames, limit);
 	answer->result = (int64_t)count;
@@ -165,6 +169,55 @@ void session_ask_remember(struct session *s, pid_t pid)
 		return;
 	pthread_mutex_lock(&s->asker->lock);
 	ask_symbols_remember(s->asker->symbols, pid);
+	pthread_mutex_unlock(&s->asker->lock);
+}
+
+void session_ask_begin_past(struct session *s, pid_t pid)
+{
+	if (!s->asker)
+		return;
+	pthread_mutex_lock(&s->asker->lock);
+	ask_symbols_set_past(s->asker->symbols, pid, true);
+	pthread_mutex_unlock(&s->asker->lock);
+}
+
+void session_ask_end_past(struct session *s, pid_t pid)
+{
+	if (!s->asker)
+		return;
+	pthread_mutex_lock(&s->asker->lock);
+	ask_symbols_set_past(s->asker->symbols, pid, false);
+	pthread_mutex_unlock(&s->asker->lock);
+}
+
+void session_ask_forget_maps(struct session *s, pid_t pid)
+{
+	if (!s->asker)
+		return;
+	pthread_mutex_lock(&s->asker->lock);
+	elf_unwinder_forget(s->asker->unwinder, pid);
+	pthread_mutex_unlock(&s->asker->lock);
+}
+
+uint64_t session_ask_stacks(struct session *s)
+{
+	if (!s->asker)
+		return 0;
+	pthread_mutex_lock(&s->asker->lock);
+	uint64_t count = s->asker->stacks;
+	pthread_mutex_unlock(&s->asker->lock);
+	return count;
+}
+
+void session_ask_symbol(struct session *s, pid_t pid, uint64_t address, uint32_t style,
+	struct strbuf *out)
+{
+	if (!s->asker) {
+		strbuf_printf(out, "0x%llx", (unsigned long long)address);
+		return;
+	}
+	pthread_mutex_lock(&s->asker->lock);
+	ask_symbol_at(s->asker->symbols, pid, address, style, out);
 	pthread_mutex_unlock(&s->asker->lock);
 }
 

@@ -5,6 +5,7 @@
 #include <limits.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #include "elf/line.h"
@@ -24,6 +25,7 @@ struct symbol_process {
 	pid_t pid;
 	struct proc_maps maps;
 	uint64_t read_ms;
+	bool is_past; /* it runs another program by now */
 };
 
 struct ask_symbols {
@@ -127,9 +129,18 @@ static const struct proc_map *find_map(
 {
 	struct symbol_process *p = find_process(symbols, pid);
 	const struct proc_map *map = covering_map(p, address);
-	if (map && is_fresh(p))
+	if (p->is_past || (map && is_fresh(p)))
 		return map;
 	return refresh_maps(p) ? covering_map(p, address) : map;
+}
+
+/* Of a process that has ended, or is just about to, the root is not to be had. */
+static bool is_same_file(pid_t pid, const struct proc_map *map)
+{
+	struct stat st;
+	return kill(pid, 0) < 0 ||
+	       (stat(map->path, &st) == 0 &&
+		       proc_fold_inode(st.st_dev, st.st_ino) == map->device_inode);
 }
 
 static struct elf_module *find_module(
@@ -149,7 +160,8 @@ static struct elf_module *find_module(
 	/* through the process's own root: it may live in a container */
 	snprintf(path, sizeof(path), "/proc/%d/root%s", pid, map->path);
 	if (elf_module_open(path, &m->elf, NULL) < 0 &&
-		(kill(pid, 0) == 0 || elf_module_open(map->path, &m->elf, NULL) < 0))
+		(!is_same_file(pid, map) ||
+			elf_module_open(map->path, &m->elf, NULL) < 0))
 		m->elf = NULL;
 	return m->elf;
 }
@@ -293,14 +305,26 @@ static void put_place(const struct symbol_place *p, int64_t style, struct strbuf
 		strbuf_printf(out, "0x%" PRIx64, p->address);
 }
 
+void ask_symbols_set_past(struct ask_symbols *symbols, pid_t pid, bool is_past)
+{
+	struct symbol_process *p = find_process(symbols, pid);
+	p->is_past = is_past;
+	p->read_ms = 0;
+}
+
+void ask_symbol_at(struct ask_symbols *symbols, pid_t pid, uint64_t address,
+	uint32_t style, struct strbuf *out)
+{
+	struct symbol_place place;
+	find_place(symbols, pid, address, style >= ABI_SYMBOL_FULLER, &place);
+	put_place(&place, style, out);
+}
+
 void ask_symbol(struct ask_symbols *symbols, const struct ask_question *question,
 	struct ask_answer *answer)
 {
-	struct symbol_place place;
-	bool with_line = question->arguments[1] >= ABI_SYMBOL_FULLER;
-	find_place(symbols, question->pid, (uint64_t)question->arguments[0], with_line,
-		&place);
-	put_place(&place, question->arguments[1], &answer->text);
+	ask_symbol_at(symbols, question->pid, (uint64_t)question->arguments[0],
+		(uint32_t)question->arguments[1], &answer->text);
 }
 
 void ask_module(struct ask_symbols *symbols, const struct ask_question *question,

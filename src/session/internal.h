@@ -48,6 +48,7 @@ struct session_memory {
 	uint64_t size;
 	struct abi_session *header;
 	struct abi_journal *journal;
+	uint64_t unwind_offset; /* as in the header, which targets can write */
 };
 
 /* ---- host.c: running handlers in the tracer
@@ -121,6 +122,7 @@ struct session {
 	struct monitor *monitor;             /* monitor.h; NULL: none */
 	struct control_files *control_files; /* control_files.h; NULL: none */
 	struct session_asker *asker;         /* ask.h; NULL: no target asks anything */
+	struct session_unwind *unwind;       /* unwind.h; NULL: no handler looks at stacks */
 
 	struct utrace *utrace;
 	struct uprobe_session uprobes;
@@ -211,7 +213,9 @@ void session_plan_describe(
 	struct session *s, const struct stap_location *location, struct strbuf *out);
 /** print the points of the analysed program; how many there are */
 size_t session_list_print(struct session *s, bool with_variables);
-/** launch or attach; the launched command is left stopped before its first instruction */
+/** start the command, held at its exec; before any probe runs, which may ask for target() */
+must_check int session_targets_open(struct session *s, struct error *err);
+/** patch the command, or attach; the command is left stopped before its first instruction */
 must_check int session_targets_start(struct session *s, struct error *err);
 /** what callbacks left to do; from the loop, after utrace_dispatch() */
 void session_targets_work(struct session *s);

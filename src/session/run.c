@@ -19,6 +19,7 @@
 #include "session/front.h"
 #include "session/monitor.h"
 #include "session/process.h"
+#include "session/unwind.h"
 
 /* ---- messages
  * -------------------------------------------------------------------------------------
@@ -147,7 +148,10 @@ static int session_translate(struct session *s)
 		utrace_agent_image_size, &s->code, &err);
 	if (r < 0) {
 		print_error(&err);
-		fprintf(stderr, "Pass 3: translation failed.\n");
+		fprintf(stderr,
+			r == -ENOEXEC
+				? "Pass 4: compilation failed.  [man error::pass4]\n"
+				: "Pass 3: translation failed.\n");
 		return -1;
 	}
 	session_pass_end(
@@ -263,6 +267,8 @@ static int session_prepare(struct session *s, struct error *err)
 	if (r == 0)
 		r = session_monitor_open(s, err);
 	if (r == 0)
+		s->unwind = session_unwind_create(s);
+	if (r == 0)
 		r = session_host_create(s, err);
 	if (r == 0)
 		r = session_control_open(s, err);
@@ -305,11 +311,14 @@ static void session_say_verbose(const struct session *s)
 
 static int session_trace(struct session *s, struct error *err)
 {
+	int r = session_targets_open(s, err);
+	if (r < 0)
+		return r;
 	session_host_run(s, STAP_PROBE_BEGIN);
 	session_output_drain(s, true);
 	if (!session_is_running(s))
-		return 0;
-	int r = session_targets_start(s, err);
+		return 0; /* the command runs all the same, unobserved */
+	r = session_targets_start(s, err);
 	if (r < 0)
 		return r;
 	/* whoever is told that the probes are in may end the run at once */
@@ -379,6 +388,9 @@ static int session_pass5(struct session *s)
 	}
 	if (s->guardian >= 0)
 		uprobe_guardian_dismiss(s->guardian);
+	if (s->options->pass_verbose[4] && s->code.walks_stacks)
+		fprintf(stderr, "Pass 5: %llu stacks were left to the tracer.\n",
+			(unsigned long long)session_ask_stacks(s));
 	if (r < 0)
 		print_error(&err);
 	bool failed = r < 0;
@@ -401,6 +413,7 @@ void session_deinit(struct session *s)
 {
 	session_targets_free(s);
 	session_ask_stop(s);
+	session_unwind_destroy(s->unwind);
 	session_control_close(s);
 	session_monitor_close(s);
 	session_host_destroy(s);

@@ -16,6 +16,7 @@ enum {
 	MEMORY = STAP_INTRINSIC_MEMORY,
 	GURU = STAP_INTRINSIC_GURU,
 	SYMBOLS = STAP_INTRINSIC_SYMBOLS,
+	STACKS = STAP_INTRINSIC_STACKS,
 };
 
 #define INTRINSIC(name, result, arguments, names, flags, symbol) \

@@ -55,6 +55,7 @@ enum stap_intrinsic_flag {
 	STAP_INTRINSIC_MEMORY = 16,
 	STAP_INTRINSIC_GURU = 32,
 	STAP_INTRINSIC_SYMBOLS = 64,
+	STAP_INTRINSIC_STACKS = 128,
 };
 const struct stap_intrinsic *stap_intrinsic_find(
 	const char *name, uint32_t argument_count);
