@@ -230,6 +230,8 @@ const uint64_t *elf_module_function_starts(struct elf_module *module, size_t *re
 {
 	if (!module->has_starts) {
 		module->has_starts = true;
+		if (elf_addresses_take(module, "function starts", &module->starts))
+			goto out;
 		size_t function_count, fde_count;
 		const struct elf_function *functions =
 			elf_module_functions(module, &function_count);
@@ -245,7 +247,9 @@ const uint64_t *elf_module_function_starts(struct elf_module *module, size_t *re
 		if (elf_module_is_text(module, elf_module_entry(module)))
 			vec_append(&module->starts, elf_module_entry(module));
 		elf_address_list_sort(&module->starts);
+		elf_addresses_keep(module, "function starts", &module->starts);
 	}
+out:
 	*ret_count = module->starts.count;
 	return module->starts.items;
 }

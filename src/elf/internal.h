@@ -3,6 +3,7 @@
 #pragma once
 
 #include "base/vec.h"
+#include "cache/memo.h"
 #include "elf/image.h"
 #include "elf/mark.h"
 #include "elf/module.h"
@@ -40,6 +41,12 @@ struct elf_module {
 	struct elf_address_list starts, targets;
 	VEC(struct elf_mark) marks;
 	struct elf_dwarf *dwarf;
+
+	/* kept.h */
+	struct cache *cache; /* borrowed; NULL: nothing is kept */
+	char *identity;
+	struct cache_memo *answers;
+	VEC(struct cache_blob) kept; /* names of functions are in one */
 };
 
 /** bytes behind a link-time address, at least @size of them; NULL when the file does not
@@ -57,6 +64,14 @@ bool elf_module_eh_frame(const struct elf_module *module, const uint8_t **ret,
 /** FDEs of .eh_frame (and .debug_frame of the file itself), sorted by start */
 const struct elf_fde *elf_module_fdes(struct elf_module *module, size_t *ret_count);
 const struct elf_fde *elf_module_fde_at(struct elf_module *module, uint64_t address);
+
+/* kept.h: what an earlier run found, and what is found now for a later one */
+bool elf_functions_take(struct elf_module *module);
+void elf_functions_keep(struct elf_module *module);
+bool elf_addresses_take(
+	struct elf_module *module, const char *what, struct elf_address_list *ret);
+void elf_addresses_keep(const struct elf_module *module, const char *what,
+	const struct elf_address_list *list);
 
 void elf_address_list_sort(struct elf_address_list *list); /* and drop duplicates */
 void elf_dwarf_destroy(struct elf_dwarf *dwarf);

@@ -310,7 +310,7 @@ static void test_no_sections(uint64_t bias)
 		"no sections: extent from FDE");
 	char want[32];
 	snprintf(want, sizeof(want), "sub_%llx", (unsigned long long)address);
-	tap_is_str(name, want, "no sections: a name from the address");
+	tap_is_string(name, want, "no sections: a name from the address");
 	list = elf_module_indirect_targets(module, &count);
 	tap_ok(contains(list, count, (uint64_t)(uintptr_t)table_of_code[0] - bias),
 		"no sections: relocations from the dynamic section");
