@@ -347,9 +347,11 @@ static void collect_functions(struct elf_module *module)
 	collect_table(module, &module->image, SHT_DYNSYM);
 	if (!has_symtab)
 		elf_go_functions_collect(module);
-	if (module->functions.count)
-		qsort(module->functions.items, module->functions.count,
-			sizeof(*module->functions.items), function_compare);
+	sort_functions(module);
+	if (!has_symtab) {
+		elf_fde_functions_collect(module);
+		sort_functions(module);
+	}
 	merge_duplicates(module);
 	bound_functions(module);
 	drop_unusable(module);
@@ -360,26 +362,6 @@ const struct elf_function *elf_module_functions(
 {
 	if (!module->has_functions) {
 		module->has_functions = true;
-<<<<<<< HEAD
-		bool has_symtab = collect_table(module, &module->image, SHT_SYMTAB);
-		if (!has_symtab && open_local_debug_file(module))
-			has_symtab =
-				collect_table(module, &module->debug_image, SHT_SYMTAB);
-		if (!has_symtab &&
-			elf_image_find_section(&module->image, ".gnu_debugdata"))
-			collect_minidebuginfo(module);
-		collect_table(module, &module->image, SHT_DYNSYM);
-		if (!has_symtab)
-			elf_go_functions_collect(module);
-		sort_functions(module);
-		if (!has_symtab) {
-			elf_fde_functions_collect(module);
-			sort_functions(module);
-		}
-		merge_duplicates(module);
-		bound_functions(module);
-		drop_unusable(module);
-=======
 		if (elf_functions_take(module)) {
 			/* elf_module_symbol() looks into it */
 			if (!section_of_type(&module->image, SHT_SYMTAB))
@@ -389,7 +371,6 @@ const struct elf_function *elf_module_functions(
 			elf_functions_keep(module);
 		}
 		remember_ends(module);
->>>>>>> main
 	}
 	*ret_count = module->functions.count;
 	return module->functions.items;
