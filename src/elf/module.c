@@ -152,6 +152,11 @@ void elf_module_close(struct elf_module *module)
 	arena_deinit(&module->arena);
 	elf_image_close(&module->debug_image);
 	elf_image_close(&module->image);
+	cache_memo_close(module->answers);
+	for (size_t i = 0; i < module->kept.count; i++)
+		cache_blob_release(&module->kept.items[i]);
+	vec_free(&module->kept);
+	free(module->identity);
 	free(module);
 }
 

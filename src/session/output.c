@@ -329,9 +329,14 @@ static bool print_error(struct session *s, struct payload *p)
 	const struct stap_token *token = NULL;
 	if (location < s->code.location_count)
 		token = s->code.locations[location].token;
-	if (token && token->source)
-		strbuf_printf(&line, " near %s '%s' at %s:%u:%u", token_kind_name(token),
-			token->text, token->source->name, token->line, token->column);
+	if (token && token->source) {
+		strbuf_printf(&line, " near %s", token_kind_name(token));
+		if (token->kind != STAP_TOKEN_KEYWORD &&
+			token->kind != STAP_TOKEN_EMBEDDED)
+			strbuf_printf(&line, " '%s'", token->text);
+		strbuf_printf(&line, " at %s:%u:%u", token->source->name, token->line,
+			token->column);
+	}
 	strbuf_putc(&line, '\n');
 	message(s, line.data);
 	strbuf_deinit(&line);

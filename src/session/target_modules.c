@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "elf/kept.h"
 #include "elf/library.h"
 #include "elf/names.h"
 #include "ptrace/ptrace.h"
@@ -31,6 +32,7 @@ int target_open_module(struct target *target, const char *open_path,
 	struct target_module *module = arena_new(&target->arena, struct target_module);
 	module->shown_path = arena_strdup(&target->arena, shown_path);
 	module->elf = elf;
+	elf_module_use_cache(elf, target->cache);
 	elf_module_on_notice(elf, target->notice, target->notice_data);
 	vec_append(&target->modules, module);
 	*ret = module;

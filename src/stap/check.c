@@ -273,10 +273,6 @@ static bool check_expr(struct stap_expr *expr, void *data)
 		sema_error(checking->sema, expr->token,
 			"perf counters are not available yet");
 		break;
-	case STAP_EXPR_EMBEDDED:
-		sema_error(checking->sema, expr->token,
-			"embedded C expressions are not supported");
-		break;
 	default:
 		break;
 	}
@@ -373,11 +369,7 @@ void sema_check(struct sema *sema)
 	for (size_t i = 0; i < sema->functions.count; i++) {
 		struct stap_function *function = sema->functions.items[i];
 
-		if (function->body)
-			check_stmt(function->body, &checking);
-		else
-			sema_error(sema, function->token,
-				"embedded C functions are not supported");
+		check_stmt(function->body, &checking);
 	}
 	for (size_t i = 0; i < sema->program->probes.count; i++) {
 		struct stap_derived_probe *probe = sema->program->probes.items[i];

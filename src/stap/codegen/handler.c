@@ -227,7 +227,10 @@ static void function_body(struct emit_body *b, struct emit_function *f)
 	}
 	open_params(b, first, f->use.written_params);
 	open_locals(b, b->function->locals.items, b->function->locals.count);
-	emit_stmt(b, b->function->body);
+	if (b->function->embedded)
+		emit_embedded_call(b);
+	else
+		emit_stmt(b, b->function->body);
 	emit_enter(b, b->exit);
 	release_frame(b, base);
 	function_return(b, first == 2 ? NULL : emit_load(b, b->e->i64, b->result, ""));
@@ -275,10 +278,6 @@ void emit_functions(struct emit *e)
 	for (size_t i = 0; i < count; i++) {
 		struct emit_function *f = &e->functions[i];
 
-		if (!f->function->body)
-			emit_fail(e, -ENOSYS, f->function->token,
-				"function '%s' is written in C, which is not supported",
-				f->function->name);
 		if (f->function->param_count > 60)
 			emit_fail(e, -E2BIG, f->function->token,
 				"'%s' has too many parameters", f->function->name);

@@ -337,6 +337,20 @@ static bool use_merge_callees(struct emit *e, struct emit_use *use)
 	return changed;
 }
 
+/* C may do with its globals what it says, and read the program's memory. */
+static void use_touches(struct emit_use *use, const struct stap_function *function)
+{
+	for (uint32_t i = 0; i < function->touch_count; i++) {
+		const struct stap_touch *touch = &function->touches[i];
+
+		use->globals[touch->var->index] |=
+			(touch->is_read ? STAP_USE_READ : 0) |
+			(touch->is_written ? STAP_USE_WRITE : 0);
+	}
+	use->reads_user_memory |= function->embedded != NULL;
+	use->needs_callee_saved |= function->embedded != NULL;
+}
+
 static void use_functions(struct emit *e)
 {
 	bool changed = true;
@@ -349,6 +363,7 @@ static void use_functions(struct emit *e)
 		use_init(e, use);
 		use->owner = function;
 		use_stmt(use, function->body);
+		use_touches(use, function);
 		if (function->next_overload)
 			use->functions[function->next_overload->index] = 1;
 	}
