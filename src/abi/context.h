@@ -17,6 +17,7 @@
 #include <stdint.h>
 
 #include "abi/ask.h"
+#include "abi/unwind.h"
 
 /* General registers as a trampoline pushes them; the handler gets a pointer to it.  The
  * last six are there only for handlers that ask for them
@@ -37,6 +38,7 @@ enum {
 		1024, /* for code of ours that the program's stack may have no room for */
 	ABI_ERROR_SIZE = 256,
 	ABI_CONTEXT_FRAMES = 64, /* of a stack */
+	ABI_CONTEXT_WALK = 24,
 	ABI_CONTEXT_LOCKS = 256, /* one handler may hold */
 	ABI_HELD_WRITING = 0x8000,
 };
@@ -94,6 +96,9 @@ struct abi_context {
 	uint32_t
 		frame_count; /* of frames[], for this run of the handler; 0: not asked yet */
 	uint64_t frames[ABI_CONTEXT_FRAMES];
+	struct abi_unwind_memo memos[ABI_UNWIND_MEMOS];
+	uint64_t walk
+		[ABI_CONTEXT_WALK]; /* of runtime/walk.c: the program's stack has little room */
 
 	/* ring producer: only the owning thread writes; the consumer reads head with
 	 * acquire */

@@ -94,6 +94,7 @@ struct abi_session {
 	uint32_t max_backtrace;          /* MAXBACKTRACE */
 	uint32_t native_count;           /* of struct abi_native, one for each site */
 	uint64_t native_offset, shared_offset, shared_size;
+	uint64_t unwind_offset; /* struct abi_unwind_process[], tables behind (abi/unwind.h); 0: none */
 };
 _Static_assert(
 	sizeof(struct abi_session) <= ABI_GLOBALS_OFFSET, "session header fits its page");

@@ -15,6 +15,12 @@
 #include "elf/unwind.h"
 #include "session/control_files.h"
 #include "session/process.h"
+#include "session/unwind.h"
+
+/* A process of another namespace, where it has another number. */
+struct asker_alias {
+	pid_t pid, seen_pid;
+};
 
 struct session_asker {
 	struct session *session;
@@ -24,6 +30,8 @@ struct session_asker {
 	struct elf_unwinder *unwinder;
 	struct ask_question question;
 	struct ask_answer answer;
+	uint64_t stacks;   /* that were followed here */
+	VEC(struct asker_alias) aliases;
 	uint32_t stopping; /* atomic */
 };
 
@@ -77,6 +85,8 @@ static void answer_unwind(struct session_asker *asker,
 	registers[ELF_UNWIND_RSP] = (uint64_t)question->arguments[1];
 	if (question->arguments[2] >= 0 && question->arguments[2] < ABI_CONTEXT_FRAMES)
 		limit = (size_t)question->arguments[2];
+	session_unwind_seek(asker->session, question->pid);
+	asker->stacks++;
 	size_t count =
 		elf_unwind(asker->unwinder, question->pid, registers, frames, limit);
 	answer->result = (int64_t)count;
@@ -127,6 +137,38 @@ static void answer(struct session_asker *asker)
 	}
 }
 
+/* Handlers know their process by the number that it has for itself. */
+static pid_t real_pid(const struct session_asker *asker, pid_t seen)
+{
+	for (size_t i = asker->aliases.count; i-- > 0;)
+		if (asker->aliases.items[i].seen_pid == seen)
+			return asker->aliases.items[i].pid;
+	return seen;
+}
+
+void session_ask_add_process(struct session *s, pid_t pid)
+{
+	struct proc_status status;
+	if (!s->asker || proc_read_status(pid, &status, NULL) < 0 || !status.ns_pid ||
+		status.ns_pid == pid)
+		return;
+	pthread_mutex_lock(&s->asker->lock);
+	vec_append(&s->asker->aliases, ((struct asker_alias){pid, status.ns_pid}));
+	pthread_mutex_unlock(&s->asker->lock);
+}
+
+void session_ask_remove_process(struct session *s, pid_t pid)
+{
+	if (!s->asker)
+		return;
+	pthread_mutex_lock(&s->asker->lock);
+	for (size_t i = 0; i < s->asker->aliases.count; i++)
+		if (s->asker->aliases.items[i].pid == pid)
+			s->asker->aliases.items[i--] =
+				s->asker->aliases.items[--s->asker->aliases.count];
+	pthread_mutex_unlock(&s->asker->lock);
+}
+
 /* What is asked is copied first: the asking process can change it meanwhile. */
 static void answer_context(struct session_asker *asker, struct abi_context *c)
 {
@@ -135,7 +177,7 @@ static void answer_context(struct session_asker *asker, struct abi_context *c)
 	const volatile struct abi_ask *asked = &c->ask;
 	pthread_mutex_lock(&asker->lock);
 	question->kind = asked->kind;
-	question->pid = (pid_t)c->pid == getpid() ? 0 : (pid_t)c->pid;
+	question->pid = (pid_t)c->pid == getpid() ? 0 : real_pid(asker, (pid_t)c->pid);
 	for (size_t i = 0; i < ABI_ASK_ARGUMENTS_MAX; i++)
 		question->arguments[i] = asked->arguments[i];
 	memcpy(question->text, c->ask.text, sizeof(question->text));
@@ -165,6 +207,56 @@ void session_ask_remember(struct session *s, pid_t pid)
 		return;
 	pthread_mutex_lock(&s->asker->lock);
 	ask_symbols_remember(s->asker->symbols, pid);
+	pthread_mutex_unlock(&s->asker->lock);
+}
+
+void session_ask_begin_past(struct session *s, pid_t pid)
+{
+	if (!s->asker)
+		return;
+	pthread_mutex_lock(&s->asker->lock);
+	ask_symbols_set_past(s->asker->symbols, pid, true);
+	pthread_mutex_unlock(&s->asker->lock);
+}
+
+void session_ask_end_past(struct session *s, pid_t pid)
+{
+	if (!s->asker)
+		return;
+	pthread_mutex_lock(&s->asker->lock);
+	ask_symbols_set_past(s->asker->symbols, pid, false);
+	pthread_mutex_unlock(&s->asker->lock);
+}
+
+void session_ask_forget_maps(struct session *s, pid_t pid)
+{
+	if (!s->asker)
+		return;
+	pthread_mutex_lock(&s->asker->lock);
+	elf_unwinder_forget(s->asker->unwinder, pid);
+	pthread_mutex_unlock(&s->asker->lock);
+}
+
+uint64_t session_ask_stacks(struct session *s)
+{
+	if (!s->asker)
+		return 0;
+	pthread_mutex_lock(&s->asker->lock);
+	uint64_t count = s->asker->stacks;
+	pthread_mutex_unlock(&s->asker->lock);
+	return count;
+}
+
+void session_ask_symbol(struct session *s, pid_t pid, uint64_t address, uint32_t style,
+	struct strbuf *out)
+{
+	if (!s->asker) {
+		strbuf_printf(out, "0x%llx", (unsigned long long)address);
+		return;
+	}
+	pthread_mutex_lock(&s->asker->lock);
+	ask_symbol_at(
+		s->asker->symbols, real_pid(s->asker, pid), address, style, out);
 	pthread_mutex_unlock(&s->asker->lock);
 }
 
@@ -257,5 +349,6 @@ void session_ask_stop(struct session *s)
 	ask_symbols_destroy(asker->symbols);
 	elf_unwinder_destroy(asker->unwinder);
 	strbuf_deinit(&asker->answer.text);
+	vec_free(&asker->aliases);
 	free(asker);
 }

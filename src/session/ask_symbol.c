@@ -2,13 +2,11 @@
 /* What an address of a process is: symbol, module, source line. */
 #include <errno.h>
 #include <inttypes.h>
-#include <limits.h>
-#include <signal.h>
-#include <stdio.h>
 #include <time.h>
 
 #include "elf/line.h"
 #include "session/ask.h"
+#include "session/mapped_file.h"
 
 enum {
 	MAPS_FRESH_MS = 500
@@ -24,6 +22,7 @@ struct symbol_process {
 	pid_t pid;
 	struct proc_maps maps;
 	uint64_t read_ms;
+	bool is_past; /* it runs another program by now */
 };
 
 struct ask_symbols {
@@ -127,7 +126,7 @@ static const struct proc_map *find_map(
 {
 	struct symbol_process *p = find_process(symbols, pid);
 	const struct proc_map *map = covering_map(p, address);
-	if (map && is_fresh(p))
+	if (p->is_past || (map && is_fresh(p)))
 		return map;
 	return refresh_maps(p) ? covering_map(p, address) : map;
 }
@@ -141,16 +140,11 @@ static struct elf_module *find_module(
 			return m->elf;
 	}
 	struct symbol_module *m = vec_push(&symbols->modules);
-	char path[PATH_MAX + 32];
 	m->path = strdup(map->path);
 	m->device_inode = map->device_inode;
 	if (!m->path)
 		abort();
-	/* through the process's own root: it may live in a container */
-	snprintf(path, sizeof(path), "/proc/%d/root%s", pid, map->path);
-	if (elf_module_open(path, &m->elf, NULL) < 0 &&
-		(kill(pid, 0) == 0 || elf_module_open(map->path, &m->elf, NULL) < 0))
-		m->elf = NULL;
+	m->elf = mapped_file_open(pid, map);
 	return m->elf;
 }
 
@@ -172,6 +166,24 @@ static pid_t whose_address(const struct ask_symbols *symbols, uint64_t address)
 	return 0;
 }
 
+static void find_name(struct symbol_place *place, uint64_t address)
+{
+	uint64_t start, end;
+	const char *name;
+	const struct elf_object *object;
+	if (elf_module_function_at(place->elf, address, &start, &end, &name) && name) {
+		place->name = name;
+	} else if ((object = elf_module_object_at(place->elf, address))) {
+		place->name = object->name;
+		start = object->start;
+		end = object->end;
+	} else {
+		return;
+	}
+	place->offset = address - start;
+	place->size = end - start;
+}
+
 /* false: nothing is mapped there.  Lines cost loading debug information. */
 static bool find_place(struct ask_symbols *symbols, pid_t pid, uint64_t address,
 	bool with_line, struct symbol_place *ret)
@@ -180,7 +192,7 @@ static bool find_place(struct ask_symbols *symbols, pid_t pid, uint64_t address,
 	if (!pid && (pid = whose_address(symbols, address)) == 0)
 		return false;
 	const struct proc_map *map = find_map(symbols, pid, address);
-	if (!map || map->path[0] != '/')
+	if (!map || (map->path[0] != '/' && strcmp(map->path, "[vdso]") != 0))
 		return false;
 	ret->module = map->path;
 	ret->module_start = module_start(find_process(symbols, pid), map);
@@ -190,14 +202,7 @@ static bool find_place(struct ask_symbols *symbols, pid_t pid, uint64_t address,
 	if (!ret->elf)
 		return true;
 	uint64_t bias = elf_module_bias(ret->elf, map->start, map->offset);
-	uint64_t start, end;
-	const char *name;
-	if (elf_module_function_at(ret->elf, address - bias, &start, &end, &name) &&
-		name) {
-		ret->name = name;
-		ret->offset = address - bias - start;
-		ret->size = end - start;
-	}
+	find_name(ret, address - bias);
 	if (with_line && !elf_line_at(ret->elf, address - bias, &ret->file, &ret->line))
 		ret->file = NULL;
 	return true;
@@ -293,14 +298,26 @@ static void put_place(const struct symbol_place *p, int64_t style, struct strbuf
 		strbuf_printf(out, "0x%" PRIx64, p->address);
 }
 
+void ask_symbols_set_past(struct ask_symbols *symbols, pid_t pid, bool is_past)
+{
+	struct symbol_process *p = find_process(symbols, pid);
+	p->is_past = is_past;
+	p->read_ms = 0;
+}
+
+void ask_symbol_at(struct ask_symbols *symbols, pid_t pid, uint64_t address,
+	uint32_t style, struct strbuf *out)
+{
+	struct symbol_place place;
+	find_place(symbols, pid, address, style >= ABI_SYMBOL_FULLER, &place);
+	put_place(&place, style, out);
+}
+
 void ask_symbol(struct ask_symbols *symbols, const struct ask_question *question,
 	struct ask_answer *answer)
 {
-	struct symbol_place place;
-	bool with_line = question->arguments[1] >= ABI_SYMBOL_FULLER;
-	find_place(symbols, question->pid, (uint64_t)question->arguments[0], with_line,
-		&place);
-	put_place(&place, question->arguments[1], &answer->text);
+	ask_symbol_at(symbols, question->pid, (uint64_t)question->arguments[0],
+		(uint32_t)question->arguments[1], &answer->text);
 }
 
 void ask_module(struct ask_symbols *symbols, const struct ask_question *question,

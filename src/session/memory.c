@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "session/internal.h"
+#include "session/unwind.h"
 
 enum {
 	JOURNAL_SLACK = 4
@@ -172,6 +173,10 @@ int session_memory_create(struct session *s, struct error *err)
 		h.context_offset + (uint64_t)h.context_size * h.context_count, 4096);
 	h.ring_size = memory_ring_size(s->options);
 	h.total_size = h.ring_offset + (uint64_t)h.ring_size * h.context_count;
+	uint64_t unwind_room = session_unwind_room(s);
+	h.unwind_offset = unwind_room ? align_up(h.total_size, 4096) : 0;
+	h.total_size = unwind_room ? h.unwind_offset + unwind_room : h.total_size;
+	m->unwind_offset = h.unwind_offset;
 
 	int result = 0;
 	m->size = h.total_size;

@@ -31,6 +31,28 @@ static int change_live(struct uprobe_space *space, struct error *err)
 	return r < 0 ? r : poke_insert_live(space, err);
 }
 
+/* The check of interiors looks at sites that are being changed. */
+static void begin_check(struct uprobe_space *space)
+{
+	for (size_t i = 0; i < space->sites.count; i++)
+		if (space->sites.items[i].state == SITE_PENDING)
+			space->sites.items[i].state = SITE_TRANSIENT;
+}
+
+static void end_check(struct uprobe_space *space)
+{
+	for (size_t i = 0; i < space->sites.count; i++) {
+		struct uprobe_site *site = &space->sites.items[i];
+		if (site->state != SITE_TRANSIENT || !site->request)
+			continue;
+		site->state = SITE_PENDING;
+		if (site->request->status) {
+			struct error why = site->request->refused;
+			site_refuse(space, site, &why);
+		}
+	}
+}
+
 static int change_stopped(struct uprobe_space *space, struct error *err)
 {
 	struct held_threads held;
@@ -43,27 +65,24 @@ static int change_stopped(struct uprobe_space *space, struct error *err)
 	r = threads_stop(space->session.utrace, space->pid, &held, err);
 	if (r < 0)
 		return r;
-	/* The check looks at sites that are being changed. */
-	for (size_t i = 0; i < space->sites.count; i++)
-		if (space->sites.items[i].state == SITE_PENDING)
-			space->sites.items[i].state = SITE_TRANSIENT;
+	begin_check(space);
 	for (size_t i = 0; i < held.threads.count; i++)
 		thread_leave_interior(space, &held.threads.items[i], &ignored);
-	for (size_t i = 0; i < space->sites.count; i++) {
-		struct uprobe_site *site = &space->sites.items[i];
-		if (site->state != SITE_TRANSIENT || !site->request)
-			continue;
-		site->state = SITE_PENDING;
-		if (site->request->status) {
-			struct error why = site->request->refused;
-			site_refuse(space, site, &why);
-		}
-	}
+	end_check(space);
 	r = poke_insert_stopped(space, err);
 	if (r >= 0)
 		r = space_sync_stopped(space, err);
 	threads_resume(&held);
 	return r;
+}
+
+/* The victim is the only thread.  It was stopped anywhere, in the middle of a window as well. */
+static int change_single(struct uprobe_space *space, struct error *err)
+{
+	begin_check(space);
+	int r = threads_leave_interiors(space, err);
+	end_check(space);
+	return r < 0 ? r : poke_insert_stopped(space, err);
 }
 
 static int change_text(struct uprobe_space *space, struct error *err)
@@ -73,7 +92,7 @@ static int change_text(struct uprobe_space *space, struct error *err)
 	if (space->is_bare)
 		return bare_insert(space, err);
 	if (space_is_single_stopped(space))
-		return poke_insert_stopped(space, err);
+		return change_single(space, err);
 	/* Tried before the first byte changes: without it nothing may run meanwhile, nor where
 	 * a breakpoint is not survived. */
 	threads_note_blocked(space);
