@@ -81,6 +81,10 @@ static bool arity_set(struct sema *sema, struct stap_var *var, int arity,
 			"arity %d first inferred here", var->arity);
 		return false;
 	}
+	if (!arity && var->size_limit) {
+		sema_error(sema, token, "inconsistent arity (unknown vs 0)");
+		return false;
+	}
 	var->arity = arity;
 	var->arity_token = token;
 	return true;
