@@ -13,6 +13,7 @@ struct elf_dwarf;
 struct elf_fde {
 	uint64_t start, end;
 	uint64_t lsda; /* 0: none */
+	bool is_part;  /* starts in the middle of a frame, as blocks split off do */
 };
 
 struct elf_address_list {
@@ -33,12 +34,14 @@ struct elf_module {
 	size_t segment_count;
 	struct arena arena; /* names that are not in a mapped file */
 
-	bool has_functions, has_fdes, has_starts, has_targets, has_tried_dwarf, has_marks;
+	bool has_functions, has_fdes, has_starts, has_targets, has_tried_dwarf, has_marks,
+		has_objects;
 	VEC(struct elf_function) functions;
 	uint64_t *function_max_end; /* [i]: largest end among functions[0..i] */
 	VEC(struct elf_fde) fdes;
 	struct elf_address_list starts, targets;
 	VEC(struct elf_mark) marks;
+	VEC(struct elf_object) objects; /* sorted, at different addresses */
 	struct elf_dwarf *dwarf;
 
 	/* kept.h */
@@ -90,6 +93,9 @@ void elf_debug_file_announce(const struct elf_module *module);
  */
 int elf_debug_inflate(int fd);
 
+/** functions known only to the unwind tables, named sub_ADDRESS, appended to module->functions,
+ * which must be sorted; what lies inside a function that is known already is none */
+void elf_fde_functions_collect(struct elf_module *module);
 /** functions known only to Go's own table (.gopclntab), appended to module->functions */
 void elf_go_functions_collect(struct elf_module *module);
 /** the first instruction after the stack check: growing the stack runs the entry again */

@@ -147,7 +147,8 @@ struct kept_function {
 enum {
 	KEPT_EXPORTED = 1,
 	KEPT_IFUNC = 2,
-	KEPT_COLD = 4
+	KEPT_COLD = 4,
+	KEPT_NAMELESS = 8
 };
 
 struct kept_head {
@@ -192,7 +193,8 @@ bool elf_functions_take(struct elf_module *module)
 			.end = k->end,
 			.is_exported = k->flags & KEPT_EXPORTED,
 			.is_ifunc = k->flags & KEPT_IFUNC,
-			.is_cold_part = k->flags & KEPT_COLD};
+			.is_cold_part = k->flags & KEPT_COLD,
+			.is_nameless = k->flags & KEPT_NAMELESS};
 	}
 	module->functions.items = functions;
 	module->functions.count = head.function_count;
@@ -224,7 +226,8 @@ void elf_functions_keep(struct elf_module *module)
 		k->version = f->version ? put_text(&text, f->version) : 0;
 		k->flags = (f->is_exported ? KEPT_EXPORTED : 0) |
 			   (f->is_ifunc ? KEPT_IFUNC : 0) |
-			   (f->is_cold_part ? KEPT_COLD : 0);
+			   (f->is_cold_part ? KEPT_COLD : 0) |
+			   (f->is_nameless ? KEPT_NAMELESS : 0);
 	}
 	struct kept_head head = {kept.count, text.size};
 	struct cache_part parts[] = {{&head, sizeof(head)},

@@ -2,7 +2,7 @@
 /*
  * The list of functions.  Sources, all merged: .symtab of the file, or of its local
  * separate debug file, or the compressed .gnu_debugdata; .dynsym; for Go without symbols
- * its .gopclntab.  The network is never asked for a mere symbol table.
+ * its .gopclntab; where .symtab is missing, the unwind tables.  The network is never asked for a mere symbol table.
  */
 #include <elfutils/libdwfl.h>
 #include <fcntl.h>
@@ -264,6 +264,13 @@ static void merge_duplicates(struct elf_module *module)
 	module->functions.count = kept;
 }
 
+static void sort_functions(struct elf_module *module)
+{
+	if (module->functions.count)
+		qsort(module->functions.items, module->functions.count,
+			sizeof(*module->functions.items), function_compare);
+}
+
 static uint64_t section_end(const struct elf_module *module, uint64_t address)
 {
 	for (size_t i = 0; i < module->image.section_count; i++) {
@@ -340,9 +347,11 @@ static void collect_functions(struct elf_module *module)
 	collect_table(module, &module->image, SHT_DYNSYM);
 	if (!has_symtab)
 		elf_go_functions_collect(module);
-	if (module->functions.count)
-		qsort(module->functions.items, module->functions.count,
-			sizeof(*module->functions.items), function_compare);
+	sort_functions(module);
+	if (!has_symtab) {
+		elf_fde_functions_collect(module);
+		sort_functions(module);
+	}
 	merge_duplicates(module);
 	bound_functions(module);
 	drop_unusable(module);

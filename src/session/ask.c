@@ -26,6 +26,11 @@ struct ask_times {
 static const enum abi_task_number ask_time_kinds[] = {
 	ABI_TASK_USER_TIME, ABI_TASK_SYSTEM_TIME, ABI_TASK_START_TIME};
 
+/* A process of another namespace, where it has another number. */
+struct asker_alias {
+	pid_t pid, seen_pid;
+};
+
 struct session_asker {
 	struct session *session;
 	pthread_t thread, owner; /* owner: runs the tracer's own handlers */
@@ -36,6 +41,7 @@ struct session_asker {
 	struct ask_question question;
 	struct ask_answer answer;
 	uint64_t stacks;   /* that were followed here */
+	VEC(struct asker_alias) aliases;
 	uint32_t stopping; /* atomic */
 };
 
@@ -157,6 +163,38 @@ static void answer(struct session_asker *asker)
 	}
 }
 
+/* Handlers know their process by the number that it has for itself. */
+static pid_t real_pid(const struct session_asker *asker, pid_t seen)
+{
+	for (size_t i = asker->aliases.count; i-- > 0;)
+		if (asker->aliases.items[i].seen_pid == seen)
+			return asker->aliases.items[i].pid;
+	return seen;
+}
+
+void session_ask_add_process(struct session *s, pid_t pid)
+{
+	struct proc_status status;
+	if (!s->asker || proc_read_status(pid, &status, NULL) < 0 || !status.ns_pid ||
+		status.ns_pid == pid)
+		return;
+	pthread_mutex_lock(&s->asker->lock);
+	vec_append(&s->asker->aliases, ((struct asker_alias){pid, status.ns_pid}));
+	pthread_mutex_unlock(&s->asker->lock);
+}
+
+void session_ask_remove_process(struct session *s, pid_t pid)
+{
+	if (!s->asker)
+		return;
+	pthread_mutex_lock(&s->asker->lock);
+	for (size_t i = 0; i < s->asker->aliases.count; i++)
+		if (s->asker->aliases.items[i].pid == pid)
+			s->asker->aliases.items[i--] =
+				s->asker->aliases.items[--s->asker->aliases.count];
+	pthread_mutex_unlock(&s->asker->lock);
+}
+
 /* What is asked is copied first: the asking process can change it meanwhile. */
 static void answer_context(struct session_asker *asker, struct abi_context *c)
 {
@@ -165,7 +203,7 @@ static void answer_context(struct session_asker *asker, struct abi_context *c)
 	const volatile struct abi_ask *asked = &c->ask;
 	pthread_mutex_lock(&asker->lock);
 	question->kind = asked->kind;
-	question->pid = (pid_t)c->pid == getpid() ? 0 : (pid_t)c->pid;
+	question->pid = (pid_t)c->pid == getpid() ? 0 : real_pid(asker, (pid_t)c->pid);
 	for (size_t i = 0; i < ABI_ASK_ARGUMENTS_MAX; i++)
 		question->arguments[i] = asked->arguments[i];
 	memcpy(question->text, c->ask.text, sizeof(question->text));
@@ -271,7 +309,8 @@ void session_ask_symbol(struct session *s, pid_t pid, uint64_t address, uint32_t
 		return;
 	}
 	pthread_mutex_lock(&s->asker->lock);
-	ask_symbol_at(s->asker->symbols, pid, address, style, out);
+	ask_symbol_at(
+		s->asker->symbols, real_pid(s->asker, pid), address, style, out);
 	pthread_mutex_unlock(&s->asker->lock);
 }
 
@@ -365,5 +404,6 @@ void session_ask_stop(struct session *s)
 	ask_symbols_destroy(asker->symbols);
 	elf_unwinder_destroy(asker->unwinder);
 	strbuf_deinit(&asker->answer.text);
+	vec_free(&asker->aliases);
 	free(asker);
 }

@@ -30,6 +30,9 @@ void session_ask_forget_times(struct session *s, pid_t tid);
  */
 void session_ask_begin_past(struct session *s, pid_t pid);
 void session_ask_end_past(struct session *s, pid_t pid);
+/** session_ask_add_process() - it may have another number in its own namespace */
+void session_ask_add_process(struct session *s, pid_t pid);
+void session_ask_remove_process(struct session *s, pid_t pid);
 /** session_ask_forget_maps() - what a process has mapped is not what it was */
 void session_ask_forget_maps(struct session *s, pid_t pid);
 /** session_ask_stacks() - how many stacks handlers could not walk by themselves */

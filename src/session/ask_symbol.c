@@ -2,14 +2,11 @@
 /* What an address of a process is: symbol, module, source line. */
 #include <errno.h>
 #include <inttypes.h>
-#include <limits.h>
-#include <signal.h>
-#include <stdio.h>
-#include <sys/stat.h>
 #include <time.h>
 
 #include "elf/line.h"
 #include "session/ask.h"
+#include "session/mapped_file.h"
 
 enum {
 	MAPS_FRESH_MS = 500
@@ -134,15 +131,6 @@ static const struct proc_map *find_map(
 	return refresh_maps(p) ? covering_map(p, address) : map;
 }
 
-/* Of a process that has ended, or is just about to, the root is not to be had. */
-static bool is_same_file(pid_t pid, const struct proc_map *map)
-{
-	struct stat st;
-	return kill(pid, 0) < 0 ||
-	       (stat(map->path, &st) == 0 &&
-		       proc_fold_inode(st.st_dev, st.st_ino) == map->device_inode);
-}
-
 static struct elf_module *find_module(
 	struct ask_symbols *symbols, pid_t pid, const struct proc_map *map)
 {
@@ -152,17 +140,11 @@ static struct elf_module *find_module(
 			return m->elf;
 	}
 	struct symbol_module *m = vec_push(&symbols->modules);
-	char path[PATH_MAX + 32];
 	m->path = strdup(map->path);
 	m->device_inode = map->device_inode;
 	if (!m->path)
 		abort();
-	/* through the process's own root: it may live in a container */
-	snprintf(path, sizeof(path), "/proc/%d/root%s", pid, map->path);
-	if (elf_module_open(path, &m->elf, NULL) < 0 &&
-		(!is_same_file(pid, map) ||
-			elf_module_open(map->path, &m->elf, NULL) < 0))
-		m->elf = NULL;
+	m->elf = mapped_file_open(pid, map);
 	return m->elf;
 }
 
@@ -184,6 +166,24 @@ static pid_t whose_address(const struct ask_symbols *symbols, uint64_t address)
 	return 0;
 }
 
+static void find_name(struct symbol_place *place, uint64_t address)
+{
+	uint64_t start, end;
+	const char *name;
+	const struct elf_object *object;
+	if (elf_module_function_at(place->elf, address, &start, &end, &name) && name) {
+		place->name = name;
+	} else if ((object = elf_module_object_at(place->elf, address))) {
+		place->name = object->name;
+		start = object->start;
+		end = object->end;
+	} else {
+		return;
+	}
+	place->offset = address - start;
+	place->size = end - start;
+}
+
 /* false: nothing is mapped there.  Lines cost loading debug information. */
 static bool find_place(struct ask_symbols *symbols, pid_t pid, uint64_t address,
 	bool with_line, struct symbol_place *ret)
@@ -192,7 +192,7 @@ static bool find_place(struct ask_symbols *symbols, pid_t pid, uint64_t address,
 	if (!pid && (pid = whose_address(symbols, address)) == 0)
 		return false;
 	const struct proc_map *map = find_map(symbols, pid, address);
-	if (!map || map->path[0] != '/')
+	if (!map || (map->path[0] != '/' && strcmp(map->path, "[vdso]") != 0))
 		return false;
 	ret->module = map->path;
 	ret->module_start = module_start(find_process(symbols, pid), map);
@@ -202,14 +202,7 @@ static bool find_place(struct ask_symbols *symbols, pid_t pid, uint64_t address,
 	if (!ret->elf)
 		return true;
 	uint64_t bias = elf_module_bias(ret->elf, map->start, map->offset);
-	uint64_t start, end;
-	const char *name;
-	if (elf_module_function_at(ret->elf, address - bias, &start, &end, &name) &&
-		name) {
-		ret->name = name;
-		ret->offset = address - bias - start;
-		ret->size = end - start;
-	}
+	find_name(ret, address - bias);
 	if (with_line && !elf_line_at(ret->elf, address - bias, &ret->file, &ret->line))
 		ret->file = NULL;
 	return true;

@@ -67,6 +67,20 @@ else
 	skip "no node"
 fi
 
+# Stacks that lead nowhere end; the program does not notice.
+out=$("$utrace" run -e 'probe process.function("leaf") { printf("<"); print_ubacktrace_brief(); printf(">") }' -c "$2/strange" 2>&1)
+like "$out" '^>?10 7$' "misleading frame pointers disturb nothing"
+is "$(printf '%s\n' "$out" | grep -c '^>*<leaf+0x0$')" 10 "each has its first frame"
+is "$(printf '%s\n' "$out" | grep -c '^misled')" 9 "... and its caller"
+like "$(printf '%s\n' "$out" | sed -n '/^handle/,$p' | tr '\n' ' ')" \
+	'^handle[^ ]* __restore_rt[^ ]* .*raise[^ ]* elsewhere[^ ]* main' "from an alternate stack back to the first"
+
+# Variables and stubs have names too.
+out=$("$utrace" run -e 'probe process.function("handle") { println(usymname(&@var("strange_table") + 16)) exit() }' -c "$2/strange" 2>&1)
+like "$out" '^strange_table$' "a variable"
+out=$("$utrace" run -e 'probe process.plt("raise") { println(usymname(uaddr())) exit() }' -c "$2/strange" 2>&1)
+like "$out" '^raise@plt$' "a stub"
+
 # From registers that the script gives.
 out=$("$utrace" run -e 'probe process.function("compare") {
 	print_ubacktrace(u_register("rip"), u_register("rsp"), u_register("rbp")) exit() }' -c "$stacks" 2>&1)
