@@ -81,6 +81,19 @@ like "$out" '^strange_table$' "a variable"
 out=$("$utrace" run -e 'probe process.plt("raise") { println(usymname(uaddr())) exit() }' -c "$2/strange" 2>&1)
 like "$out" '^raise@plt$' "a stub"
 
+# Go: compressed call frame information, or none and frame pointers.
+for name in points-go points-go-stripped; do
+	if [ -x "$2/$name" ]; then
+		out=$("$utrace" run -v -e "probe process.function(\"main.deep\") { print_ubacktrace_brief() println(\"--\") }" \
+			-c "$2/$name 5" 2>&1)
+		is "$(printf '%s\n' "$out" | grep -c '^main.main.func1+0x')" 48 "$name: every stack reaches its goroutine's function"
+		is "$(printf '%s\n' "$out" | grep -c '^main.deep+0x')" 168 "... through all levels"
+		like "$out" '^Pass 5: 0 stacks' "... without the tracer"
+	else
+		skip "no $name" && skip "no $name" && skip "no $name"
+	fi
+done
+
 # From registers that the script gives.
 out=$("$utrace" run -e 'probe process.function("compare") {
 	print_ubacktrace(u_register("rip"), u_register("rsp"), u_register("rbp")) exit() }' -c "$stacks" 2>&1)
