@@ -7,6 +7,7 @@
 #include "elf/line.h"
 #include "session/ask.h"
 #include "session/mapped_file.h"
+#include "session/perf_map.h"
 
 enum {
 	MAPS_FRESH_MS = 500
@@ -21,6 +22,7 @@ struct symbol_module {
 struct symbol_process {
 	pid_t pid;
 	struct proc_maps maps;
+	struct perf_map *generated; /* NULL: not asked yet */
 	uint64_t read_ms;
 	uint64_t reading; /* which reading of its mappings this is */
 	bool is_past;     /* it runs another program by now */
@@ -72,8 +74,10 @@ void ask_symbols_destroy(struct ask_symbols *symbols)
 		free(symbols->modules.items[i].path);
 		elf_module_close(symbols->modules.items[i].elf);
 	}
-	for (size_t i = 0; i < symbols->processes.count; i++)
+	for (size_t i = 0; i < symbols->processes.count; i++) {
 		proc_maps_free(&symbols->processes.items[i].maps);
+		perf_map_destroy(symbols->processes.items[i].generated);
+	}
 	vec_free(&symbols->modules);
 	vec_free(&symbols->processes);
 	free(symbols);
@@ -201,6 +205,20 @@ static void find_name(struct symbol_place *place, uint64_t address)
 	place->size = end - start;
 }
 
+static bool find_generated(struct symbol_process *p, struct symbol_place *place)
+{
+	struct perf_map_entry entry;
+	if (!p->generated)
+		p->generated = perf_map_create(p->pid);
+	if (!perf_map_find(p->generated, place->address, &entry))
+		return false;
+	place->name = entry.name;
+	place->module = "[generated]";
+	place->offset = place->address - entry.start;
+	place->size = entry.size;
+	return true;
+}
+
 /* false: nothing is mapped there.  Lines cost loading debug information. */
 static bool find_place(struct ask_symbols *symbols, pid_t pid, uint64_t address,
 	bool with_line, struct symbol_place *ret)
@@ -209,6 +227,8 @@ static bool find_place(struct ask_symbols *symbols, pid_t pid, uint64_t address,
 	if (!pid && (pid = whose_address(symbols, address)) == 0)
 		return false;
 	const struct proc_map *map = find_map(symbols, pid, address);
+	if (map && map->execute && !map->device_inode && strcmp(map->path, "[vdso]") != 0)
+		return find_generated(find_process(symbols, pid), ret);
 	if (!map || (map->path[0] != '/' && strcmp(map->path, "[vdso]") != 0))
 		return false;
 	ret->module = map->path;
@@ -320,6 +340,10 @@ void ask_symbols_set_past(struct ask_symbols *symbols, pid_t pid, bool is_past)
 	struct symbol_process *p = find_process(symbols, pid);
 	p->is_past = is_past;
 	p->read_ms = 0;
+	if (!is_past) { /* another program, other code */
+		perf_map_destroy(p->generated);
+		p->generated = NULL;
+	}
 }
 
 void ask_symbol_at(struct ask_symbols *symbols, pid_t pid, uint64_t address,

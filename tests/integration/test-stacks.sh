@@ -94,6 +94,24 @@ for name in points-go points-go-stripped; do
 	fi
 done
 
+# Generated code, named by the map that node writes for perf.
+if command -v node >/dev/null 2>&1; then
+	cat >"$dir/script.js" <<'JS'
+function innermost(n) { return process.hrtime.bigint() + BigInt(n); }
+function middle(n) { return innermost(n) + 1n; }
+let sum = 0n;
+for (let i = 0; i < 30000; i++) sum += middle(i);
+console.log(sum > 0n);
+JS
+	out=$("$utrace" run -v -e 'global n probe process.function("uv_hrtime") { if (n++ % 1000 == 0) { print_ubacktrace_brief() println("--") } }' \
+		-c "$(command -v node) --perf-basic-prof $dir/script.js" 2>&1)
+	like "$out" '^JS:.* .*/script[.]js:' "generated code has its names"
+	like "$out" '^true$' "... and computes what it should"
+	grep -lF "$dir/script.js" /tmp/perf-*.map 2>/dev/null | xargs -r rm -f
+else
+	skip "no node" && skip "no node"
+fi
+
 # From registers that the script gives.
 out=$("$utrace" run -e 'probe process.function("compare") {
 	print_ubacktrace(u_register("rip"), u_register("rsp"), u_register("rbp")) exit() }' -c "$stacks" 2>&1)
