@@ -21,7 +21,7 @@
 #include <stdint.h>
 
 #define ABI_MAGIC   0x3145434152545521ull /* "!UTRACE1" little endian */
-#define ABI_VERSION 2u
+#define ABI_VERSION 3u
 
 #define ABI_GLOBALS_OFFSET 4096u
 
@@ -79,6 +79,7 @@ struct abi_session {
 	uint32_t hertz;                   /* jiffies per second */
 
 	uint64_t register_failures; /* hits dropped because no context was free; atomic */
+	uint64_t pairs_lost;        /* returns whose entry values had no room; atomic */
 	struct abi_clock clock;
 
 	/* An unregistered thread's %gs:NULL_CONTEXT reads as zero; see uprobes/. */
@@ -182,7 +183,8 @@ enum abi_journal_live {
 	ABI_JOURNAL_DEAD = 0,
 	ABI_JOURNAL_LIVE = 1,
 	ABI_JOURNAL_INTENT = 2, /* about to be mapped, somewhere at or above address */
-	ABI_JOURNAL_PADDING = 3, /* not mapped by us: zeros behind a module's text, to be zeros again */
+	ABI_JOURNAL_PADDING =
+		3, /* not mapped by us: zeros behind a module's text, to be zeros again */
 };
 
 /* A thread that makes system calls for the tracer: its signals are blocked meanwhile, and padding

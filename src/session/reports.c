@@ -44,6 +44,11 @@ void session_output_reports(struct session *s)
 			" transport failures: output was lost; a larger -s MB or less "
 			"output helps",
 			lost);
+	if (h->pairs_lost)
+		session_warn(s,
+			"%" PRIu64
+			" returns were skipped: their calls were too many at a time to keep the values of their entries",
+			h->pairs_lost);
 	if (missed && s->options->verbose)
 		session_warn(s,
 			"%" PRIu64

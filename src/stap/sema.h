@@ -32,6 +32,7 @@ struct sema {
 	VEC(struct stap_function *) functions; /* of those files */
 	VEC(struct stap_var *) globals;
 	struct sema_pattern *patterns;
+	bool uses_groups; /* something asks what =~ has matched */
 	/* of the latest traversal, see struct stap_function; usage_mark: those of usage.c */
 	uint32_t mark, usage_mark;
 };

@@ -369,8 +369,10 @@ static bool resolve_call(struct scope *scope, struct stap_expr *expr)
 	if (expr->call.function)
 		return true;
 	expr->call.intrinsic = stap_intrinsic_find(name, expr->call.args.count);
-	if (expr->call.intrinsic)
+	if (expr->call.intrinsic) {
+		sema->uses_groups |= stap_intrinsic_asks_groups(expr->call.intrinsic);
 		return check_guru(sema, expr);
+	}
 	if (other || stap_intrinsic_exists(name))
 		return arity_mismatch(sema, expr, other);
 	sema_error(sema, expr->token, "unresolved function %s%s", name,
