@@ -14,6 +14,7 @@
 #include "arch/arch.h"
 #include "base/arena.h"
 #include "base/strbuf.h"
+#include "cache/cache.h"
 #include "elf/module.h"
 #include "ptrace/ptrace.h"
 #include "session/clock.h"
@@ -109,6 +110,7 @@ struct session {
 	struct stap_colors colors; /* of all messages, when diagnostics.colors says so */
 	struct stap_program *program;
 	struct codegen_result code;
+	struct cache *cache; /* NULL: none */
 	struct stap_target target;
 	struct session_target_state *target_state;
 
@@ -190,7 +192,7 @@ void session_output_reports(struct session *s);
 void session_output_timing(struct session *s);
 /** what one probe did in all its places */
 struct session_timing {
-	uint64_t hits, cycles, cycles_min, cycles_max;
+	uint64_t hits, cycles, cycles_min, cycles_max, cycles_variance;
 };
 void session_probe_timing(const struct session *s, const struct stap_derived_probe *probe,
 	struct session_timing *ret);

@@ -9,6 +9,7 @@
  *   variable.c  globals and locals as places to load from and store to
  *   expr.c text.c array.c stat.c print.c access.c stmt.c   the language
  *   handler.c   handlers and script functions around their bodies
+ *   embedded.c  C in the script
  *   link.c      agent image + object = flat image                      (no LLVM)
  *
  * Values: a long is an i64; a string is a pointer to NUL-terminated bytes (struct
@@ -181,6 +182,9 @@ void emit_module_close(struct emit *e);
 must_check int emit_module_object(struct emit *e, LLVMMemoryBufferRef *ret);
 struct emit_callee emit_runtime(struct emit *e, enum emit_runtime which);
 struct emit_callee emit_intrinsic(struct emit *e, const struct stap_intrinsic *intrinsic);
+/** emit_declare() - a function that is linked in */
+struct emit_callee emit_declare(struct emit *e, const char *name, LLVMTypeRef result,
+	LLVMTypeRef *args, unsigned count);
 LLVMValueRef emit_function_new(struct emit *e, const char *name, LLVMTypeRef type,
 	bool is_handler, bool limits_stack);
 LLVMValueRef emit_bytes(
@@ -390,6 +394,17 @@ void emit_stmt(struct emit_body *b, const struct stap_stmt *stmt);
 void emit_functions(struct emit *e);
 void emit_handlers(struct emit *e);
 
+/* ---- embedded.c
+ * ------------------------------------------------------------------------------- */
+
+bool emit_embedded_any(const struct emit *e);
+/** emit_embedded_open() - before anything is emitted */
+void emit_embedded_open(struct emit *e);
+/** emit_embedded_call() - the body of a function in C */
+void emit_embedded_call(struct emit_body *b);
+/** emit_embedded_compile() - all C of the script, as an object; *ret is malloc'ed.  -ENOEXEC: the compiler */
+must_check int emit_embedded_compile(struct emit *e, char **ret, size_t *ret_size);
+
 /* ---- link.c
  * ----------------------------------------------------------------------------------- */
 
@@ -398,6 +413,9 @@ void emit_handlers(struct emit *e);
 struct link_request {
 	const void *agent;
 	size_t agent_size;
+	const struct stap_program *program;
+	const void *embedded; /* object of the script's C; NULL: none */
+	size_t embedded_size;
 	const void *object;
 	size_t object_size;
 };
