@@ -235,6 +235,7 @@ struct rt_walk_start {
 	uint64_t pc, sp;
 	const uint64_t *saved; /* rbx rbp r12..r15 */
 	uint32_t lost;         /* bit N: saved[N] is not known */
+	bool is_edge; /* the function has just been entered or is about to be left */
 };
 /* Fills c->frames by the tables of the tracer.  false: they do not tell, the tracer has to be asked. */
 bool rt_walk(struct abi_context *c, const struct rt_walk_start *start, uint32_t limit);
