@@ -5,18 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
 
 #include "consumer/internal.h"
 
 /* ---- files ---- */
-
-/* KEEP IN SYNC: struct proc_map (ptrace/proc.c) */
-static uint64_t fold_inode(const struct stat *st)
-{
-	return st->st_ino ^ ((uint64_t)major(st->st_dev) << 52) ^
-	       ((uint64_t)minor(st->st_dev) << 40);
-}
 
 void probe_file_free(struct probe_file *file)
 {
@@ -55,7 +47,8 @@ static int file_open(
 		return error_set(
 			err, -errno, "cannot probe %s: %s", path, strerror(errno));
 	for (size_t i = 0; i < u->files.count; i++)
-		if (u->files.items[i]->device_inode == fold_inode(&st) &&
+		if (u->files.items[i]->device_inode ==
+				proc_fold_inode(st.st_dev, st.st_ino) &&
 			u->files.items[i]->size == (uint64_t)st.st_size) {
 			*ret = u->files.items[i];
 			return 0;
@@ -66,7 +59,7 @@ static int file_open(
 	int r = elf_module_open(canonical, &file->elf, err);
 	if (r >= 0) {
 		file->path = strdup(canonical);
-		file->device_inode = fold_inode(&st);
+		file->device_inode = proc_fold_inode(st.st_dev, st.st_ino);
 		file->size = (uint64_t)st.st_size;
 		file->text = uprobe_text_create(file->elf);
 		if (!file->path || !file->text)

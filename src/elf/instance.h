@@ -29,6 +29,12 @@ const struct elf_instance *elf_instance_at_entry(
 /** the innermost function or inlined copy that an instruction belongs to; NULL: not described */
 const struct elf_instance *elf_instance_at(struct elf_module *module, uint64_t address);
 
+/** elf_instance_offset() - where its description stands: with its entry, what names it in later runs */
+uint64_t elf_instance_offset(const struct elf_instance *instance);
+/** elf_instance_by_offset() - NULL: there is none */
+const struct elf_instance *elf_instance_by_offset(
+	struct elf_module *module, uint64_t entry, uint64_t offset);
+
 /** same copy of the same function */
 bool elf_instance_is_same(const struct elf_instance *a, const struct elf_instance *b);
 

@@ -145,7 +145,8 @@ static int front_target(struct session *s, struct error *err)
 	struct stap_target_config config = {.target_pid = s->options->pid,
 		.warn = front_warn,
 		.warn_data = s,
-		.notice = front_notice};
+		.notice = front_notice,
+		.cache = s->cache};
 	char exe[PATH_MAX];
 	if (s->options->pid) {
 		int r = proc_read_exe(s->options->pid, exe, sizeof(exe));

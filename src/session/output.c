@@ -14,6 +14,7 @@
 
 #include "abi/record.h"
 #include "runtime/format.h"
+#include "session/ask.h"
 #include "session/histogram.h"
 #include "session/internal.h"
 #include "session/output_file.h"
@@ -328,12 +329,39 @@ static bool print_error(struct session *s, struct payload *p)
 	const struct stap_token *token = NULL;
 	if (location < s->code.location_count)
 		token = s->code.locations[location].token;
-	if (token && token->source)
-		strbuf_printf(&line, " near %s '%s' at %s:%u:%u", token_kind_name(token),
-			token->text, token->source->name, token->line, token->column);
+	if (token && token->source) {
+		strbuf_printf(&line, " near %s", token_kind_name(token));
+		if (token->kind != STAP_TOKEN_KEYWORD &&
+			token->kind != STAP_TOKEN_EMBEDDED)
+			strbuf_printf(&line, " '%s'", token->text);
+		strbuf_printf(&line, " at %s:%u:%u", token->source->name, token->line,
+			token->column);
+	}
 	strbuf_putc(&line, '\n');
 	message(s, line.data);
 	strbuf_deinit(&line);
+	return true;
+}
+
+/* KEEP IN SYNC: rt_fn_print_stack() */
+static bool print_stack(struct session *s, struct payload *p)
+{
+	const unsigned char *bytes;
+	uint32_t head[2]; /* style, process */
+	uint64_t address;
+	if (!payload_take(p, sizeof(head), &bytes))
+		return false;
+	memcpy(head, bytes, sizeof(head));
+	struct strbuf text;
+	strbuf_init(&text);
+	while (payload_take(p, sizeof(address), &bytes)) {
+		memcpy(&address, bytes, sizeof(address));
+		strbuf_clear(&text);
+		session_ask_symbol(s, (pid_t)head[1], address, head[0], &text);
+		strbuf_putc(&text, '\n');
+		output_file_write(s, text.data, text.size);
+	}
+	strbuf_deinit(&text);
 	return true;
 }
 
@@ -344,6 +372,8 @@ static bool print_other(
 	size_t used = 0;
 	if (record->kind == ABI_RECORD_ERROR)
 		return print_error(s, p);
+	if (record->kind == ABI_RECORD_STACK)
+		return print_stack(s, p);
 	if (!payload_string(p, s->output.text, TEXT_MAX, &used, &text))
 		return false;
 	if (record->kind == ABI_RECORD_LOG) {
