@@ -395,6 +395,16 @@ static int compile_mark_argument(const struct stap_location *location,
 	return elf_mark_access(place->module->elf, place->mark, number, arena, ret, err);
 }
 
+/* Whose types the value is of. */
+static const char *type_module(struct target *data, const struct stap_location *location,
+	const struct stap_expr *target)
+{
+	struct error ignored;
+	const struct target_module *module =
+		find_named_module(data, location, target->target.module, &ignored);
+	return module ? module->shown_path : NULL;
+}
+
 static int target_access(void *data, const struct stap_location *location,
 	const struct stap_expr *target, bool at_entry, struct arena *arena,
 	struct stap_access **ret, struct error *err)
@@ -421,6 +431,7 @@ static int target_access(void *data, const struct stap_location *location,
 	if (r < 0)
 		return r;
 	copy_access(&compiled, arena, access);
+	access->module = number ? NULL : type_module(data, location, target);
 	*ret = access;
 	return 0;
 }
