@@ -94,7 +94,8 @@ struct abi_session {
 	uint32_t max_backtrace;          /* MAXBACKTRACE */
 	uint32_t native_count;           /* of struct abi_native, one for each site */
 	uint64_t native_offset, shared_offset, shared_size;
-	uint64_t unwind_offset; /* struct abi_unwind_process[], tables behind (abi/unwind.h); 0: none */
+	uint64_t
+		unwind_offset; /* struct abi_unwind_process[], tables behind (abi/unwind.h); 0: none */
 };
 _Static_assert(
 	sizeof(struct abi_session) <= ABI_GLOBALS_OFFSET, "session header fits its page");
@@ -117,6 +118,7 @@ struct abi_site {
 	uint64_t missed;  /* nested hits: the thread was inside a handler already */
 	/* with -t only, all atomic: handlers that ran, and their TSC cycles */
 	uint64_t hits, cycles, cycles_min, cycles_max; /* cycles_min: 0 none yet */
+	uint64_t squares_low, squares_high; /* sum of the squares of cycles, 128 bits */
 };
 
 enum abi_site_flag {

@@ -17,6 +17,15 @@
 #include "session/process.h"
 #include "session/unwind.h"
 
+/* What /proc does not tell of a thread any more. */
+struct ask_times {
+	pid_t tid;
+	int64_t numbers[3]; /* in the order of ask_time_kinds */
+};
+
+static const enum abi_task_number ask_time_kinds[] = {
+	ABI_TASK_USER_TIME, ABI_TASK_SYSTEM_TIME, ABI_TASK_START_TIME};
+
 /* A process of another namespace, where it has another number. */
 struct asker_alias {
 	pid_t pid, seen_pid;
@@ -28,6 +37,7 @@ struct session_asker {
 	pthread_mutex_t lock;    /* of everything below */
 	struct ask_symbols *symbols;
 	struct elf_unwinder *unwinder;
+	VEC(struct ask_times) times; /* of threads that are ending */
 	struct ask_question question;
 	struct ask_answer answer;
 	uint64_t stacks;   /* that were followed here */
@@ -93,6 +103,20 @@ static void answer_unwind(struct session_asker *asker,
 	strbuf_append(&answer->text, (const char *)frames, count * sizeof(frames[0]));
 }
 
+static void answer_past_time(struct session_asker *asker,
+	const struct ask_question *question, struct ask_answer *answer)
+{
+	for (size_t i = 0; i < asker->times.count; i++) {
+		const struct ask_times *times = &asker->times.items[i];
+		for (size_t k = 0; k < 3 && times->tid == question->arguments[0]; k++) {
+			if (question->arguments[1] != ask_time_kinds[k])
+				continue;
+			answer->result = times->numbers[k];
+			answer->failed = false;
+		}
+	}
+}
+
 static void answer(struct session_asker *asker)
 {
 	const struct ask_question *question = &asker->question;
@@ -100,6 +124,8 @@ static void answer(struct session_asker *asker)
 	switch (question->kind) {
 	case ABI_ASK_TASK_NUMBER:
 		ask_task_number(question, answer);
+		if (answer->failed)
+			answer_past_time(asker, question, answer);
 		break;
 	case ABI_ASK_TASK_TEXT:
 		ask_task_text(question, answer);
@@ -207,6 +233,34 @@ void session_ask_remember(struct session *s, pid_t pid)
 		return;
 	pthread_mutex_lock(&s->asker->lock);
 	ask_symbols_remember(s->asker->symbols, pid);
+	pthread_mutex_unlock(&s->asker->lock);
+}
+
+void session_ask_remember_times(struct session *s, pid_t tid)
+{
+	struct ask_times times = {.tid = tid};
+	if (!s->asker)
+		return;
+	for (size_t k = 0; k < 3; k++) {
+		struct ask_question question = {.arguments = {tid, ask_time_kinds[k]}};
+		struct ask_answer answer = {0};
+		ask_task_number(&question, &answer);
+		times.numbers[k] = answer.failed ? 0 : answer.result;
+	}
+	pthread_mutex_lock(&s->asker->lock);
+	vec_append(&s->asker->times, times);
+	pthread_mutex_unlock(&s->asker->lock);
+}
+
+void session_ask_forget_times(struct session *s, pid_t tid)
+{
+	if (!s->asker)
+		return;
+	pthread_mutex_lock(&s->asker->lock);
+	for (size_t i = s->asker->times.count; i-- > 0;)
+		if (s->asker->times.items[i].tid == tid)
+			s->asker->times.items[i] =
+				s->asker->times.items[--s->asker->times.count];
 	pthread_mutex_unlock(&s->asker->lock);
 }
 
@@ -345,6 +399,7 @@ void session_ask_stop(struct session *s)
 		pthread_join(asker->thread, NULL);
 	}
 	s->asker = NULL;
+	vec_free(&asker->times);
 	pthread_mutex_destroy(&asker->lock);
 	ask_symbols_destroy(asker->symbols);
 	elf_unwinder_destroy(asker->unwinder);

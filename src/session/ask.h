@@ -19,6 +19,12 @@ bool session_ask_answer(struct session *s, struct abi_context *c);
 /** session_ask_remember() - what addresses of a process mean is to be known after its end, too */
 void session_ask_remember(struct session *s, pid_t pid);
 /**
+ * session_ask_remember_times() - the thread is about to end: how much processor time it has used is
+ * known until session_ask_forget_times()
+ */
+void session_ask_remember_times(struct session *s, pid_t tid);
+void session_ask_forget_times(struct session *s, pid_t tid);
+/**
  * session_ask_begin_past() - the process has called exec, but what is told now is about its former program
  * until session_ask_end_past()
  */

@@ -192,7 +192,7 @@ void session_output_reports(struct session *s);
 void session_output_timing(struct session *s);
 /** what one probe did in all its places */
 struct session_timing {
-	uint64_t hits, cycles, cycles_min, cycles_max;
+	uint64_t hits, cycles, cycles_min, cycles_max, cycles_variance;
 };
 void session_probe_timing(const struct session *s, const struct stap_derived_probe *probe,
 	struct session_timing *ret);

@@ -6,6 +6,7 @@
  */
 #include <string.h>
 
+#include "stap/kernel.h"
 #include "stap/sema.h"
 
 struct scope {
@@ -79,6 +80,10 @@ static bool arity_set(struct sema *sema, struct stap_var *var, int arity,
 
 		sema_cause(sema, diagnostic, var->arity_token,
 			"arity %d first inferred here", var->arity);
+		return false;
+	}
+	if (!arity && var->size_limit) {
+		sema_error(sema, token, "inconsistent arity (unknown vs 0)");
 		return false;
 	}
 	var->arity = arity;
@@ -376,7 +381,9 @@ static bool resolve_call(struct scope *scope, struct stap_expr *expr)
 	if (other || stap_intrinsic_exists(name))
 		return arity_mismatch(sema, expr, other);
 	sema_error(sema, expr->token, "unresolved function %s%s", name,
-		similar_functions(sema, name));
+		stap_is_kernel_function(name)
+			? " (it looks into the kernel; only processes can be probed)"
+			: similar_functions(sema, name));
 	return false;
 }
 
@@ -385,7 +392,8 @@ static bool resolve_call(struct scope *scope, struct stap_expr *expr)
 static bool is_lvalue(const struct stap_expr *expr)
 {
 	return expr->kind == STAP_EXPR_VAR || expr->kind == STAP_EXPR_INDEX ||
-	       expr->kind == STAP_EXPR_TARGET;
+	       expr->kind == STAP_EXPR_TARGET ||
+	       expr->kind == STAP_EXPR_ENTRY_VALUE; /* refused already */
 }
 
 static bool resolve_change(struct scope *scope, struct stap_expr *expr)
