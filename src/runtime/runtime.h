@@ -198,6 +198,9 @@ RT_EXPORT void *rt_pair_pop(
 RT_EXPORT uint64_t rt_user_read(struct abi_context *c, uint64_t address,
 	uint32_t size); /* FALLIBLE: read fault; zero-extended */
 
+RT_EXPORT void rt_user_write(struct abi_context *c, uint64_t address, uint64_t value,
+	uint32_t size); /* FALLIBLE: write fault */
+
 /* ---- for the tracer (not exported from the agent) ------------------------ */
 
 /* End the run: sets the state unless it is further already, and empties every `self`, so

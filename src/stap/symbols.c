@@ -392,7 +392,8 @@ static bool resolve_call(struct scope *scope, struct stap_expr *expr)
 static bool is_lvalue(const struct stap_expr *expr)
 {
 	return expr->kind == STAP_EXPR_VAR || expr->kind == STAP_EXPR_INDEX ||
-	       expr->kind == STAP_EXPR_TARGET;
+	       expr->kind == STAP_EXPR_TARGET ||
+	       expr->kind == STAP_EXPR_ENTRY_VALUE; /* refused already */
 }
 
 static bool resolve_change(struct scope *scope, struct stap_expr *expr)

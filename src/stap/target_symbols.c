@@ -720,12 +720,23 @@ static bool lower_expr(struct stap_expr *expr, void *data)
 
 static void lower_write(struct lowering *lower, const struct stap_expr *target)
 {
+	struct stap_place place;
+
+	if (target->kind == STAP_EXPR_ENTRY_VALUE)
+		sema_error(lower->sema, target->token,
+			"write to target variable not permitted in .return probes");
 	if (target->kind != STAP_EXPR_TARGET)
 		return;
-	sema_error(lower->sema, target->token,
-		lower->sema->options->guru
-			? "writing to target variables is not available yet"
-			: "write to target variable not permitted; need stap -g");
+	if (!lower->sema->options->guru)
+		sema_error(lower->sema, target->token,
+			"write to target variable not permitted; need stap -g");
+	else if (target->target.access &&
+		 (target->target.address_of || target->target.pretty ||
+			 !stap_access_place(target->target.access,
+				 target->target.component_count > 0, &place)))
+		sema_error(lower->sema, target->token,
+			"cannot write to '$%s': it is not a value in memory or in a register here",
+			target->target.name ? target->target.name : "");
 }
 
 static bool check_writes(struct stap_expr *expr, void *data)
@@ -739,8 +750,9 @@ static bool check_writes(struct stap_expr *expr, void *data)
 
 static bool lower_top(struct stap_expr *expr, void *data)
 {
+	lower_expr(expr, data);
 	check_writes(expr, data);
-	return lower_expr(expr, data);
+	return true;
 }
 
 static bool lower_stmt(struct stap_stmt *stmt, void *data)
