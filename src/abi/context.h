@@ -17,6 +17,7 @@
 #include <stdint.h>
 
 #include "abi/ask.h"
+#include "abi/unwind.h"
 
 /* General registers as a trampoline pushes them; the handler gets a pointer to it.  The
  * last six are there only for handlers that ask for them
@@ -29,13 +30,15 @@ struct abi_regs {
 
 enum {
 	ABI_CONTEXT_SCRATCH_SIZE = 96 * 1024, /* string temporaries and script frames */
-	ABI_CONTEXT_PAIR_SIZE =
-		16 * 1024, /* entry values waiting for their return probe */
+	/* entry values waiting for their return probe: room for recursion 10^5 deep; only
+	 * pages that were used exist */
+	ABI_CONTEXT_PAIR_SIZE = 4 << 20,
 	ABI_CONTEXT_STACK_SIZE =
 		16 *
 		1024, /* for code of ours that the program's stack may have no room for */
 	ABI_ERROR_SIZE = 256,
 	ABI_CONTEXT_FRAMES = 64, /* of a stack */
+	ABI_CONTEXT_WALK = 24,
 	ABI_CONTEXT_LOCKS = 256, /* one handler may hold */
 	ABI_HELD_WRITING = 0x8000,
 };
@@ -71,6 +74,8 @@ struct abi_context {
 	int64_t action_budget; /* statements left */
 	uint32_t locks_held;   /* number of entries in held[] */
 	uint32_t pair_top;
+	uint32_t pair_limit;   /* beyond it the pairs are swept */
+	uint32_t pair_dropped; /* frames that may still return were thrown away */
 	uint16_t held[ABI_CONTEXT_LOCKS]; /* lock indexes, | ABI_HELD_WRITING */
 	uint64_t fault_ip;                /* set by the fault path of a safe read */
 
@@ -91,6 +96,9 @@ struct abi_context {
 	uint32_t
 		frame_count; /* of frames[], for this run of the handler; 0: not asked yet */
 	uint64_t frames[ABI_CONTEXT_FRAMES];
+	struct abi_unwind_memo memos[ABI_UNWIND_MEMOS];
+	uint64_t walk
+		[ABI_CONTEXT_WALK]; /* of runtime/walk.c: the program's stack has little room */
 
 	/* ring producer: only the owning thread writes; the consumer reads head with
 	 * acquire */

@@ -17,6 +17,9 @@ enum abi_record_kind {
 	ABI_RECORD_WARN = 3,   /* payload: one string */
 	ABI_RECORD_SYSTEM = 4, /* payload: one string, for sh -c */
 	ABI_RECORD_LOG = 5,    /* payload: one string, printed with a newline */
+	/* payload: uint32 enum abi_symbol_style, uint32 process id, then uint64 addresses: each is told on
+	 * a line of its own */
+	ABI_RECORD_STACK = 6,
 };
 
 /* Of a PAD only size and kind exist: as little as 8 bytes may be left before the end. */

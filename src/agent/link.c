@@ -197,6 +197,24 @@ static int collect_symbols(struct link *l, const void *file, const Elf64_Ehdr *h
 	return 0;
 }
 
+static void sort_symbols(struct agent_link *image)
+{
+	qsort(image->symbols, image->symbol_count, sizeof(*image->symbols),
+		compare_symbols);
+}
+
+int agent_link_export(struct agent_link *image,
+	const struct agent_link_function *functions, size_t count, struct error *err)
+{
+	struct link l = {.image = image, .error = err};
+	int r = 0;
+
+	for (size_t i = 0; i < count && r >= 0; i++)
+		r = add_symbol(&l, functions[i].name, (int64_t)functions[i].offset);
+	sort_symbols(image);
+	return r;
+}
+
 static int agent_symbols(struct link *l, const void *agent, size_t size)
 {
 	const Elf64_Ehdr *header = elf_header(agent, size, ET_DYN);
@@ -209,8 +227,7 @@ static int agent_symbols(struct link *l, const void *agent, size_t size)
 		r = add_symbol(l, AGENT_LINK_ARENA, -AGENT_ARENA_IMAGE);
 	if (r < 0)
 		return r;
-	qsort(l->image->symbols, l->image->symbol_count, sizeof(*l->image->symbols),
-		compare_symbols);
+	sort_symbols(l->image);
 	return 0;
 }
 
@@ -278,8 +295,11 @@ static int place_sections(struct link *l)
 			continue;
 		if (s->sh_flags & SHF_WRITE || s->sh_type != SHT_PROGBITS ||
 			s->sh_addralign > 4096 || s->sh_size > IMAGE_LIMIT)
-			return object_error(
-				l, "cannot place section", section_name(l, s));
+			return object_error(l,
+				s->sh_flags & SHF_WRITE
+					? "there is no place for writable data: section"
+					: "cannot place section",
+				section_name(l, s));
 		uint64_t align =
 			s->sh_addralign > SECTION_ALIGN ? s->sh_addralign : SECTION_ALIGN;
 		at = (at + align - 1) & ~(align - 1);
@@ -322,14 +342,15 @@ static int relocate_one(struct link *l, const Elf64_Rela *rela, unsigned target)
 	unsigned type = ELF64_R_TYPE(rela->r_info);
 	int64_t value;
 
+	/* an undefined symbol is the better message */
+	int r = symbol_address(l, (uint32_t)ELF64_R_SYM(rela->r_info), &value);
+	if (r < 0)
+		return r;
 	if (type != R_X86_64_PC32 && type != R_X86_64_PLT32)
 		return error_set(
 			l->error, -ENOEXEC, "%s: relocation of type %u", l->what, type);
 	if (!range_ok(l->sections[target].sh_size, rela->r_offset, sizeof(int32_t)))
 		return object_error(l, "relocation outside its section", NULL);
-	int r = symbol_address(l, (uint32_t)ELF64_R_SYM(rela->r_info), &value);
-	if (r < 0)
-		return r;
 	uint64_t place = l->place[target] + rela->r_offset;
 	value += rela->r_addend - (int64_t)place;
 	if (value != (int32_t)value)

@@ -53,6 +53,9 @@ struct agent_link_function {
 must_check int agent_link_add_object(struct agent_link *image,
 	const struct agent_link_object *object, struct agent_link_function *functions,
 	size_t count, struct error *err);
+/** agent_link_export() - let objects that are added later use functions of one that was; names are copied */
+must_check int agent_link_export(struct agent_link *image,
+	const struct agent_link_function *functions, size_t count, struct error *err);
 /** agent_link_add_bytes() - put code there as it is.  -E2BIG, -ENOMEM */
 must_check int agent_link_add_bytes(
 	struct agent_link *image, const void *bytes, size_t size, uint64_t *ret_offset);

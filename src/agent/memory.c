@@ -4,10 +4,10 @@
 
 #include "runtime/internal.h"
 
-void *memcpy(void *restrict dst, const void *restrict src, size_t size);
-void *memmove(void *dst, const void *src, size_t size);
-void *memset(void *dst, int byte, size_t size);
-int memcmp(const void *a, const void *b, size_t size);
+RT_EXPORT void *memcpy(void *restrict dst, const void *restrict src, size_t size);
+RT_EXPORT void *memmove(void *dst, const void *src, size_t size);
+RT_EXPORT void *memset(void *dst, int byte, size_t size);
+RT_EXPORT int memcmp(const void *a, const void *b, size_t size);
 
 void *memcpy(void *restrict dst, const void *restrict src, size_t size)
 {

@@ -57,6 +57,20 @@ struct arch_text *arch_text_create(const struct arch_text_segment *segments,
 	size_t indirect_target_count);
 void arch_text_destroy(struct arch_text *text);
 
+/* What the scan for branches finds: it takes the longest, and depends on the text alone. */
+struct arch_text_scan {
+	const uint64_t *refs;
+	size_t count;
+};
+
+/** arch_text_get_scan() - the result of the scan; false: none was made here so far */
+bool arch_text_get_scan(const struct arch_text *text, struct arch_text_scan *ret);
+/**
+ * arch_text_set_scan() - the result of an earlier one, of the same bytes and function starts
+ * @scan: checked to be in order; the array is borrowed, and lives as long as @text
+ */
+void arch_text_set_scan(struct arch_text *text, const struct arch_text_scan *scan);
+
 /* ---- plans ---- */
 
 enum arch_patch_form {

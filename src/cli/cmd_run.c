@@ -11,6 +11,7 @@
 
 #include "base/cleanup.h"
 #include "base/fd.h"
+#include "cache/cache.h"
 #include "session/session.h"
 
 /* ---- options from a file ------------------------------------------------------------------ */
@@ -131,6 +132,8 @@ int run_request_finish(const struct cli_command *command, struct run_request *re
 	} else if (first < argc) {
 		if (read_script(argv[first++], vec_push(&o->scripts)) != 0)
 			return 1;
+	} else if (!o->scripts.count && o->clean_cache) {
+		return 0; /* it is all that is asked for */
 	} else if (!o->scripts.count) {
 		return cli_usage_error(command, "A script must be specified.");
 	}
@@ -172,6 +175,15 @@ static int run_list(struct run_request *request)
 		request->listing == RUN_LIST_VARIABLES);
 }
 
+static int clean_cache(void)
+{
+	struct error err = {0};
+	if (cache_clean(&err) == 0)
+		return 0;
+	fprintf(stderr, "ERROR: cannot clean the cache: %s\n", err.message);
+	return 1;
+}
+
 static int run_request(const struct cli_command *command, struct run_request *request,
 	int argc, char **argv)
 {
@@ -186,6 +198,8 @@ static int run_request(const struct cli_command *command, struct run_request *re
 	status = run_request_finish(command, request, argc, argv, first);
 	if (status)
 		return status;
+	if (!request->listing && !request->session.scripts.count)
+		return clean_cache();
 	return request->listing ? run_list(request) : session_run(&request->session);
 }
 

@@ -179,6 +179,11 @@ static int set_limit(void *data, const char *value, struct error *err)
 	add_setting(setting, value);
 	if (!setting->value)
 		setting->value = "1";
+	char *end;
+	strtoll(setting->value, &end, 0);
+	if (*end && strncmp(setting->name, "MAX", 3) == 0)
+		return error_set(err, -EINVAL, "-D %s: '%s' is not a number",
+			setting->name, setting->value);
 	return 0;
 }
 
@@ -243,6 +248,9 @@ FLAG_SETTER(suppress_handler_errors)
 FLAG_SETTER(suppress_time_limits)
 FLAG_SETTER(no_global_display)
 FLAG_SETTER(dump_ir)
+FLAG_SETTER(disable_cache)
+FLAG_SETTER(poison_cache)
+FLAG_SETTER(clean_cache)
 FLAG_SETTER(force)
 
 static int set_mode(void *data, const char *value, struct error *err)
@@ -465,15 +473,15 @@ const struct cli_option run_options[] = {
 		set_mode, 0},
 	{0, "force", NULL, "inject although a seccomp filter might kill the target", set_force, 0},
 	{0, "tapset", "DIR", "the library scripts, instead of the installed ones", set_tapset, 0},
+	{0, "disable-cache", NULL, "neither use what earlier runs found out, nor keep it", set_disable_cache, 0},
+	{0, "poison-cache", NULL, "find all out anew, and keep it", set_poison_cache, 0},
+	{0, "clean-cache", NULL, "forget what earlier runs found out; needs no script", set_clean_cache, 0},
 	{0, "dump-ir", NULL, "print the code before it is compiled", set_dump_ir, 0},
 	{'V', "version", NULL, "show the version", set_show_version, 0},
 
 	{'d', NULL, "OBJECT", "symbols and unwind tables are read where they are", NULL, CLI_NOTHING},
 	{0, "ldd", NULL, "the same for libraries", NULL, CLI_NOTHING},
 	{0, "all-modules", NULL, "the same for the kernel's modules", NULL, CLI_NOTHING},
-	{0, "disable-cache", NULL, "nothing is kept from one run to the next", NULL, CLI_NOTHING},
-	{0, "poison-cache", NULL, "nothing is kept from one run to the next", NULL, CLI_NOTHING},
-	{0, "clean-cache", NULL, "nothing is kept from one run to the next", NULL, CLI_NOTHING},
 	{'k', NULL, NULL, "no temporary files are made", NULL, CLI_NOTHING},
 	{0, "tmpdir", "DIR", "no temporary files are made", NULL, CLI_NOTHING},
 	{'P', NULL, NULL, "prologues are looked through where needed", NULL, CLI_NOTHING},

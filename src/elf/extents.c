@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Extents that need no symbols: the frame description entries of .eh_frame, which
- * stripped programs keep.  Two kinds of places are known by name only to the linker, so
- * both are looked for: the section, and without section headers the pointer in
- * PT_GNU_EH_FRAME.
+ * stripped programs keep; and the functions that only they know.  .eh_frame is looked for
+ * as a section, and without section headers through the pointer in PT_GNU_EH_FRAME.
  */
 #include <dwarf.h>
 #include <elfutils/libdw.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -44,6 +44,18 @@ static bool find_eh_frame(const struct elf_module *module, struct eh_frame *ret)
 	return false;
 }
 
+bool elf_module_eh_frame(const struct elf_module *module, const uint8_t **ret,
+	uint64_t *ret_size, uint64_t *ret_address)
+{
+	struct eh_frame frame;
+	if (!find_eh_frame(module, &frame))
+		return false;
+	*ret = frame.bytes;
+	*ret_size = frame.size;
+	*ret_address = frame.address;
+	return true;
+}
+
 /* What a CIE says about the fields of its FDEs. */
 struct cie_info {
 	Dwarf_Off offset;
@@ -77,6 +89,25 @@ static void read_cie(const Dwarf_CIE *cie, Dwarf_Off offset, struct cie_info *re
 	}
 }
 
+/*
+ * A function begins with the frame of its CIE, which is that of a call. A program that first of all
+ * moves the CFA or says where a register is saved describes code that others jump to.
+ */
+static bool starts_in_frame(uint8_t first_operation)
+{
+	switch (first_operation) {
+	case DW_CFA_def_cfa:
+	case DW_CFA_def_cfa_register:
+	case DW_CFA_def_cfa_offset:
+	case DW_CFA_def_cfa_expression:
+	case DW_CFA_def_cfa_sf:
+	case DW_CFA_def_cfa_offset_sf:
+		return true;
+	default:
+		return (first_operation & 0xc0) == DW_CFA_offset;
+	}
+}
+
 static void add_fde(struct elf_module *module, const struct eh_frame *frame,
 	const Dwarf_FDE *raw, const struct cie_info *cie)
 {
@@ -90,9 +121,12 @@ static void add_fde(struct elf_module *module, const struct eh_frame *frame,
 		return;
 	fde.end = fde.start + size;
 	if (cie->has_augmentation) {
-		elf_cursor_uleb(&cursor);
+		uint64_t length = elf_cursor_uleb(&cursor);
+		struct elf_cursor program = cursor;
 		here = frame->address + (uint64_t)(cursor.bytes - frame->bytes);
 		fde.lsda = elf_cursor_encoded(&cursor, cie->lsda_encoding, here, 0);
+		if (length < (uint64_t)(program.end - program.bytes))
+			fde.is_part = starts_in_frame(program.bytes[length]);
 	}
 	vec_append(&module->fdes, fde);
 }
@@ -196,6 +230,8 @@ const uint64_t *elf_module_function_starts(struct elf_module *module, size_t *re
 {
 	if (!module->has_starts) {
 		module->has_starts = true;
+		if (elf_addresses_take(module, "function starts", &module->starts))
+			goto out;
 		size_t function_count, fde_count;
 		const struct elf_function *functions =
 			elf_module_functions(module, &function_count);
@@ -211,7 +247,40 @@ const uint64_t *elf_module_function_starts(struct elf_module *module, size_t *re
 		if (elf_module_is_text(module, elf_module_entry(module)))
 			vec_append(&module->starts, elf_module_entry(module));
 		elf_address_list_sort(&module->starts);
+		elf_addresses_keep(module, "function starts", &module->starts);
 	}
+out:
 	*ret_count = module->starts.count;
 	return module->starts.items;
+}
+
+void elf_fde_functions_collect(struct elf_module *module)
+{
+	size_t fde_count, known_count = module->functions.count, known = 0;
+	const struct elf_fde *fdes = elf_module_fdes(module, &fde_count);
+	uint64_t known_end = 0;
+	for (size_t i = 0; i < fde_count; i++) {
+		const struct elf_fde *fde = &fdes[i];
+		while (known < known_count &&
+			module->functions.items[known].start <= fde->start) {
+			const struct elf_function *function =
+				&module->functions.items[known++];
+			uint64_t end = function->end > function->start
+					       ? function->end
+					       : function->start + 1;
+			if (end > known_end)
+				known_end = end;
+		}
+		if (fde->start < known_end)
+			continue;
+		struct elf_function function = {
+			.name = arena_printf(&module->arena, "sub_%" PRIx64 "%s",
+				fde->start, fde->is_part ? ".cold" : ""),
+			.start = fde->start,
+			.end = fde->end,
+			.is_nameless = true,
+			.is_cold_part = fde->is_part,
+		};
+		vec_append(&module->functions, function);
+	}
 }

@@ -19,6 +19,16 @@ bool elf_instance_is_same(const struct elf_instance *a, const struct elf_instanc
 	return a == b || (a && b && a->die.addr == b->die.addr);
 }
 
+bool elf_instance_follows_abi(const struct elf_instance *instance)
+{
+	Dwarf_Die die = instance->die, unit;
+	if (!dwarf_diecu(&die, &unit, NULL, NULL))
+		return false;
+	int language = dwarf_srclang(&unit);
+	return language > 0 && language != DW_LANG_Mips_Assembler &&
+	       language != DW_LANG_Go;
+}
+
 void elf_instance_describe(
 	const struct elf_instance *instance, struct elf_instance_info *ret)
 {
@@ -236,6 +246,34 @@ const struct elf_instance *elf_inline_next(
 			if (elf_instance_matches(found, pattern))
 				return found;
 		}
+	}
+	return NULL;
+}
+
+uint64_t elf_instance_offset(const struct elf_instance *instance)
+{
+	Dwarf_Die die = instance->die;
+	return dwarf_dieoffset(&die);
+}
+
+const struct elf_instance *elf_instance_by_offset(
+	struct elf_module *module, uint64_t entry, uint64_t offset)
+{
+	const struct elf_instance *found = elf_dwarf_subprogram(module, entry);
+	if (found && elf_instance_offset(found) == offset)
+		return found;
+	struct elf_dwarf *dwarf = elf_module_dwarf(module);
+	struct elf_unit *unit = dwarf ? elf_dwarf_unit_at(dwarf, entry) : NULL;
+	if (!unit)
+		return NULL;
+	elf_unit_index_inlines(dwarf, unit);
+	for (size_t i = 0; i < unit->functions.count; i++) {
+		if (elf_instance_offset(&unit->functions.items[i]) == offset)
+			return &unit->functions.items[i];
+	}
+	for (size_t i = 0; i < unit->inlines.count; i++) {
+		if (elf_instance_offset(unit->inlines.items[i]) == offset)
+			return unit->inlines.items[i];
 	}
 	return NULL;
 }

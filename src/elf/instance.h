@@ -19,6 +19,10 @@ struct elf_instance_info {
 void elf_instance_describe(
 	const struct elf_instance *instance, struct elf_instance_info *ret);
 
+/** elf_instance_follows_abi() - made by a compiler that keeps to the psABI: no assembler, which does
+ * as it likes, and no Go, whose assembly is in the units of its packages */
+bool elf_instance_follows_abi(const struct elf_instance *instance);
+
 /** elf_instance_qualified() - "ns::cls::f" from the scopes it is declared in; in @arena */
 const char *elf_instance_qualified(
 	const struct elf_instance *instance, struct arena *arena);
@@ -28,6 +32,12 @@ const struct elf_instance *elf_instance_at_entry(
 	struct elf_module *module, uint64_t entry);
 /** the innermost function or inlined copy that an instruction belongs to; NULL: not described */
 const struct elf_instance *elf_instance_at(struct elf_module *module, uint64_t address);
+
+/** elf_instance_offset() - where its description stands: with its entry, what names it in later runs */
+uint64_t elf_instance_offset(const struct elf_instance *instance);
+/** elf_instance_by_offset() - NULL: there is none */
+const struct elf_instance *elf_instance_by_offset(
+	struct elf_module *module, uint64_t entry, uint64_t offset);
 
 /** same copy of the same function */
 bool elf_instance_is_same(const struct elf_instance *a, const struct elf_instance *b);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "base/vec.h"
+#include "cache/memo.h"
 #include "elf/image.h"
 #include "elf/mark.h"
 #include "elf/module.h"
@@ -12,6 +13,7 @@ struct elf_dwarf;
 struct elf_fde {
 	uint64_t start, end;
 	uint64_t lsda; /* 0: none */
+	bool is_part;  /* starts in the middle of a frame, as blocks split off do */
 };
 
 struct elf_address_list {
@@ -32,13 +34,21 @@ struct elf_module {
 	size_t segment_count;
 	struct arena arena; /* names that are not in a mapped file */
 
-	bool has_functions, has_fdes, has_starts, has_targets, has_tried_dwarf, has_marks;
+	bool has_functions, has_fdes, has_starts, has_targets, has_tried_dwarf, has_marks,
+		has_objects;
 	VEC(struct elf_function) functions;
 	uint64_t *function_max_end; /* [i]: largest end among functions[0..i] */
 	VEC(struct elf_fde) fdes;
 	struct elf_address_list starts, targets;
 	VEC(struct elf_mark) marks;
+	VEC(struct elf_object) objects; /* sorted, at different addresses */
 	struct elf_dwarf *dwarf;
+
+	/* kept.h */
+	struct cache *cache; /* borrowed; NULL: nothing is kept */
+	char *identity;
+	struct cache_memo *answers;
+	VEC(struct cache_blob) kept; /* names of functions are in one */
 };
 
 /** bytes behind a link-time address, at least @size of them; NULL when the file does not
@@ -50,9 +60,20 @@ const uint8_t *elf_module_bytes_to_end(
 	const struct elf_module *module, uint64_t address, uint64_t *ret_size);
 bool elf_module_is_text(const struct elf_module *module, uint64_t address);
 
+/** .eh_frame: of that section, or what PT_GNU_EH_FRAME leads to (then up to the segment's end) */
+bool elf_module_eh_frame(const struct elf_module *module, const uint8_t **ret,
+	uint64_t *ret_size, uint64_t *ret_address);
 /** FDEs of .eh_frame (and .debug_frame of the file itself), sorted by start */
 const struct elf_fde *elf_module_fdes(struct elf_module *module, size_t *ret_count);
 const struct elf_fde *elf_module_fde_at(struct elf_module *module, uint64_t address);
+
+/* kept.h: what an earlier run found, and what is found now for a later one */
+bool elf_functions_take(struct elf_module *module);
+void elf_functions_keep(struct elf_module *module);
+bool elf_addresses_take(
+	struct elf_module *module, const char *what, struct elf_address_list *ret);
+void elf_addresses_keep(const struct elf_module *module, const char *what,
+	const struct elf_address_list *list);
 
 void elf_address_list_sort(struct elf_address_list *list); /* and drop duplicates */
 void elf_dwarf_destroy(struct elf_dwarf *dwarf);
@@ -72,6 +93,9 @@ void elf_debug_file_announce(const struct elf_module *module);
  */
 int elf_debug_inflate(int fd);
 
+/** functions known only to the unwind tables, named sub_ADDRESS, appended to module->functions,
+ * which must be sorted; what lies inside a function that is known already is none */
+void elf_fde_functions_collect(struct elf_module *module);
 /** functions known only to Go's own table (.gopclntab), appended to module->functions */
 void elf_go_functions_collect(struct elf_module *module);
 /** the first instruction after the stack check: growing the stack runs the entry again */

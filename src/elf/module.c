@@ -145,12 +145,18 @@ void elf_module_close(struct elf_module *module)
 	vec_free(&module->starts);
 	vec_free(&module->targets);
 	vec_free(&module->marks);
+	vec_free(&module->objects);
 	free(module->function_max_end);
 	free(module->segments);
 	free(module->path);
 	arena_deinit(&module->arena);
 	elf_image_close(&module->debug_image);
 	elf_image_close(&module->image);
+	cache_memo_close(module->answers);
+	for (size_t i = 0; i < module->kept.count; i++)
+		cache_blob_release(&module->kept.items[i]);
+	vec_free(&module->kept);
+	free(module->identity);
 	free(module);
 }
 

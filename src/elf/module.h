@@ -56,12 +56,15 @@ struct elf_function {
 	uint64_t start, end; /* end from st_size, else the next symbol or FDE */
 	bool is_exported;    /* in .dynsym with default visibility */
 	bool is_ifunc;
+	bool is_nameless;  /* sub_ADDRESS: known to the unwind tables alone */
 	bool is_cold_part; /* foo.cold, foo.part.N: control also enters by jumps from foo
 			    */
 };
 /**
  * elf_module_functions() - .symtab, .dynsym, .gnu_debugdata merged, sorted by address;
  * several names at one address stay several entries
+ * Of a file without .symtab, whose rest of it is nowhere on this machine, also what the unwind
+ * tables describe and no symbol names: sub_ADDRESS, with the link-time address in hexadecimal.
  */
 const struct elf_function *elf_module_functions(
 	struct elf_module *module, size_t *ret_count);
@@ -87,6 +90,14 @@ const uint64_t *elf_module_indirect_targets(struct elf_module *module, size_t *r
  */
 bool elf_module_function_at(struct elf_module *module, uint64_t address,
 	uint64_t *ret_start, uint64_t *ret_end, const char **ret_name);
+
+/* What is not a function: a variable, or "name@plt". */
+struct elf_object {
+	const char *name;
+	uint64_t start, end;
+};
+/** elf_module_object_at() - what covers an address that no function covers; NULL: nothing known */
+const struct elf_object *elf_module_object_at(struct elf_module *module, uint64_t address);
 
 /** load bias of this module mapped with file offset `offset` at `address` (from
  * /proc/PID/maps) */

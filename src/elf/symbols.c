@@ -2,7 +2,7 @@
 /*
  * The list of functions.  Sources, all merged: .symtab of the file, or of its local
  * separate debug file, or the compressed .gnu_debugdata; .dynsym; for Go without symbols
- * its .gopclntab.  The network is never asked for a mere symbol table.
+ * its .gopclntab; where .symtab is missing, the unwind tables.  The network is never asked for a mere symbol table.
  */
 #include <elfutils/libdwfl.h>
 #include <fcntl.h>
@@ -264,6 +264,13 @@ static void merge_duplicates(struct elf_module *module)
 	module->functions.count = kept;
 }
 
+static void sort_functions(struct elf_module *module)
+{
+	if (module->functions.count)
+		qsort(module->functions.items, module->functions.count,
+			sizeof(*module->functions.items), function_compare);
+}
+
 static uint64_t section_end(const struct elf_module *module, uint64_t address)
 {
 	for (size_t i = 0; i < module->image.section_count; i++) {
@@ -314,15 +321,40 @@ static void drop_unusable(struct elf_module *module)
 			module->functions.items[kept++] = *function;
 	}
 	module->functions.count = kept;
-	module->function_max_end = calloc(kept + 1, sizeof(uint64_t));
+}
+
+static void remember_ends(struct elf_module *module)
+{
+	size_t count = module->functions.count;
+	module->function_max_end = calloc(count + 1, sizeof(uint64_t));
 	if (!module->function_max_end)
 		abort();
 	uint64_t max = 0;
-	for (size_t i = 0; i < kept; i++) {
+	for (size_t i = 0; i < count; i++) {
 		if (module->functions.items[i].end > max)
 			max = module->functions.items[i].end;
 		module->function_max_end[i] = max;
 	}
+}
+
+static void collect_functions(struct elf_module *module)
+{
+	bool has_symtab = collect_table(module, &module->image, SHT_SYMTAB);
+	if (!has_symtab && open_local_debug_file(module))
+		has_symtab = collect_table(module, &module->debug_image, SHT_SYMTAB);
+	if (!has_symtab && elf_image_find_section(&module->image, ".gnu_debugdata"))
+		collect_minidebuginfo(module);
+	collect_table(module, &module->image, SHT_DYNSYM);
+	if (!has_symtab)
+		elf_go_functions_collect(module);
+	sort_functions(module);
+	if (!has_symtab) {
+		elf_fde_functions_collect(module);
+		sort_functions(module);
+	}
+	merge_duplicates(module);
+	bound_functions(module);
+	drop_unusable(module);
 }
 
 const struct elf_function *elf_module_functions(
@@ -330,22 +362,15 @@ const struct elf_function *elf_module_functions(
 {
 	if (!module->has_functions) {
 		module->has_functions = true;
-		bool has_symtab = collect_table(module, &module->image, SHT_SYMTAB);
-		if (!has_symtab && open_local_debug_file(module))
-			has_symtab =
-				collect_table(module, &module->debug_image, SHT_SYMTAB);
-		if (!has_symtab &&
-			elf_image_find_section(&module->image, ".gnu_debugdata"))
-			collect_minidebuginfo(module);
-		collect_table(module, &module->image, SHT_DYNSYM);
-		if (!has_symtab)
-			elf_go_functions_collect(module);
-		if (module->functions.count)
-			qsort(module->functions.items, module->functions.count,
-				sizeof(*module->functions.items), function_compare);
-		merge_duplicates(module);
-		bound_functions(module);
-		drop_unusable(module);
+		if (elf_functions_take(module)) {
+			/* elf_module_symbol() looks into it */
+			if (!section_of_type(&module->image, SHT_SYMTAB))
+				open_local_debug_file(module);
+		} else {
+			collect_functions(module);
+			elf_functions_keep(module);
+		}
+		remember_ends(module);
 	}
 	*ret_count = module->functions.count;
 	return module->functions.items;

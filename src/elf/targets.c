@@ -227,6 +227,8 @@ const uint64_t *elf_module_indirect_targets(struct elf_module *module, size_t *r
 {
 	if (!module->has_targets) {
 		module->has_targets = true;
+		if (elf_addresses_take(module, "indirect targets", &module->targets))
+			goto out;
 		size_t count;
 		const struct elf_fde *fdes = elf_module_fdes(module, &count);
 		for (size_t i = 0; i < count; i++) {
@@ -240,7 +242,9 @@ const uint64_t *elf_module_indirect_targets(struct elf_module *module, size_t *r
 			collect_data_words(module);
 		add_target(module, elf_module_entry(module));
 		elf_address_list_sort(&module->targets);
+		elf_addresses_keep(module, "indirect targets", &module->targets);
 	}
+out:
 	*ret_count = module->targets.count;
 	return module->targets.items;
 }

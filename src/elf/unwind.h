@@ -24,6 +24,9 @@ struct elf_unwinder;
 struct elf_unwinder *elf_unwinder_create(void);
 void elf_unwinder_destroy(struct elf_unwinder *unwinder);
 
+/** elf_unwinder_forget() - the process has mapped something else by now */
+void elf_unwinder_forget(struct elf_unwinder *unwinder, pid_t pid);
+
 /**
  * elf_unwind() - the program counters of the frames, the innermost first
  * Return: how many; 0: nothing is known of the process

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -29,25 +30,30 @@ static int missing(pid_t pid, int code, struct error *err)
  * -------------------------------------------------------------------------------------
  */
 
+/* Devices differ in their low bits, inodes rarely use their top ones. */
+uint64_t proc_fold_inode(dev_t device, uint64_t inode)
+{
+	return inode ^ ((uint64_t)major(device) << 52) ^ ((uint64_t)minor(device) << 40);
+}
+
 static bool parse_map(char *line, struct proc_map *ret)
 {
 	char mode[5];
-	unsigned major, minor;
+	unsigned device_major, device_minor;
 	uint64_t inode;
 	int path_at = -1;
 	int n = sscanf(line,
 		"%" SCNx64 "-%" SCNx64 " %4s %" SCNx64 " %x:%x %" SCNu64 " %n",
-		&ret->start, &ret->end, mode, &ret->offset, &major, &minor, &inode,
-		&path_at);
+		&ret->start, &ret->end, mode, &ret->offset, &device_major, &device_minor,
+		&inode, &path_at);
 	if (n != 7 || path_at < 0)
 		return false;
 	ret->read = mode[0] == 'r';
 	ret->write = mode[1] == 'w';
 	ret->execute = mode[2] == 'x';
 	ret->shared = mode[3] == 's';
-	/* Folding: devices differ in their low bits, inodes rarely use their top ones. */
 	ret->device_inode =
-		inode ? inode ^ ((uint64_t)major << 52) ^ ((uint64_t)minor << 40) : 0;
+		inode ? proc_fold_inode(makedev(device_major, device_minor), inode) : 0;
 	ret->path = line + path_at;
 	return true;
 }

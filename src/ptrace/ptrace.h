@@ -114,6 +114,8 @@ struct proc_maps {
 	VEC(struct proc_map) maps;
 	char *text;
 };
+/** what a mapping of a file has as device_inode; not so on file systems of layers */
+uint64_t proc_fold_inode(dev_t device, uint64_t inode);
 must_check int proc_read_maps(pid_t pid, struct proc_maps *ret, struct error *err);
 void proc_maps_free(struct proc_maps *maps);
 

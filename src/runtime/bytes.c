@@ -109,11 +109,42 @@ void rt_text_decimal(struct rt_text *t, int64_t value, int width)
 		rt_text_char(t, (char)('0' + left / unit % 10));
 }
 
+/* Eight digits, the first in the lowest byte. */
+static uint64_t hex_digits(uint32_t value)
+{
+	uint64_t x = value;
+	x = (x | x << 16) & 0x0000ffff0000ffff;
+	x = (x | x << 8) & 0x00ff00ff00ff00ff;
+	x = (x | x << 4) & 0x0f0f0f0f0f0f0f0f;
+	uint64_t letters = (x + 0x0606060606060606) >> 4 & 0x0101010101010101;
+	return __builtin_bswap64(x + 0x3030303030303030 + letters * ('a' - '9' - 1));
+}
+
+static void put_digits(char *at, uint64_t digits, int count)
+{
+	digits >>= (8 - count) * 8;
+	__builtin_memcpy(at, &digits, sizeof(digits));
+}
+
 void rt_text_hex(struct rt_text *t, uint64_t value)
 {
+	enum {
+		LONGEST = 2 + 16 + 8 /* what is written at most, by whole words */
+	};
 	rt_text_char(t, '0');
 	rt_text_char(t, 'x');
 	int shift = value ? (63 - __builtin_clzll(value)) & ~3 : 0;
+	int count = shift / 4 + 1;
+	if (t->end - t->at >= LONGEST) {
+		if (count > 8) {
+			put_digits(t->at, hex_digits((uint32_t)(value >> 32)), count - 8);
+			t->at += count - 8;
+			count = 8;
+		}
+		put_digits(t->at, hex_digits((uint32_t)value), count);
+		t->at += count;
+		return;
+	}
 	for (; shift >= 0; shift -= 4)
 		rt_text_char(t, "0123456789abcdef"[value >> shift & 15]);
 }

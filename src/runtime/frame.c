@@ -164,6 +164,19 @@ static void raise_to(uint64_t *most, uint64_t value)
 		;
 }
 
+__extension__ typedef unsigned __int128 wide;
+
+/* The carry is added later: only who reads at the end sees a whole sum. */
+static inline void add_square(struct abi_site *site, uint64_t cycles)
+{
+	wide square = (wide)cycles * cycles;
+	uint64_t low = (uint64_t)square, high = (uint64_t)(square >> 64);
+	uint64_t before = __atomic_fetch_add(&site->squares_low, low, __ATOMIC_RELAXED);
+	high += before + low < before;
+	if (high)
+		__atomic_fetch_add(&site->squares_high, high, __ATOMIC_RELAXED);
+}
+
 void rt_leave_timed(struct abi_context *c)
 {
 	struct abi_site *site = rt_site(c);
@@ -175,6 +188,7 @@ void rt_leave_timed(struct abi_context *c)
 	__atomic_fetch_add(&site->cycles, cycles, __ATOMIC_RELAXED);
 	lower_to(&site->cycles_min, cycles ? cycles : 1);
 	raise_to(&site->cycles_max, cycles);
+	add_square(site, cycles);
 }
 
 /* ---- errors -------------------------------------------------------------- */

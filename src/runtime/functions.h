@@ -182,6 +182,11 @@ RT_LONG(rt_fn_returnval);
 
 /* stacks and symbols */
 RT_LONG(rt_fn_frame, int64_t depth);
+RT_LONG(rt_fn_frame_asked, int64_t depth);
+RT_STRING(rt_fn_backtrace);
+RT_VOID(rt_fn_print_stack, int64_t style);
+RT_VOID(rt_fn_print_stack_from, int64_t style, int64_t pc, int64_t sp, int64_t fp);
+RT_VOID(rt_fn_print_symbol, int64_t address, int64_t style);
 RT_STRING(rt_fn_symbol, int64_t address, int64_t style);
 RT_STRING(rt_fn_umodname, int64_t addr);
 RT_STRING(rt_fn_umodbuildid, int64_t address);

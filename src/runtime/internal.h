@@ -230,6 +230,16 @@ void rt_symbol(struct abi_context *c, char *dst, uint64_t address, uint32_t styl
  * probe: where it returns to); 0: no such frame. */
 uint64_t rt_unwind(struct abi_context *c, uint32_t depth);
 
+/* Where a stack is walked from. */
+struct rt_walk_start {
+	uint64_t pc, sp;
+	const uint64_t *saved; /* rbx rbp r12..r15 */
+	uint32_t lost;         /* bit N: saved[N] is not known */
+	bool is_edge; /* the function has just been entered or is about to be left */
+};
+/* Fills c->frames by the tables of the tracer.  false: they do not tell, the tracer has to be asked. */
+bool rt_walk(struct abi_context *c, const struct rt_walk_start *start, uint32_t limit);
+
 /* ---- messages ------------------------------------------------------------ */
 
 void rt_message(struct abi_context *c, uint32_t kind, const char *text);

@@ -18,6 +18,28 @@ void session_ask_stop(struct session *s);
 bool session_ask_answer(struct session *s, struct abi_context *c);
 /** session_ask_remember() - what addresses of a process mean is to be known after its end, too */
 void session_ask_remember(struct session *s, pid_t pid);
+/**
+ * session_ask_remember_times() - the thread is about to end: how much processor time it has used is
+ * known until session_ask_forget_times()
+ */
+void session_ask_remember_times(struct session *s, pid_t tid);
+void session_ask_forget_times(struct session *s, pid_t tid);
+/**
+ * session_ask_begin_past() - the process has called exec, but what is told now is about its former program
+ * until session_ask_end_past()
+ */
+void session_ask_begin_past(struct session *s, pid_t pid);
+void session_ask_end_past(struct session *s, pid_t pid);
+/** session_ask_add_process() - it may have another number in its own namespace */
+void session_ask_add_process(struct session *s, pid_t pid);
+void session_ask_remove_process(struct session *s, pid_t pid);
+/** session_ask_forget_maps() - what a process has mapped is not what it was */
+void session_ask_forget_maps(struct session *s, pid_t pid);
+/** session_ask_stacks() - how many stacks handlers could not walk by themselves */
+uint64_t session_ask_stacks(struct session *s);
+/** session_ask_symbol() - what an address of a process is; see enum abi_symbol_style */
+void session_ask_symbol(struct session *s, pid_t pid, uint64_t address, uint32_t style,
+	struct strbuf *out);
 
 /* ---- between the files of this side ------------------------------------------------------- */
 
@@ -45,6 +67,9 @@ struct ask_symbols;
 struct ask_symbols *ask_symbols_create(void);
 void ask_symbols_destroy(struct ask_symbols *symbols);
 void ask_symbols_remember(struct ask_symbols *symbols, pid_t pid);
+void ask_symbols_set_past(struct ask_symbols *symbols, pid_t pid, bool is_past);
+void ask_symbol_at(struct ask_symbols *symbols, pid_t pid, uint64_t address,
+	uint32_t style, struct strbuf *out);
 void ask_symbol(struct ask_symbols *symbols, const struct ask_question *question,
 	struct ask_answer *answer);
 void ask_module(struct ask_symbols *symbols, const struct ask_question *question,

@@ -14,6 +14,7 @@
 #include "arch/arch.h"
 #include "base/arena.h"
 #include "base/strbuf.h"
+#include "cache/cache.h"
 #include "elf/module.h"
 #include "ptrace/ptrace.h"
 #include "session/clock.h"
@@ -47,6 +48,7 @@ struct session_memory {
 	uint64_t size;
 	struct abi_session *header;
 	struct abi_journal *journal;
+	uint64_t unwind_offset; /* as in the header, which targets can write */
 };
 
 /* ---- host.c: running handlers in the tracer
@@ -68,7 +70,7 @@ struct session_output {
 	unsigned file_number;
 	uint64_t file_size;
 	bool line_ended; /* what was written last */
-	bool failed; /* disk full, pipe closed: the run ends */
+	bool failed;     /* disk full, pipe closed: the run ends */
 	int error;
 	uint64_t lost;        /* records that did not fit their ring */
 	VEC(char *) warnings; /* printed already */
@@ -108,6 +110,7 @@ struct session {
 	struct stap_colors colors; /* of all messages, when diagnostics.colors says so */
 	struct stap_program *program;
 	struct codegen_result code;
+	struct cache *cache; /* NULL: none */
 	struct stap_target target;
 	struct session_target_state *target_state;
 
@@ -119,6 +122,7 @@ struct session {
 	struct monitor *monitor;             /* monitor.h; NULL: none */
 	struct control_files *control_files; /* control_files.h; NULL: none */
 	struct session_asker *asker;         /* ask.h; NULL: no target asks anything */
+	struct session_unwind *unwind;       /* unwind.h; NULL: no handler looks at stacks */
 
 	struct utrace *utrace;
 	struct uprobe_session uprobes;
@@ -188,10 +192,10 @@ void session_output_reports(struct session *s);
 void session_output_timing(struct session *s);
 /** what one probe did in all its places */
 struct session_timing {
-	uint64_t hits, cycles, cycles_min, cycles_max;
+	uint64_t hits, cycles, cycles_min, cycles_max, cycles_variance;
 };
-void session_probe_timing(const struct session *s,
-	const struct stap_derived_probe *probe, struct session_timing *ret);
+void session_probe_timing(const struct session *s, const struct stap_derived_probe *probe,
+	struct session_timing *ret);
 void session_put_timing(const struct session *s, const struct stap_derived_probe *probe,
 	struct strbuf *out);
 int session_output_close(struct session *s);
@@ -209,7 +213,9 @@ void session_plan_describe(
 	struct session *s, const struct stap_location *location, struct strbuf *out);
 /** print the points of the analysed program; how many there are */
 size_t session_list_print(struct session *s, bool with_variables);
-/** launch or attach; the launched command is left stopped before its first instruction */
+/** start the command, held at its exec; before any probe runs, which may ask for target() */
+must_check int session_targets_open(struct session *s, struct error *err);
+/** patch the command, or attach; the command is left stopped before its first instruction */
 must_check int session_targets_start(struct session *s, struct error *err);
 /** what callbacks left to do; from the loop, after utrace_dispatch() */
 void session_targets_work(struct session *s);
@@ -218,8 +224,8 @@ must_check int session_split_command(
 void session_targets_release(struct session *s); /* let the launched command run */
 /** the threads that run are to run a profile probe's handler */
 void session_targets_sample(struct session *s, uint32_t site);
-void session_targets_poll(struct session *s);    /* newly mapped libraries */
-void session_targets_stop(struct session *s);    /* take everything out, detach */
+void session_targets_poll(struct session *s); /* newly mapped libraries */
+void session_targets_stop(struct session *s); /* take everything out, detach */
 void session_targets_free(struct session *s);
 
 must_check int session_loop(struct session *s, struct error *err);

@@ -7,7 +7,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "elf/dwarf.h"
 #include "session/internal.h"
+#include "session/stap_target.h"
+#include "session/unwind.h"
 
 enum {
 	JOURNAL_SLACK = 4
@@ -63,6 +66,17 @@ static uint32_t memory_site_type(const struct stap_derived_probe *probe)
 							    : ABI_SITE_TYPE_HRTIMER;
 }
 
+/* Entries of Go functions are probed behind the check of the stack, which changes nothing of it. */
+static bool memory_is_edge(const struct stap_location *location)
+{
+	if (!location->mid_function)
+		return true;
+	struct elf_module *elf = location->event ? NULL : stap_target_module(location);
+	return elf && elf_module_is_go(elf) &&
+	       location->link_address ==
+		       elf_dwarf_probe_address(elf, location->function_start);
+}
+
 static void memory_fill_sites(
 	const struct session *s, struct abi_site *sites, struct strbuf *texts)
 {
@@ -85,6 +99,8 @@ static void memory_fill_sites(
 			sites[i].flags |= location->mid_function ? 0 : ABI_SITE_ENTRY;
 		else
 			sites[i].flags |= ABI_SITE_RETURN;
+		if (memory_is_edge(location) || sites[i].flags & ABI_SITE_RETURN)
+			sites[i].flags |= ABI_SITE_EDGE;
 	}
 }
 
@@ -172,6 +188,10 @@ int session_memory_create(struct session *s, struct error *err)
 		h.context_offset + (uint64_t)h.context_size * h.context_count, 4096);
 	h.ring_size = memory_ring_size(s->options);
 	h.total_size = h.ring_offset + (uint64_t)h.ring_size * h.context_count;
+	uint64_t unwind_room = session_unwind_room(s);
+	h.unwind_offset = unwind_room ? align_up(h.total_size, 4096) : 0;
+	h.total_size = unwind_room ? h.unwind_offset + unwind_room : h.total_size;
+	m->unwind_offset = h.unwind_offset;
 
 	int result = 0;
 	m->size = h.total_size;

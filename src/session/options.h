@@ -62,4 +62,6 @@ struct session_options {
 	bool explain; /* a listing says why nothing matches */
 	bool force;   /* inject in spite of a seccomp filter */
 	enum uprobe_mode mode;
+	/* the cache: not used at all; written only; emptied first */
+	bool disable_cache, poison_cache, clean_cache;
 };

@@ -14,6 +14,7 @@
 
 #include "abi/record.h"
 #include "runtime/format.h"
+#include "session/ask.h"
 #include "session/histogram.h"
 #include "session/internal.h"
 #include "session/output_file.h"
@@ -224,12 +225,59 @@ static bool payload_argument(struct session *s, struct payload *p, uint8_t kind,
 	return true;
 }
 
+static bool is_memory_part(const struct format_part *part)
+{
+	return part->kind == FORMAT_LONG &&
+	       (part->conversion == 'm' || part->conversion == 'M');
+}
+
+static char hex_byte(const char *digits)
+{
+	char text[3] = {digits[0], digits[1]};
+	return (char)strtoul(text, NULL, 16);
+}
+
+/* Bytes that the handler has read, two digits each. */
+static void print_memory(
+	struct session *s, const struct format_part *part, const uint64_t *args)
+{
+	uint32_t dynamic = part->width == FORMAT_DYNAMIC;
+	uint32_t last = dynamic + (part->precision == FORMAT_DYNAMIC);
+	const char *digits = (const char *)(uintptr_t)args[last];
+	size_t size = strlen(digits) / 2,
+	       shown = part->conversion == 'M' ? 2 * size : size;
+	int64_t width = dynamic ? (int32_t)args[0] : part->width;
+	bool left = part->flag == '-';
+	if (width < 0 && dynamic) {
+		width = -width;
+		left = true;
+	}
+	struct strbuf text;
+	strbuf_init(&text);
+	for (int64_t i = (int64_t)shown; !left && i < width; i++)
+		strbuf_putc(&text, ' ');
+	for (size_t i = 0; i < size; i++) {
+		if (part->conversion == 'M')
+			strbuf_append(&text, digits + 2 * i, 2);
+		else
+			strbuf_putc(&text, hex_byte(digits + 2 * i));
+	}
+	for (int64_t i = (int64_t)shown; left && i < width; i++)
+		strbuf_putc(&text, ' ');
+	output_file_write(s, text.data, text.size);
+	strbuf_deinit(&text);
+}
+
 static void print_part(struct session *s, const struct format *whole,
 	const struct format_part *part, const uint64_t *args, uint32_t argument_count)
 {
 	char text[16384];
 	if (part->kind == FORMAT_LITERAL) {
 		output_file_write(s, (const char *)whole + part->text, part->text_size);
+		return;
+	}
+	if (is_memory_part(part)) {
+		print_memory(s, part, args);
 		return;
 	}
 	_Alignas(struct format) unsigned char room[sizeof(struct format) + sizeof(*part)];
@@ -280,8 +328,9 @@ static bool print_record(
 		uint32_t count = part->kind == FORMAT_LITERAL ? 0 : part_arguments(part);
 		for (uint32_t k = 0; k < count; k++) {
 			bool last = k == count - 1;
-			if (!payload_argument(s, &p, last ? part->kind : FORMAT_LONG,
-				    &args[k], &used))
+			uint8_t kind = is_memory_part(part) ? FORMAT_STRING : part->kind;
+			if (!payload_argument(
+				    s, &p, last ? kind : FORMAT_LONG, &args[k], &used))
 				return false;
 		}
 		print_part(s, f->format, part, args, count);
@@ -328,12 +377,39 @@ static bool print_error(struct session *s, struct payload *p)
 	const struct stap_token *token = NULL;
 	if (location < s->code.location_count)
 		token = s->code.locations[location].token;
-	if (token && token->source)
-		strbuf_printf(&line, " near %s '%s' at %s:%u:%u", token_kind_name(token),
-			token->text, token->source->name, token->line, token->column);
+	if (token && token->source) {
+		strbuf_printf(&line, " near %s", token_kind_name(token));
+		if (token->kind != STAP_TOKEN_KEYWORD &&
+			token->kind != STAP_TOKEN_EMBEDDED)
+			strbuf_printf(&line, " '%s'", token->text);
+		strbuf_printf(&line, " at %s:%u:%u", token->source->name, token->line,
+			token->column);
+	}
 	strbuf_putc(&line, '\n');
 	message(s, line.data);
 	strbuf_deinit(&line);
+	return true;
+}
+
+/* KEEP IN SYNC: rt_fn_print_stack() */
+static bool print_stack(struct session *s, struct payload *p)
+{
+	const unsigned char *bytes;
+	uint32_t head[2]; /* style, process */
+	uint64_t address;
+	if (!payload_take(p, sizeof(head), &bytes))
+		return false;
+	memcpy(head, bytes, sizeof(head));
+	struct strbuf text;
+	strbuf_init(&text);
+	while (payload_take(p, sizeof(address), &bytes)) {
+		memcpy(&address, bytes, sizeof(address));
+		strbuf_clear(&text);
+		session_ask_symbol(s, (pid_t)head[1], address, head[0], &text);
+		strbuf_putc(&text, '\n');
+		output_file_write(s, text.data, text.size);
+	}
+	strbuf_deinit(&text);
 	return true;
 }
 
@@ -344,6 +420,8 @@ static bool print_other(
 	size_t used = 0;
 	if (record->kind == ABI_RECORD_ERROR)
 		return print_error(s, p);
+	if (record->kind == ABI_RECORD_STACK)
+		return print_stack(s, p);
 	if (!payload_string(p, s->output.text, TEXT_MAX, &used, &text))
 		return false;
 	if (record->kind == ABI_RECORD_LOG) {

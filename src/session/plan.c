@@ -341,6 +341,8 @@ int session_plan(struct session *s, struct error *err)
 		plan_free_padding(&s->modules.items[i]);
 		patches += s->modules.items[i].patches.count;
 	}
+	for (size_t i = 0; i < s->modules.count; i++)
+		uprobe_text_keep(s->modules.items[i].elf, s->modules.items[i].text);
 	if (s->uprobe_count && !patches)
 		return error_set(err, -EINVAL,
 			"none of the %zu probe points can be placed", s->uprobe_count);

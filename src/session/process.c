@@ -7,7 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "session/ask.h"
 #include "session/stap_target.h"
+#include "session/unwind.h"
 
 /* ---- processes
  * -------------------------------------------------------------------------------------
@@ -35,6 +37,7 @@ struct session_process *process_new(struct session *s, pid_t pid)
 	p->inserted = inserted;
 	p->bias = bias;
 	process_learn_program(p);
+	session_ask_add_process(s, pid);
 	p->next = s->processes;
 	s->processes = p;
 	return p;
@@ -48,6 +51,8 @@ void process_forget_patches(struct session *s, struct session_process *p)
 	p->shares_parent = false;
 	p->loader = 0;
 	memset(p->inserted, 0, sizeof(*p->inserted) * s->modules.count);
+	session_unwind_forget(s, p->pid);
+	session_ask_forget_maps(s, p->pid);
 }
 
 void process_delete(struct session *s, pid_t pid)
@@ -63,6 +68,7 @@ void process_delete(struct session *s, pid_t pid)
 			continue;
 		*at = p->next;
 		process_forget_patches(s, p);
+		session_ask_remove_process(s, pid);
 		free(p->inserted);
 		free(p->bias);
 		free(p->program);
@@ -137,7 +143,7 @@ bool process_may_load_libraries(const struct session *s)
 	for (size_t i = 0; i < s->modules.count; i++)
 		if (s->modules.items[i].is_library)
 			return true;
-	return false;
+	return s->unwind && s->modules.count; /* their frames will be on stacks */
 }
 
 static void process_report_refused(struct session *s, const struct session_process *p,
@@ -215,6 +221,9 @@ static void insert_module(struct insertion *insertion, const struct session_modu
 
 static int process_insert(struct session *s, struct session_process *p, struct error *err)
 {
+	session_ask_forget_maps(s, p->pid);
+	session_unwind_follow(s, p->pid);
+	session_ask_remember(s, p->pid);
 	struct proc_maps maps = {0};
 	struct insertion insertion = {0};
 	arena_init(&insertion.plans);

@@ -19,6 +19,7 @@
 #include "session/front.h"
 #include "session/monitor.h"
 #include "session/process.h"
+#include "session/unwind.h"
 
 /* ---- messages
  * -------------------------------------------------------------------------------------
@@ -82,6 +83,14 @@ void session_pass_end(
 		elapsed_ms(p->usage.ru_stime, usage.ru_stime), real);
 }
 
+static void session_tell_cache(const struct session *s)
+{
+	unsigned found, missed;
+	cache_hits(s->cache, &found, &missed);
+	if (s->cache && s->options->verbose > 1)
+		fprintf(stderr, "Cache: %u found, %u not found.\n", found, missed);
+}
+
 /* ---- passes 1 to 4
  * ----------------------------------------------------------------------------------- */
 
@@ -98,6 +107,24 @@ void session_init(struct session *s, const struct session_options *options)
 	if (colored && stap_colors_parse(&s->colors, getenv("SYSTEMTAP_COLORS")))
 		s->diagnostics.colors = &s->colors;
 	session_clock_start(&s->clock);
+}
+
+/* Runs without a cache are as good, only slower: why there is none is told to who asks with -v. */
+static int session_open_cache(struct session *s)
+{
+	const struct session_options *o = s->options;
+	struct cache_options options = {.is_write_only = o->poison_cache};
+	struct error err = {0};
+	if (o->clean_cache && cache_clean(&err) < 0) {
+		print_error(&err);
+		return -1;
+	}
+	if (o->disable_cache)
+		return 0;
+	s->cache = cache_open(&options, &err);
+	if (!s->cache && o->verbose)
+		fprintf(stderr, "Nothing is cached: %s\n", err.message);
+	return 0;
 }
 
 static int session_translate(struct session *s)
@@ -121,7 +148,10 @@ static int session_translate(struct session *s)
 		utrace_agent_image_size, &s->code, &err);
 	if (r < 0) {
 		print_error(&err);
-		fprintf(stderr, "Pass 3: translation failed.\n");
+		fprintf(stderr,
+			r == -ENOEXEC
+				? "Pass 4: compilation failed.  [man error::pass4]\n"
+				: "Pass 3: translation failed.\n");
 		return -1;
 	}
 	session_pass_end(
@@ -237,6 +267,8 @@ static int session_prepare(struct session *s, struct error *err)
 	if (r == 0)
 		r = session_monitor_open(s, err);
 	if (r == 0)
+		s->unwind = session_unwind_create(s);
+	if (r == 0)
 		r = session_host_create(s, err);
 	if (r == 0)
 		r = session_control_open(s, err);
@@ -277,13 +309,35 @@ static void session_say_verbose(const struct session *s)
 		sum.refused, sum.arena_bytes / 1024, s->memory.size / 1024);
 }
 
+static void ignore_signal(int number)
+{
+}
+
+/* switch_file() in a begin probe waits for the loop; in an end probe it is too late for it. */
+static void expect_switch(bool is_blocked)
+{
+	struct sigaction action = {.sa_handler = ignore_signal, .sa_flags = SA_RESTART};
+	sigset_t mask;
+	if (is_blocked) {
+		sigemptyset(&mask);
+		sigaddset(&mask, SIGUSR2);
+		sigprocmask(SIG_BLOCK, &mask, NULL);
+	} else {
+		sigaction(SIGUSR2, &action, NULL);
+	}
+}
+
 static int session_trace(struct session *s, struct error *err)
 {
+	int r = session_targets_open(s, err);
+	if (r < 0)
+		return r;
+	expect_switch(true);
 	session_host_run(s, STAP_PROBE_BEGIN);
 	session_output_drain(s, true);
 	if (!session_is_running(s))
-		return 0;
-	int r = session_targets_start(s, err);
+		return 0; /* the command runs all the same, unobserved */
+	r = session_targets_start(s, err);
 	if (r < 0)
 		return r;
 	/* whoever is told that the probes are in may end the run at once */
@@ -343,6 +397,7 @@ static int session_pass5(struct session *s)
 	session_pass_start(&clock);
 	if (s->options->pass_verbose[4])
 		fprintf(stderr, "Pass 5: starting run.\n");
+	expect_switch(false);
 	int r = session_prepare(s, &err);
 	if (r == 0) {
 		r = session_trace(s, &err);
@@ -353,6 +408,9 @@ static int session_pass5(struct session *s)
 	}
 	if (s->guardian >= 0)
 		uprobe_guardian_dismiss(s->guardian);
+	if (s->options->pass_verbose[4] && s->code.walks_stacks)
+		fprintf(stderr, "Pass 5: %llu stacks were left to the tracer.\n",
+			(unsigned long long)session_ask_stacks(s));
 	if (r < 0)
 		print_error(&err);
 	bool failed = r < 0;
@@ -375,6 +433,7 @@ void session_deinit(struct session *s)
 {
 	session_targets_free(s);
 	session_ask_stop(s);
+	session_unwind_destroy(s->unwind);
 	session_control_close(s);
 	session_monitor_close(s);
 	session_host_destroy(s);
@@ -382,6 +441,7 @@ void session_deinit(struct session *s)
 	session_plan_free(s);
 	codegen_result_free(&s->code);
 	session_front_deinit(s);
+	cache_close(s->cache);
 	vec_free(&s->sites);
 	vec_free(&s->diagnostics.list);
 	arena_deinit(&s->arena);
@@ -406,7 +466,7 @@ int session_run(const struct session_options *options)
 	struct session s;
 	int status = 1;
 	session_init(&s, options);
-	if (session_front(&s) < 0)
+	if (session_open_cache(&s) < 0 || session_front(&s) < 0)
 		goto out;
 	status = 0;
 	if (options->last_pass < 3)
@@ -416,6 +476,7 @@ int session_run(const struct session_options *options)
 		goto out;
 	status = session_pass5(&s);
 out:
+	session_tell_cache(&s);
 	session_deinit(&s);
 	return status;
 }
@@ -425,7 +486,10 @@ int session_list(
 {
 	struct session s;
 	session_init(&s, options);
-	int status = session_front_list(&s, point, with_variables) < 0 ? 1 : 0;
+	int status = session_open_cache(&s) < 0 ||
+				     session_front_list(&s, point, with_variables) < 0
+			     ? 1
+			     : 0;
 	session_deinit(&s);
 	return status;
 }

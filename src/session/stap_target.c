@@ -36,6 +36,7 @@ void target_warn(struct target *target, const char *fmt, ...)
 {
 	char text[512];
 	va_list ap;
+	target->warnings++;
 	if (!target->warn)
 		return;
 	va_start(ap, fmt);
@@ -100,6 +101,12 @@ struct stap_location *target_add_site(struct expansion *e, const struct target_s
 	place->module = e->module;
 	place->instance = site->instance;
 	place->has_blocks = site->has_blocks;
+	if (site->instance) {
+		struct elf_instance_info info;
+		elf_instance_describe(site->instance, &info);
+		place->instance_entry = info.entry;
+		place->instance_offset = elf_instance_offset(site->instance);
+	}
 	place->entry = site->instance ? instance_function(site->instance) : 0;
 	location->module_path = e->module->shown_path;
 	location->function = arena_strdup(e->arena, site->function);
@@ -112,7 +119,8 @@ struct stap_location *target_add_site(struct expansion *e, const struct target_s
 	}
 	location->mid_function = site->address != location->function_start;
 	location->is_return = e->point->is_return;
-	location->has_debug_info = site->instance != NULL;
+	location->has_debug_info =
+		site->instance && elf_instance_follows_abi(site->instance);
 	location->pp = arena_printf(e->arena, "%s%s", e->prefix, site->pp);
 	location->ppfunc = readable_name(e->arena, location->function);
 	location->guard = site->guard;
@@ -125,6 +133,10 @@ struct stap_location *target_add_site(struct expansion *e, const struct target_s
 
 static void expand_module(struct expansion *e, struct error *err)
 {
+	size_t before = e->locations.count;
+	unsigned warnings = e->target->warnings;
+	if (target_recall(e))
+		return;
 	switch (e->point->kind) {
 	case TARGET_POINT_FUNCTION:
 		target_expand_functions(e, err);
@@ -139,6 +151,7 @@ static void expand_module(struct expansion *e, struct error *err)
 		target_expand_plt(e, err);
 		break;
 	}
+	target_remember(e, before, warnings);
 }
 
 static int expand_libraries(
@@ -301,7 +314,6 @@ static void where_place(
 	const struct target_place *place = location->opaque;
 	request->function = place->entry;
 	request->pc = location->link_address;
-	request->instance = place->instance;
 	request->has_blocks = place->has_blocks;
 }
 
@@ -383,7 +395,8 @@ static int target_access(void *data, const struct stap_location *location,
 		r = build_request(data, location, target, at_entry, arena, &request,
 			&module, access, err);
 	if (r == 0 && !number)
-		r = elf_access_compile(module, &request, arena, &compiled, err);
+		r = target_compile(module, location ? location->opaque : NULL, &request,
+			arena, &compiled, err);
 	if (r < 0)
 		return r;
 	copy_access(&compiled, arena, access);
@@ -403,7 +416,8 @@ static int target_members(void *data, const struct stap_location *location,
 	int r = build_request(data, location, target, at_entry, arena, &request, &module,
 		&ignored, err);
 	if (r == 0)
-		r = elf_access_members(module, &request, arena, &names, &count, err);
+		r = target_list_members(module, location ? location->opaque : NULL,
+			&request, arena, &names, &count, err);
 	if (r < 0)
 		return r;
 	struct stap_member_info *list =
@@ -450,8 +464,8 @@ static int target_variables(void *data, const struct stap_location *location,
 				  : 0;
 	struct elf_access_request where = {0};
 	where_place(location, &where);
-	int r = elf_access_variables(
-		place->module->elf, &where, arena, &all, &count, err);
+	int r = target_list_variables(
+		place->module->elf, place, &where, arena, &all, &count, err);
 	if (r < 0)
 		return r;
 	struct stap_variable_info *list =
@@ -491,6 +505,7 @@ int stap_target_create(const struct stap_target_config *config, struct stap_targ
 	target->warn = config->warn;
 	target->warn_data = config->warn_data;
 	target->notice = config->notice;
+	target->cache = config->cache;
 	target->notice_data = config->notice_data;
 	*ret = (struct stap_target){.ops = &target_ops, .data = target};
 	return 0;

@@ -19,6 +19,7 @@ struct stap_target_config {
 	void (*notice)(
 		void *data, const char *text); /* before something slow; may be NULL */
 	void *notice_data;
+	struct cache *cache; /* borrowed; NULL: nothing is kept */
 };
 
 /** stap_target_create() - @config is copied; release with stap_target_destroy() */

@@ -405,10 +405,13 @@ static void report_no_match(struct expansion *e, struct error *err)
 	}
 	const struct elf_function *functions =
 		elf_module_functions(e->module->elf, &count);
+	size_t nameless = 0;
 	for (size_t i = 0; i < count && !elf_pattern_has_wildcard(pattern->name); i++) {
 		char name[256];
 		const char *shown = functions[i].name;
-		if (functions[i].is_ifunc || functions[i].is_cold_part)
+		nameless += functions[i].is_nameless;
+		if (functions[i].is_ifunc || functions[i].is_cold_part ||
+			functions[i].is_nameless)
 			continue;
 		if (elf_demangle(shown, name, sizeof(name))) {
 			const char *last =
@@ -419,6 +422,11 @@ static void report_no_match(struct expansion *e, struct error *err)
 	}
 	target_report_similar(
 		e, "functions", pattern->name, names.items, names.count, err);
+	if (nameless)
+		error_set(err, 0,
+			"%s; %s is stripped: %zu of its functions have no name but sub_ADDRESS",
+			arena_strdup(e->arena, err->message), e->module->shown_path,
+			nameless);
 	if (count == 0)
 		error_set(err, 0, "no match (%s has no symbols)", e->module->shown_path);
 	vec_free(&names);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "base/vec.h"
+#include "elf/access.h"
 #include "elf/instance.h"
 #include "elf/line.h"
 #include "elf/mark.h"
@@ -27,6 +28,8 @@ struct target {
 	void *warn_data;
 	void (*notice)(void *data, const char *text);
 	void *notice_data;
+	struct cache *cache;               /* borrowed, may be NULL */
+	unsigned warnings;                 /* given so far */
 	struct target_module_list modules; /* opened once, closed with the target */
 };
 
@@ -35,9 +38,11 @@ struct target_place {
 	struct target_module *module;
 	uint64_t entry; /* of the function; 0: unknown */
 	const struct elf_instance
-		*instance;           /* whose variables are seen; NULL: the function's */
-	bool has_blocks;             /* and those of the blocks around */
-	const struct elf_mark *mark; /* NULL: none */
+		*instance; /* whose variables are seen; NULL: the function's, or kept */
+	/* the same as an earlier run knew it: found only when somebody asks for more */
+	uint64_t instance_entry, instance_offset; /* offset 0: none */
+	bool has_blocks;                          /* and those of the blocks around */
+	const struct elf_mark *mark;              /* NULL: none */
 };
 
 /* ---- target_point.c: a probe point taken apart ------------------------------------------------------- */
@@ -148,6 +153,25 @@ void target_expand_marks(struct expansion *e, struct error *err);
 void target_expand_plt(struct expansion *e, struct error *err);
 void target_expand_statements(struct expansion *e, struct error *err);
 must_check int target_expand_absolute(struct expansion *e, struct error *err);
+/* ---- target_kept.c: answers that an earlier run found ---------------------------------------------- */
+
+/** target_recall() - add the locations of e->point in e->module; false: not known */
+bool target_recall(struct expansion *e);
+/** target_remember() - keep those after the first @before */
+void target_remember(struct expansion *e, size_t before, unsigned warnings_before);
+/** elf_access_compile(), elf_access_members() and elf_access_variables(), with answers that are kept.
+ * @place: may be NULL */
+must_check int target_compile(struct elf_module *module, const struct target_place *place,
+	struct elf_access_request *request, struct arena *arena, struct elf_access *ret,
+	struct error *err);
+must_check int target_list_members(struct elf_module *module,
+	const struct target_place *place, struct elf_access_request *request,
+	struct arena *arena, const char ***ret, size_t *ret_count, struct error *err);
+must_check int target_list_variables(struct elf_module *module,
+	const struct target_place *place, struct elf_access_request *request,
+	struct arena *arena, struct elf_variable_info **ret, size_t *ret_count,
+	struct error *err);
+
 void target_warn(struct target *target, const char *fmt, ...) printf_like(2, 3);
 /** "no match (similar WHAT: a, b)" */
 void target_report_similar(struct expansion *e, const char *what, const char *wanted,

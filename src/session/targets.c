@@ -145,6 +145,8 @@ static void target_new_task(struct utrace_task *task, struct utrace_task *parent
 	if (!owner || !owner->space)
 		return;
 	process_inherit(s, p, owner);
+	if (s->code.walks_stacks)
+		session_ask_remember(s, pid);
 	struct error err = {0};
 	if (uprobe_space_fork(owner->space, task, &p->space, &err) < 0)
 		session_warn(
@@ -163,6 +165,11 @@ static uint32_t target_report_exec(
 	struct session *s = utrace_engine_data(engine);
 	struct utrace_task *task = utrace_engine_task(engine);
 	struct session_process *p = process_new(s, utrace_task_pid(task));
+	if (s->code.walks_stacks) { /* what has been printed of stacks is about the old program */
+		session_ask_begin_past(s, p->pid);
+		session_output_drain(s, true);
+		session_ask_end_past(s, p->pid);
+	}
 	if (p->holds)
 		p->has_execed = true;
 	else
@@ -257,7 +264,11 @@ static uint32_t target_report_exit(
 {
 	struct session *s = utrace_engine_data(engine);
 	struct utrace_task *task = utrace_engine_task(engine);
+	const struct session_process *p = process_find(s, utrace_task_pid(task));
 	session_ask_remember(s, utrace_task_pid(task));
+	if (p && (session_event_is_wanted(s, p, STAP_EVENT_PROCESS_END) ||
+			 session_event_is_wanted(s, p, STAP_EVENT_THREAD_END)))
+		session_ask_remember_times(s, utrace_task_tid(task));
 	if (utrace_task_tid(task) == s->command_pid)
 		s->command_status = (int)orig_code;
 	return UTRACE_RESUME;
@@ -359,6 +370,8 @@ static void work_loader(struct session *s, const struct target_work *work)
 static void work_free_contexts(struct session *s)
 {
 	struct session_target_state *state = s->target_state;
+	for (size_t i = 0; i < state->dead_threads.count; i++)
+		session_ask_forget_times(s, state->dead_threads.items[i]);
 	if (!state->dead_threads.count)
 		return;
 	for (uint32_t slot = 1; slot < session_context_limit(s); slot++) {
@@ -509,17 +522,28 @@ static int target_launch(struct session *s, struct error *err)
 		return r;
 	s->command_pid = utrace_task_pid(task);
 	s->memory.header->target_pid = (uint32_t)s->command_pid;
-	struct session_process *p = process_new(s, s->command_pid);
+	process_new(s, s->command_pid);
 	r = task_watch(s, task);
 	if (r < 0)
 		return error_set(err, r, "the command ended before it could be probed");
+	return 0;
+}
+
+/* It has been stopped at its exec all the while. */
+static int target_arm_command(struct session *s, struct error *err)
+{
+	struct utrace_task *task = utrace_find_task(s->utrace, s->command_pid);
+	struct session_process *p = process_find(s, s->command_pid);
+	if (!task || !p)
+		return error_set(
+			err, -ESRCH, "the command ended before it could be probed");
 	process_hold(p);
-	r = process_arm_at_exec(s, p, task, err);
+	int r = process_arm_at_exec(s, p, task, err);
 	process_drop(s, p);
 	return r;
 }
 
-int session_targets_start(struct session *s, struct error *err)
+int session_targets_open(struct session *s, struct error *err)
 {
 	s->target_state = arena_new(&s->arena, struct session_target_state);
 	int r = utrace_create(&s->utrace, err);
@@ -530,10 +554,16 @@ int session_targets_start(struct session *s, struct error *err)
 	s->poll_modules = process_may_load_libraries(s);
 	if (s->options->command)
 		return target_launch(s, err);
-	if (s->options->pid) {
-		s->memory.header->target_pid = (uint32_t)s->options->pid;
+	s->memory.header->target_pid = (uint32_t)s->options->pid;
+	return 0;
+}
+
+int session_targets_start(struct session *s, struct error *err)
+{
+	if (s->options->command)
+		return target_arm_command(s, err);
+	if (s->options->pid)
 		return target_attach(s, s->options->pid, err);
-	}
 	return s->modules.count ? target_attach_all(s, err) : 0;
 }
 

@@ -208,6 +208,7 @@ struct stap_expr {
 		struct {
 			const char *name; /* "printf", "sprint", "println", ... */
 			bool to_string;   /* sprint* */
+			bool is_guarded;  /* "ERROR" when an argument cannot be read */
 			bool has_format;  /* *printf: the literal is `format_text` */
 			bool has_delimiter, has_newline, is_char;
 			const char *format_text, *delimiter;
@@ -335,6 +336,12 @@ struct stap_probe {
 	struct stap_stmt *epilogue; /* `= points {pro}, {epi}` */
 };
 
+/* pragma:read:NAME or pragma:write:NAME in embedded C */
+struct stap_touch {
+	struct stap_var *var;
+	bool is_read, is_written;
+};
+
 struct stap_function {
 	const char *name;
 	const struct stap_token *token;
@@ -346,7 +353,11 @@ struct stap_function {
 	bool has_declared_type, is_private, is_library;
 	int64_t priority;
 	struct stap_stmt *body; /* NULL: embedded C */
-	const char *embedded;
+	const struct stap_token *embedded;
+	bool is_embedded_expr;      /* `embedded` is an expression, not a body */
+	bool is_pure, calls_next;   /* of embedded C, as its text says */
+	struct stap_touch *touches; /* globals that embedded C may use */
+	uint32_t touch_count;
 	uint32_t index;                      /* in stap_program.functions */
 	struct stap_function *next_overload; /* tried when the body executes `next` */
 	bool is_recursive;                   /* semantic pass */
@@ -414,6 +425,7 @@ struct stap_program {
 	VEC(struct stap_var *) globals;        /* used ones only */
 	VEC(struct stap_function *) functions; /* used ones only */
 	VEC(struct stap_derived_probe *) probes;
+	VEC(const struct stap_token *) embedded; /* %{ %} at top level, in order */
 	VEC(struct stap_var *)
 	unread_globals; /* to print at the end, in declaration order */
 };

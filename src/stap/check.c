@@ -232,8 +232,8 @@ static void check_change(
 static void check_regex(struct checking *checking, const struct stap_expr *expr)
 {
 	const struct stap_expr *pattern = expr->binary.right;
-	struct stap_regex_result result =
-		stap_regex_compile(checking->sema->arena, pattern->string, false);
+	struct stap_regex_result result = stap_regex_compile(
+		checking->sema->arena, pattern->string, checking->sema->uses_groups);
 
 	if (result.regex)
 		return;
@@ -272,10 +272,6 @@ static bool check_expr(struct stap_expr *expr, void *data)
 	case STAP_EXPR_PERF:
 		sema_error(checking->sema, expr->token,
 			"perf counters are not available yet");
-		break;
-	case STAP_EXPR_EMBEDDED:
-		sema_error(checking->sema, expr->token,
-			"embedded C expressions are not supported");
 		break;
 	default:
 		break;
@@ -373,11 +369,7 @@ void sema_check(struct sema *sema)
 	for (size_t i = 0; i < sema->functions.count; i++) {
 		struct stap_function *function = sema->functions.items[i];
 
-		if (function->body)
-			check_stmt(function->body, &checking);
-		else
-			sema_error(sema, function->token,
-				"embedded C functions are not supported");
+		check_stmt(function->body, &checking);
 	}
 	for (size_t i = 0; i < sema->program->probes.count; i++) {
 		struct stap_derived_probe *probe = sema->program->probes.items[i];

@@ -402,7 +402,7 @@ static void warn_empty_functions(struct eliding *eliding)
 	for (size_t i = 0; i < eliding->sema->functions.count; i++) {
 		const struct stap_function *function = eliding->sema->functions.items[i];
 
-		if (function->body && is_null(function->body))
+		if (!function->embedded && is_null(function->body))
 			warn(eliding, function->token, "side-effect-free function '",
 				function->name, "'");
 	}

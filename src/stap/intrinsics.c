@@ -16,6 +16,7 @@ enum {
 	MEMORY = STAP_INTRINSIC_MEMORY,
 	GURU = STAP_INTRINSIC_GURU,
 	SYMBOLS = STAP_INTRINSIC_SYMBOLS,
+	STACKS = STAP_INTRINSIC_STACKS,
 };
 
 #define INTRINSIC(name, result, arguments, names, flags, symbol) \
@@ -34,6 +35,12 @@ const struct stap_intrinsic *stap_intrinsic_find(
 			return &intrinsics[i];
 	}
 	return NULL;
+}
+
+bool stap_intrinsic_asks_groups(const struct stap_intrinsic *intrinsic)
+{
+	return !strncmp(intrinsic->symbol, "rt_fn_matched", 13) ||
+	       !strcmp(intrinsic->symbol, "rt_fn_ngroups");
 }
 
 bool stap_intrinsic_exists(const char *name)

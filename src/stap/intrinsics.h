@@ -14,7 +14,7 @@
  *               L arguments are int64_t, S arguments const char *
  * flags: FALLIBLE may set c->error; REGS uses c->regs/probe_sp/probe_ip; PURE no side effect;
  *        CALLEE_SAVED needs all registers of the program; MEMORY touches memory of the program;
- *        GURU only with -g; SYMBOLS asks what an address is
+ *        GURU only with -g; SYMBOLS asks what an address is; STACKS looks at the program's stack
  * An overloaded name appears once per form.
  */
 #pragma once
@@ -236,7 +236,12 @@
 
 /* stacks and symbols */
 #define STAP_INTRINSICS_STACKS(X) \
-	X("__rt_frame", L, "L", "depth", REGS | CALLEE_SAVED | MEMORY, rt_fn_frame) \
+	X("__rt_frame", L, "L", "depth", REGS | CALLEE_SAVED | MEMORY | STACKS, rt_fn_frame) \
+	X("__rt_frame_asked", L, "L", "depth", REGS | CALLEE_SAVED | MEMORY | STACKS, rt_fn_frame_asked) \
+	X("__rt_backtrace", S, "", "", REGS | CALLEE_SAVED | MEMORY | STACKS, rt_fn_backtrace) \
+	X("__rt_print_stack", V, "L", "style", REGS | CALLEE_SAVED | MEMORY | STACKS | SYMBOLS, rt_fn_print_stack) \
+	X("__rt_print_stack_from", V, "LLLL", "style,pc,sp,fp", REGS | MEMORY | STACKS | SYMBOLS, rt_fn_print_stack_from) \
+	X("__rt_print_symbol", V, "LL", "address,style", SYMBOLS, rt_fn_print_symbol) \
 	X("__rt_symbol", S, "LL", "address,style", PURE | SYMBOLS, rt_fn_symbol) \
 	X("umodname", S, "L", "addr", PURE | FALLIBLE | SYMBOLS, rt_fn_umodname) \
 	X("umodbuildid", S, "L", "address", PURE | FALLIBLE | SYMBOLS, rt_fn_umodbuildid) \

@@ -340,7 +340,7 @@ static void parse_function(struct stap_parser *p, bool is_private)
 	if (stap_parse_accept_op(p, ':'))
 		function->priority = parse_priority(p);
 	if (stap_parse_peek(p)->kind == STAP_TOKEN_EMBEDDED) {
-		function->embedded = stap_parse_next(p)->text;
+		function->embedded = stap_parse_next(p);
 		if (!p->options->guru)
 			stap_parse_fail_here(
 				p, "embedded code in unprivileged script; need stap -g");

@@ -6,6 +6,7 @@
  *   derive.c          one derived probe per place or group of places, bodies copied
  *   target_symbols.c  $x, @cast, @var, @defined, @entry in a copied body
  *   symbols.c         names bound to variables and functions; pulls in library files
+ *   embedded.c        what C in the script says of itself
  *   fold.c, elide.c   constants, dead branches, unused things, with their warnings
  *   types.c           inference to a fixed point
  *   check.c           what needs types: iteration, loops, statistics, formats
@@ -31,6 +32,7 @@ struct sema {
 	VEC(struct stap_function *) functions; /* of those files */
 	VEC(struct stap_var *) globals;
 	struct sema_pattern *patterns;
+	bool uses_groups; /* something asks what =~ has matched */
 	/* of the latest traversal, see struct stap_function; usage_mark: those of usage.c */
 	uint32_t mark, usage_mark;
 };
@@ -148,6 +150,14 @@ bool sema_body_has_targets(struct stap_stmt *body, struct stap_expr *condition);
 void sema_activate_file(struct sema *sema, const struct stap_file *file);
 void sema_resolve_function(struct sema *sema, struct stap_function *function);
 void sema_resolve_probe(struct sema *sema, struct stap_derived_probe *probe);
+
+/** sema_embedded() - what a function in C says of itself */
+void sema_embedded(struct sema *sema, struct stap_function *function);
+/** sema_embedded_expr() - C as an expression becomes a call */
+void sema_embedded_expr(struct sema *sema, struct stap_expr *expr);
+/** sema_global_find() - a global that is visible there; NULL */
+struct stap_var *sema_global_find(
+	struct sema *sema, const char *name, const struct stap_token *token);
 
 bool sema_fold_expr(struct stap_expr *expr);
 /** sema_fold() - constants and dead branches; true when something changed */

@@ -53,14 +53,14 @@ static void resolve_files(struct sema *sema)
 	}
 }
 
-static void refuse_embedded(struct sema *sema)
+static void list_embedded(struct sema *sema)
 {
 	for (size_t i = 0; i < sema->files.count; i++) {
 		const struct stap_file *file = sema->files.items[i];
 
 		for (size_t j = 0; j < file->embedded.count; j++)
-			sema_error(sema, file->embedded.items[j],
-				"embedded C is not supported");
+			sema_push(
+				sema, &sema->program->embedded, file->embedded.items[j]);
 	}
 }
 
@@ -85,7 +85,6 @@ struct stap_program *stap_analyze(struct arena *arena,
 	sema_patterns_build(&sema);
 	for (uint32_t i = 0; i < options->user_file_count; i++)
 		sema_activate_file(&sema, options->user_files[i]);
-	refuse_embedded(&sema);
 	resolve_files(&sema);
 	if (failed(&sema))
 		return NULL;
@@ -101,5 +100,6 @@ struct stap_program *stap_analyze(struct arena *arena,
 	if (failed(&sema))
 		return NULL;
 	sema_usage(&sema);
+	list_embedded(&sema);
 	return sema.program;
 }

@@ -24,6 +24,7 @@ struct stap_semantic_options {
 	uint32_t argument_count;
 	bool guru, unoptimized, suppress_warnings, warnings_are_errors, skip_badvars;
 	bool has_target; /* -c or -x given: bare `process` is allowed */
+	bool listing;    /* nothing will run: points that need a target may be named */
 };
 
 /**
@@ -55,10 +56,13 @@ enum stap_intrinsic_flag {
 	STAP_INTRINSIC_MEMORY = 16,
 	STAP_INTRINSIC_GURU = 32,
 	STAP_INTRINSIC_SYMBOLS = 64,
+	STAP_INTRINSIC_STACKS = 128,
 };
 const struct stap_intrinsic *stap_intrinsic_find(
 	const char *name, uint32_t argument_count);
 bool stap_intrinsic_exists(const char *name);
+/** stap_intrinsic_asks_groups() - is it about what =~ has matched */
+bool stap_intrinsic_asks_groups(const struct stap_intrinsic *intrinsic);
 /** for dumps and "similar" hints: NULL after the last */
 const struct stap_intrinsic *stap_intrinsic_at(uint32_t index);
 

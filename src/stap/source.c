@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Diagnostics are only collected while passes run; the text is made in one go, because a place is
- * abbreviated when the one shown before it is in the same file, and similar messages are shown once.
+ * Diagnostics are only collected while passes run; the text is made in one go, because similar
+ * messages are shown once.  A place is abbreviated when the one before it in the same message is in
+ * the same file.
  */
 #include "stap/source.h"
 
@@ -132,7 +133,7 @@ struct renderer {
 	struct strbuf *out;
 	const struct stap_colors *colors;
 	const struct stap_source
-		*last; /* file of the last place shown by a semantic message */
+		*last; /* file of the last place shown by this message or its causes */
 };
 
 static void render_kind(struct strbuf *out, const struct stap_token *token)
@@ -261,6 +262,8 @@ static void render_message(struct renderer *r, const struct stap_diagnostic *dia
 
 static void render(struct renderer *r, const struct stap_diagnostic *diagnostic)
 {
+	/* A message is read alone, and what stood above it may have been a warning. */
+	r->last = NULL;
 	for (; diagnostic; diagnostic = diagnostic->cause) {
 		switch (diagnostic->severity) {
 		case STAP_PARSE_ERROR:

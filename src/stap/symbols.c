@@ -6,6 +6,7 @@
  */
 #include <string.h>
 
+#include "stap/kernel.h"
 #include "stap/sema.h"
 
 struct scope {
@@ -81,6 +82,10 @@ static bool arity_set(struct sema *sema, struct stap_var *var, int arity,
 			"arity %d first inferred here", var->arity);
 		return false;
 	}
+	if (!arity && var->size_limit) {
+		sema_error(sema, token, "inconsistent arity (unknown vs 0)");
+		return false;
+	}
 	var->arity = arity;
 	var->arity_token = token;
 	return true;
@@ -108,7 +113,7 @@ static struct stap_var *local_find(const struct scope *scope, const char *name)
 	return NULL;
 }
 
-static struct stap_var *global_find(
+struct stap_var *sema_global_find(
 	struct sema *sema, const char *name, const struct stap_token *token)
 {
 	const struct stap_semantic_options *options = sema->options;
@@ -147,7 +152,7 @@ static struct stap_var *variable_find(
 	struct stap_var *var = local_find(scope, name);
 
 	if (!var) {
-		var = global_find(scope->sema, name, token);
+		var = sema_global_find(scope->sema, name, token);
 		if (var && sema_is_user_token(token) && sema_is_user_token(var->token) &&
 			!same_file(var->token, token))
 			sema_warn(scope->sema, token,
@@ -284,7 +289,9 @@ static struct stap_function *overloads_find(struct sema *sema,
 		struct stap_function *function = found.items[i];
 
 		/* without `next` the following ones are never reached */
-		if (!function->body || !sema_stmt_any(function->body, stmt_is_next, NULL))
+		if (function->embedded
+				? !strstr(function->embedded->text, "STAP_NEXT")
+				: !sema_stmt_any(function->body, stmt_is_next, NULL))
 			break;
 		function->next_overload = found.items[i + 1];
 	}
@@ -367,12 +374,16 @@ static bool resolve_call(struct scope *scope, struct stap_expr *expr)
 	if (expr->call.function)
 		return true;
 	expr->call.intrinsic = stap_intrinsic_find(name, expr->call.args.count);
-	if (expr->call.intrinsic)
+	if (expr->call.intrinsic) {
+		sema->uses_groups |= stap_intrinsic_asks_groups(expr->call.intrinsic);
 		return check_guru(sema, expr);
+	}
 	if (other || stap_intrinsic_exists(name))
 		return arity_mismatch(sema, expr, other);
 	sema_error(sema, expr->token, "unresolved function %s%s", name,
-		similar_functions(sema, name));
+		stap_is_kernel_function(name)
+			? " (it looks into the kernel; only processes can be probed)"
+			: similar_functions(sema, name));
 	return false;
 }
 
@@ -381,7 +392,8 @@ static bool resolve_call(struct scope *scope, struct stap_expr *expr)
 static bool is_lvalue(const struct stap_expr *expr)
 {
 	return expr->kind == STAP_EXPR_VAR || expr->kind == STAP_EXPR_INDEX ||
-	       expr->kind == STAP_EXPR_TARGET;
+	       expr->kind == STAP_EXPR_TARGET ||
+	       expr->kind == STAP_EXPR_ENTRY_VALUE; /* refused already */
 }
 
 static bool resolve_change(struct scope *scope, struct stap_expr *expr)
@@ -439,6 +451,9 @@ static bool resolve_expr(struct stap_expr *expr, void *data)
 	case STAP_EXPR_STAT:
 	case STAP_EXPR_HIST:
 		return resolve_stat(scope, expr);
+	case STAP_EXPR_EMBEDDED:
+		sema_embedded_expr(scope->sema, expr);
+		return true;
 	default:
 		return sema_each_operand(expr, resolve_expr, data);
 	}
@@ -491,7 +506,7 @@ static bool resolve_delete(struct scope *scope, struct stap_stmt *stmt)
 	/* a whole array or a scalar: whatever the name is */
 	var = local_find(scope, expr->var.name);
 	if (!var)
-		var = global_find(scope->sema, expr->var.name, expr->token);
+		var = sema_global_find(scope->sema, expr->var.name, expr->token);
 	expr->var.resolved = var;
 	return var || resolve_var(scope, expr);
 }
@@ -516,8 +531,10 @@ void sema_resolve_function(struct sema *sema, struct stap_function *function)
 
 	for (uint32_t i = 0; i < function->param_count; i++)
 		function->params[i]->is_parameter = true;
-	if (!function->body)
+	if (function->embedded) {
+		sema_embedded(sema, function);
 		return;
+	}
 	sema_lower_targets(sema, scope.owner, NULL, NULL);
 	resolve_stmt(function->body, &scope);
 }

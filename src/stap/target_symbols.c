@@ -13,7 +13,9 @@
 #include "stap/sema.h"
 
 enum {
-	PRETTY_LIMIT = 30
+	PRETTY_LIMIT = 30,
+	POINTER_DEPTH = 4, /* pointers to pointers */
+	FULL_DEPTH = 16    /* what $$ expands */
 };
 
 struct lowering {
@@ -62,10 +64,6 @@ static const char *access_shape_error(
 		return arena_printf(sema->arena,
 			"'%s' is being accessed instead of a member",
 			access->type_name ? access->type_name : "struct");
-	case STAP_VALUE_ARRAY:
-	case STAP_VALUE_CHAR_ARRAY:
-		return arena_printf(sema->arena, "invalid access to array '%s'",
-			access->type_name ? access->type_name : "array");
 	case STAP_VALUE_VOID:
 		return "function has no return value";
 	case STAP_VALUE_SIGNED:
@@ -76,9 +74,17 @@ static const char *access_shape_error(
 	case STAP_VALUE_STRING_POINTER:
 	case STAP_VALUE_ENUM:
 	case STAP_VALUE_FLOAT:
+	case STAP_VALUE_ARRAY:
+	case STAP_VALUE_CHAR_ARRAY:
 		return NULL;
 	}
 	return NULL;
+}
+
+static bool access_is_array(const struct stap_access *access)
+{
+	return access->value_class == STAP_VALUE_ARRAY ||
+	       access->value_class == STAP_VALUE_CHAR_ARRAY;
 }
 
 /* The access itself, or NULL with the reason. */
@@ -112,6 +118,16 @@ static struct stap_access *access_get(
 	return NULL;
 }
 
+/* An array as a value is where it begins, as in C. */
+static struct stap_access *array_address(
+	struct lowering *lower, const struct stap_expr *expr, const char **ret_error)
+{
+	struct stap_expr *address = stap_expr_copy(lower->sema->arena, expr);
+
+	address->target.address_of = true;
+	return access_get(lower, address, ret_error);
+}
+
 static void access_set(struct lowering *lower, struct stap_expr *expr)
 {
 	const char *error = NULL;
@@ -120,6 +136,8 @@ static void access_set(struct lowering *lower, struct stap_expr *expr)
 	if (access && expr->target.base == STAP_TARGET_VAR && is_return(lower) &&
 		!strcmp(expr->target.name, "return"))
 		lower->owner.probe->uses_return_value |= !lower->trying;
+	if (access && access_is_array(access) && !expr->target.address_of)
+		access = array_address(lower, expr, &error);
 	if (access)
 		error = access_shape_error(lower->sema, expr, access);
 	if (!access || error) {
@@ -247,7 +265,8 @@ static bool pretty_members(struct pretty *pretty, struct stap_expr *expr,
 	for (uint32_t i = 0; i < count; i++) {
 		if (i)
 			pretty_text(pretty, ", ");
-		if (pretty->count + 2 > PRETTY_LIMIT) {
+		/* of arrays the first element stands for all, as in SystemTap */
+		if (pretty->count + 2 > PRETTY_LIMIT || (is_array && i)) {
 			pretty_text(pretty, "...");
 			break;
 		}
@@ -262,6 +281,37 @@ static bool pretty_members(struct pretty *pretty, struct stap_expr *expr,
 	}
 	pretty_text(pretty, is_array ? "]" : "}");
 	return true;
+}
+
+/* A pointer at the top is followed to what it points to; NULL: that cannot be shown. */
+static struct stap_expr *pretty_pointee(struct pretty *pretty, struct stap_expr *expr)
+{
+	static const struct stap_member_info first = {0};
+	struct stap_expr *pointee = member_expr(pretty->lower, expr, &first);
+	const char *unused;
+	const struct stap_access *access = access_get(pretty->lower, pointee, &unused);
+
+	return access && access->value_class != STAP_VALUE_VOID ? pointee : NULL;
+}
+
+static bool pretty_top(struct pretty *pretty, struct stap_expr *expr, int depth)
+{
+	const char *unused;
+
+	if (depth > 1)
+		depth = FULL_DEPTH;
+	for (int i = 0; i < POINTER_DEPTH; i++) {
+		const struct stap_access *access =
+			access_get(pretty->lower, expr, &unused);
+		struct stap_expr *pointee = NULL;
+
+		if (access && access->value_class == STAP_VALUE_POINTER)
+			pointee = pretty_pointee(pretty, expr);
+		if (!pointee)
+			break;
+		expr = pointee;
+	}
+	return pretty_value(pretty, expr, depth);
 }
 
 /* One value into the format; false with pretty->error when it has no access.  Expanding goes on
@@ -294,9 +344,9 @@ static bool pretty_value(struct pretty *pretty, struct stap_expr *expr, int dept
 		return true;
 	case STAP_VALUE_CHAR:
 		access_set(pretty->lower, expr);
-		pretty_text(pretty, "'");
-		pretty_long(pretty, expr, 'c');
-		pretty_text(pretty, "'");
+		stap_format_add_parts(pretty->format,
+			stap_format_parse(pretty->lower->sema->arena, "'%#c'", 5));
+		pretty->args[pretty->count++] = expr;
 		return true;
 	case STAP_VALUE_POINTER:
 		access_set(pretty->lower, expr);
@@ -322,6 +372,7 @@ static void pretty_finish(struct pretty *pretty, struct stap_expr *expr)
 
 	print->print.name = "sprintf";
 	print->print.to_string = true;
+	print->print.is_guarded = true;
 	print->print.format = stap_format_end(pretty->format);
 	print->print.args.count = pretty->count;
 	print->print.args.items =
@@ -343,7 +394,7 @@ static void lower_pretty(struct lowering *lower, struct stap_expr *expr)
 	struct pretty pretty;
 
 	pretty_begin(&pretty, lower);
-	if (pretty_value(&pretty, target_plain(lower, expr), expr->target.pretty)) {
+	if (pretty_top(&pretty, target_plain(lower, expr), expr->target.pretty)) {
 		sign(lower, "pretty");
 		pretty_finish(&pretty, expr);
 		return;
@@ -382,8 +433,7 @@ static void list_plain(struct pretty *pretty, struct stap_expr *expr)
 		pretty_text(pretty, "{...}");
 		return;
 	}
-	if (access->value_class == STAP_VALUE_ARRAY ||
-		access->value_class == STAP_VALUE_CHAR_ARRAY) {
+	if (access_is_array(access)) {
 		pretty_text(pretty, "[...]");
 		return;
 	}
@@ -413,7 +463,7 @@ static void list_item(struct pretty *pretty, const char *name, const char *label
 	sign(pretty->lower, name);
 	if (!depth)
 		list_plain(pretty, expr);
-	else if (!pretty_value(pretty, expr, depth))
+	else if (!pretty_top(pretty, expr, depth))
 		pretty_text(pretty, "?");
 }
 
@@ -670,12 +720,23 @@ static bool lower_expr(struct stap_expr *expr, void *data)
 
 static void lower_write(struct lowering *lower, const struct stap_expr *target)
 {
+	struct stap_place place;
+
+	if (target->kind == STAP_EXPR_ENTRY_VALUE)
+		sema_error(lower->sema, target->token,
+			"write to target variable not permitted in .return probes");
 	if (target->kind != STAP_EXPR_TARGET)
 		return;
-	sema_error(lower->sema, target->token,
-		lower->sema->options->guru
-			? "writing to target variables is not available yet"
-			: "write to target variable not permitted; need stap -g");
+	if (!lower->sema->options->guru)
+		sema_error(lower->sema, target->token,
+			"write to target variable not permitted; need stap -g");
+	else if (target->target.access &&
+		 (target->target.address_of || target->target.pretty ||
+			 !stap_access_place(target->target.access,
+				 target->target.component_count > 0, &place)))
+		sema_error(lower->sema, target->token,
+			"cannot write to '$%s': it is not a value in memory or in a register here",
+			target->target.name ? target->target.name : "");
 }
 
 static bool check_writes(struct stap_expr *expr, void *data)
@@ -689,8 +750,9 @@ static bool check_writes(struct stap_expr *expr, void *data)
 
 static bool lower_top(struct stap_expr *expr, void *data)
 {
+	lower_expr(expr, data);
 	check_writes(expr, data);
-	return lower_expr(expr, data);
+	return true;
 }
 
 static bool lower_stmt(struct stap_stmt *stmt, void *data)

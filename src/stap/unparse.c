@@ -496,10 +496,10 @@ static void put_function(struct unparser *u, const struct stap_function *functio
 	if (function->priority != function->is_library)
 		strbuf_printf(u->out, " :%" PRId64, function->priority);
 	put(u, " ");
-	if (function->body)
+	if (!function->embedded)
 		put_block(u, function->body);
 	else
-		strbuf_printf(u->out, "%%{%s%%}", function->embedded);
+		strbuf_printf(u->out, "%%{%s%%}", function->embedded->text);
 	put(u, "\n");
 }
 

@@ -113,6 +113,13 @@ static void usage_function(struct usage *usage, struct stap_function *function)
 			continue;
 		function->usage_mark = usage->sema->usage_mark;
 		usage_stmt(function->body, usage);
+		for (uint32_t i = 0; i < function->touch_count; i++) {
+			struct stap_touch *touch = &function->touches[i];
+
+			add(usage, touch->var,
+				(touch->is_read ? STAP_USE_READ : 0) |
+					(touch->is_written ? STAP_USE_WRITE : 0));
+		}
 	}
 }
 

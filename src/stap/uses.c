@@ -23,8 +23,14 @@ static void use_function(struct uses *uses, struct stap_function *function)
 		if (function->mark == uses->sema->mark)
 			continue;
 		function->mark = uses->sema->mark;
-		if (function->body)
-			use_stmt(function->body, uses);
+		use_stmt(function->body, uses);
+		for (uint32_t i = 0; i < function->touch_count; i++) {
+			struct stap_touch *touch = &function->touches[i];
+
+			if (touch->is_read)
+				use_read(touch->var);
+			touch->var->is_written |= touch->is_written;
+		}
 	}
 }
 
@@ -192,7 +198,8 @@ static bool effect_free_call(struct effects *effects, struct stap_expr *expr)
 		if (function->mark == effects->sema->mark)
 			continue;
 		function->mark = effects->sema->mark;
-		is_free = function->body && effect_free_stmt(function->body, effects);
+		is_free = function->embedded ? function->is_pure
+					     : effect_free_stmt(function->body, effects);
 	}
 	effects->depth--;
 	return is_free;

@@ -250,6 +250,9 @@ must_check int thread_regs(
 must_check int thread_set_regs(
 	const struct held_thread *thread, const struct user_regs_struct *regs);
 
+/** threads_run_on() - serve the threads, which run, for a while */
+must_check int threads_run_on(
+	struct uprobe_space *space, unsigned int ms, struct error *err);
 /**
  * threads_evacuate() - let threads run until none is inside, for a bounded time
  * @is_inside: true while the stopped thread has business with us that only running

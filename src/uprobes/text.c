@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/vec.h"
+#include "elf/kept.h"
 #include "elf/module.h"
 #include "uprobes/uprobes.h"
+
+static const char scan_name[] = "branches";
 
 struct arch_text *uprobe_text_create(struct elf_module *module)
 {
@@ -20,5 +23,21 @@ struct arch_text *uprobe_text_create(struct elf_module *module)
 	struct arch_text *ret = arch_text_create(
 		text.items, text.count, starts, start_count, targets, target_count);
 	vec_free(&text);
+	size_t size;
+	const uint8_t *kept = elf_module_kept_bytes(module, scan_name, &size);
+	if (kept) {
+		struct arch_text_scan scan = {
+			(const uint64_t *)(const void *)kept, size / sizeof(uint64_t)};
+		arch_text_set_scan(ret, &scan);
+	}
 	return ret;
+}
+
+void uprobe_text_keep(struct elf_module *module, const struct arch_text *text)
+{
+	struct arch_text_scan scan;
+	if (!arch_text_get_scan(text, &scan))
+		return;
+	struct cache_part part = {scan.refs, scan.count * sizeof(*scan.refs)};
+	elf_module_keep(module, scan_name, &part, 1);
 }

@@ -176,6 +176,8 @@ bool uprobe_loader_is_consistent(const struct uprobe_space *space, uint64_t debu
 struct elf_module;
 /** what planning has to know of a module's text; lives no longer than the module */
 struct arch_text *uprobe_text_create(struct elf_module *module);
+/** uprobe_text_keep() - what planning found out goes to the module's cache, if it has one */
+void uprobe_text_keep(struct elf_module *module, const struct arch_text *text);
 
 /* ---- guardian
  * ------------------------------------------------------------------------------------------

@@ -53,6 +53,15 @@ traced "utrace: record, time stamp + 2 arguments" \
 traced "utrace: latency histogram (entry + return)" \
 	"global h; probe process(\"$w\").function(\"work\").return { h <<< gettimeofday_ns() - @entry(gettimeofday_ns()) } probe end { print(@hist_log(h)) }"
 
+plain=$run base_before=$base
+run="$dir/workload $bursts 1000 $pause 20"
+$run >"$dir/out"
+base=$(best "$dir/out")
+traced "utrace: stack of 20 frames, found" "global n; probe process(\"$w\").function(\"work\") { if (ustack(19)) n++ }"
+traced "utrace: stack of 20 frames, print_ubacktrace()" "probe process(\"$w\").function(\"work\") { print_ubacktrace() }"
+traced "utrace: stack of 20 frames, ubacktrace()" "global s; probe process(\"$w\").function(\"work\") { s = ubacktrace() } probe end { println(s) }"
+run=$plain base=$base_before
+
 if command -v uftrace >/dev/null 2>&1; then
 	uftrace record -d "$dir/uftrace" --no-libcall -P '^work$' $run >"$dir/out" 2>"$dir/err"
 	grep -q . "$dir/out" || cp "$dir/err" "$dir/out"

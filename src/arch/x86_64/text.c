@@ -103,7 +103,8 @@ void arch_text_destroy(struct arch_text *text)
 	free(text->starts);
 	free(text->indirect);
 	free(text->ranges);
-	free(text->refs);
+	if (!text->is_given)
+		free((void *)(uintptr_t)text->refs);
 	vec_free(&text->slots);
 	free(text);
 }
@@ -355,6 +356,29 @@ static void scan_refs(struct arch_text *text)
 		sort_refs(scan.refs.items, scan.refs.count);
 	text->refs = scan.refs.items;
 	text->ref_count = scan.refs.count;
+}
+
+bool arch_text_get_scan(const struct arch_text *text, struct arch_text_scan *ret)
+{
+	if (!text->scanned || text->is_given)
+		return false;
+	*ret = (struct arch_text_scan){text->refs, text->ref_count};
+	return true;
+}
+
+void arch_text_set_scan(struct arch_text *text, const struct arch_text_scan *scan)
+{
+	if (text->scanned || text->span >> 32)
+		return;
+	for (size_t i = 0; i < scan->count; i++) {
+		uint64_t target = scan->refs[i] >> 32;
+		if (target >= text->span || (uint32_t)scan->refs[i] >= text->span ||
+			(i && target < scan->refs[i - 1] >> 32))
+			return;
+	}
+	text->refs = scan->refs;
+	text->ref_count = scan->count;
+	text->scanned = text->is_given = true;
 }
 
 /* ---- questions ---- */

@@ -40,8 +40,9 @@ struct arch_text {
 	size_t start_count, indirect_count;
 	struct text_range *ranges; /* one per start */
 	uint64_t low, span;        /* executable segments lie in [low, low + span) */
-	bool scanned;
-	uint64_t *refs; /* rel32 candidates: target - low << 32 | source - low, sorted */
+	bool scanned, is_given;    /* given: by arch_text_set_scan() */
+	const uint64_t
+		*refs; /* rel32 candidates: target - low << 32 | source - low, sorted */
 	size_t ref_count;
 	VEC(struct text_slot) slots;
 	struct flow

@@ -84,6 +84,7 @@ static int emit_object(struct emit *e, LLVMMemoryBufferRef *ret)
 	int r;
 
 	reset_output(e);
+	emit_embedded_open(e);
 	r = emit_module_open(e);
 	if (r >= 0) {
 		emit_functions(e);
@@ -110,6 +111,8 @@ static void hand_over(struct emit *e)
 static int compile(struct emit *e, const void *agent, size_t agent_size)
 {
 	LLVMMemoryBufferRef object = NULL;
+	char *embedded = NULL;
+	size_t embedded_size = 0;
 	int r = emit_object(e, &object);
 
 	if (r == -EAGAIN) {
@@ -119,11 +122,18 @@ static int compile(struct emit *e, const void *agent, size_t agent_size)
 	hand_over(e);
 	if (r < 0)
 		return r;
+	if (emit_embedded_any(e))
+		r = emit_embedded_compile(e, &embedded, &embedded_size);
 	struct link_request request = {.agent = agent,
 		.agent_size = agent_size,
+		.program = e->program,
+		.embedded = embedded,
+		.embedded_size = embedded_size,
 		.object = LLVMGetBufferStart(object),
 		.object_size = LLVMGetBufferSize(object)};
-	r = link_image(&request, e->result, e->error);
+	if (r >= 0)
+		r = link_image(&request, e->result, e->error);
+	free(embedded);
 	LLVMDisposeMemoryBuffer(object);
 	return r;
 }

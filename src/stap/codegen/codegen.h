@@ -86,6 +86,7 @@ struct codegen_result {
 	uint32_t context_size; /* struct abi_context and all shards, a multiple of 4096 */
 	bool reads_user_memory; /* handlers may fault: processes need the signal front */
 	bool asks_symbols;      /* handlers ask what an address of a process is */
+	bool walks_stacks;      /* handlers look at the stack of the program */
 };
 
 /**

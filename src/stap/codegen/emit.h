@@ -9,6 +9,7 @@
  *   variable.c  globals and locals as places to load from and store to
  *   expr.c text.c array.c stat.c print.c access.c stmt.c   the language
  *   handler.c   handlers and script functions around their bodies
+ *   embedded.c  C in the script
  *   link.c      agent image + object = flat image                      (no LLVM)
  *
  * Values: a long is an i64; a string is a pointer to NUL-terminated bytes (struct
@@ -45,7 +46,8 @@ struct emit_use {
 	uint8_t *functions;                /* 1 per function it may call */
 	const struct stap_function *owner; /* NULL in a handler */
 	uint64_t written_params; /* bit per parameter of the owner that it assigns to */
-	bool needs_callee_saved, reads_user_memory, wants_groups, asks_symbols;
+	bool needs_callee_saved, reads_user_memory, wants_groups, asks_symbols,
+		walks_stacks;
 };
 
 struct emit;
@@ -90,6 +92,7 @@ struct codegen_global *emit_global(struct emit *e, const struct stap_var *var);
 	X(rt_string_append, "v", "ppp")       \
 	X(rt_string_compare, "i", "pp")       \
 	X(rt_sprintf, "v", "pppp")            \
+	X(rt_memory_hex, "v", "ppll")         \
 	X(rt_regex_match, "l", "ppp")         \
 	X(rt_map_find, "p", "ppp")            \
 	X(rt_map_insert, "p", "ppp")          \
@@ -115,7 +118,8 @@ struct codegen_global *emit_global(struct emit *e, const struct stap_var *var);
 	X(rt_counter_write, "v", "ppil")      \
 	X(rt_pair_push, "p", "pili")          \
 	X(rt_pair_pop, "p", "pil")            \
-	X(rt_user_read, "l", "pli")
+	X(rt_user_read, "l", "pli")           \
+	X(rt_user_write, "v", "plli")
 
 #define EMIT_RUNTIME_ID(name, result, arguments) EMIT_##name,
 enum emit_runtime {
@@ -179,6 +183,9 @@ void emit_module_close(struct emit *e);
 must_check int emit_module_object(struct emit *e, LLVMMemoryBufferRef *ret);
 struct emit_callee emit_runtime(struct emit *e, enum emit_runtime which);
 struct emit_callee emit_intrinsic(struct emit *e, const struct stap_intrinsic *intrinsic);
+/** emit_declare() - a function that is linked in */
+struct emit_callee emit_declare(struct emit *e, const char *name, LLVMTypeRef result,
+	LLVMTypeRef *args, unsigned count);
 LLVMValueRef emit_function_new(struct emit *e, const char *name, LLVMTypeRef type,
 	bool is_handler, bool limits_stack);
 LLVMValueRef emit_bytes(
@@ -294,6 +301,8 @@ struct emit_operands {
 	bool effects_follow; /* something with side effects is evaluated before they are
 				used */
 	bool for_call;       /* the user may change globals */
+	bool in_frame;       /* each is also stored there, as 8 bytes, when it is known */
+	uint32_t frame_offset;
 };
 void emit_operands(
 	struct emit_body *b, const struct emit_operands *operands, LLVMValueRef *ret);
@@ -369,12 +378,28 @@ const struct stap_var *emit_stat_var(const struct stap_expr *target);
 LLVMValueRef emit_histogram(struct emit_body *b, const struct stap_expr *expr);
 void emit_foreach_bucket(struct emit_body *b, const struct stap_stmt *stmt);
 
+/* ---- access.c: a variable of the program to write to
+ * ----------------------------------------- */
+
+struct emit_target {
+	const struct stap_expr *expr;
+	struct stap_place place;
+	LLVMValueRef address; /* in memory */
+};
+struct emit_target emit_target_open(struct emit_body *b, const struct stap_expr *expr);
+LLVMValueRef emit_target_load(struct emit_body *b, const struct emit_target *target);
+void emit_target_store(
+	struct emit_body *b, const struct emit_target *target, LLVMValueRef value);
+
 /* ---- print.c, access.c, stmt.c
  * ---------------------------------------------------------------- */
 
 void emit_print(struct emit_body *b, const struct stap_expr *expr);
 LLVMValueRef emit_sprint(struct emit_body *b, const struct stap_expr *expr);
 LLVMValueRef emit_access(struct emit_body *b, const struct stap_expr *expr);
+/** emit_catch() - what was raised is over, its text in dst unless that is NULL; MAXACTION and
+ * abort() go on to outer */
+void emit_catch(struct emit_body *b, LLVMBasicBlockRef outer, LLVMValueRef dst);
 void emit_stmt(struct emit_body *b, const struct stap_stmt *stmt);
 
 /* ---- handler.c
@@ -382,6 +407,17 @@ void emit_stmt(struct emit_body *b, const struct stap_stmt *stmt);
 
 void emit_functions(struct emit *e);
 void emit_handlers(struct emit *e);
+
+/* ---- embedded.c
+ * ------------------------------------------------------------------------------- */
+
+bool emit_embedded_any(const struct emit *e);
+/** emit_embedded_open() - before anything is emitted */
+void emit_embedded_open(struct emit *e);
+/** emit_embedded_call() - the body of a function in C */
+void emit_embedded_call(struct emit_body *b);
+/** emit_embedded_compile() - all C of the script, as an object; *ret is malloc'ed.  -ENOEXEC: the compiler */
+must_check int emit_embedded_compile(struct emit *e, char **ret, size_t *ret_size);
 
 /* ---- link.c
  * ----------------------------------------------------------------------------------- */
@@ -391,6 +427,9 @@ void emit_handlers(struct emit *e);
 struct link_request {
 	const void *agent;
 	size_t agent_size;
+	const struct stap_program *program;
+	const void *embedded; /* object of the script's C; NULL: none */
+	size_t embedded_size;
 	const void *object;
 	size_t object_size;
 };

@@ -179,27 +179,36 @@ static bool is_local_text(const struct stap_expr *expr)
 	return expr->kind == STAP_EXPR_VAR && !expr->var.resolved->is_global;
 }
 
+static LLVMValueRef operand_text(
+	struct emit_body *b, const struct emit_operands *operands, uint32_t i)
+{
+	const struct stap_expr *expr = operands->exprs[i];
+	bool effects = operands->effects_follow;
+
+	for (uint32_t j = i + 1; j < operands->count && !effects; j++)
+		effects = operands->exprs[j] && emit_has_effects(operands->exprs[j]);
+	struct emit_text text = emit_text(b, expr);
+	if (!text.is_stable && (effects || (operands->for_call && !is_local_text(expr))))
+		text.at = emit_text_copy(b, text.at);
+	return text.at;
+}
+
 void emit_operands(
 	struct emit_body *b, const struct emit_operands *operands, LLVMValueRef *ret)
 {
 	for (uint32_t i = 0; i < operands->count; i++) {
 		const struct stap_expr *expr = operands->exprs[i];
-		bool effects = operands->effects_follow;
 
 		if (!expr)
 			continue;
-		if (expr->type != STAP_TYPE_STRING) {
+		if (expr->type == STAP_TYPE_STRING)
+			ret[i] = operand_text(b, operands, i);
+		else
 			ret[i] = emit_long(b, expr);
-			continue;
-		}
-		for (uint32_t j = i + 1; j < operands->count && !effects; j++)
-			effects = operands->exprs[j] &&
-				  emit_has_effects(operands->exprs[j]);
-		struct emit_text text = emit_text(b, expr);
-		if (!text.is_stable &&
-			(effects || (operands->for_call && !is_local_text(expr))))
-			text.at = emit_text_copy(b, text.at);
-		ret[i] = text.at;
+		if (operands->in_frame)
+			emit_store(b, ret[i],
+				emit_at(b, b->frame, operands->frame_offset + i * 8,
+					"operand"));
 	}
 }
 

@@ -227,7 +227,10 @@ static void function_body(struct emit_body *b, struct emit_function *f)
 	}
 	open_params(b, first, f->use.written_params);
 	open_locals(b, b->function->locals.items, b->function->locals.count);
-	emit_stmt(b, b->function->body);
+	if (b->function->embedded)
+		emit_embedded_call(b);
+	else
+		emit_stmt(b, b->function->body);
 	emit_enter(b, b->exit);
 	release_frame(b, base);
 	function_return(b, first == 2 ? NULL : emit_load(b, b->e->i64, b->result, ""));
@@ -275,10 +278,6 @@ void emit_functions(struct emit *e)
 	for (size_t i = 0; i < count; i++) {
 		struct emit_function *f = &e->functions[i];
 
-		if (!f->function->body)
-			emit_fail(e, -ENOSYS, f->function->token,
-				"function '%s' is written in C, which is not supported",
-				f->function->name);
 		if (f->function->param_count > 60)
 			emit_fail(e, -E2BIG, f->function->token,
 				"'%s' has too many parameters", f->function->name);
@@ -326,7 +325,7 @@ static uint32_t pair_size(struct emit_body *b)
 		size += b->probe->entry_values.items[i]->type == STAP_TYPE_STRING
 				? (b->e->options->max_string + 7) & ~7u
 				: (uint32_t)sizeof(int64_t);
-	if (size > ABI_CONTEXT_PAIR_SIZE / 2)
+	if (size > ABI_CONTEXT_PAIR_SIZE / 64)
 		emit_fail(
 			b->e, -E2BIG, b->probe->token, "too many values kept from entry");
 	return size;
@@ -385,8 +384,8 @@ static void handler_main(struct emit_body *b)
 	emit_stmt(b, b->probe->body);
 }
 
-static void handler_prologue(
-	struct emit_body *b, uint32_t budget, LLVMBasicBlockRef start)
+static void handler_prologue(struct emit_body *b, const struct emit_use *use,
+	uint32_t budget, LLVMBasicBlockRef start)
 {
 	emit_store(b, emit_const32(b, b->frame_max),
 		emit_at(b, b->c, offsetof(struct abi_context, scratch_top), ""));
@@ -394,6 +393,10 @@ static void handler_prologue(
 		emit_store(b, emit_const(b, budget),
 			emit_at(b, b->c, offsetof(struct abi_context, action_budget),
 				""));
+	/* what an earlier handler has matched is none of this one's business */
+	if (use->wants_groups)
+		emit_store(b, emit_const32(b, 0),
+			emit_at(b, b->c, offsetof(struct abi_context, match_groups), ""));
 	LLVMBuildBr(b->e->builder, start);
 }
 
@@ -429,7 +432,7 @@ static void handler_body(struct emit_body *b, const struct emit_use *use, uint32
 	LLVMPositionBuilderAtEnd(builder, refused);
 	LLVMBuildRetVoid(builder);
 	LLVMPositionBuilderAtEnd(builder, entered);
-	handler_prologue(b, budget, start);
+	handler_prologue(b, use, budget, start);
 }
 
 /* ---- counting in the trampoline
@@ -538,6 +541,7 @@ static void emit_handler(
 	find_inline_count(&b, handler);
 	e->result->reads_user_memory |= use->reads_user_memory;
 	e->result->asks_symbols |= use->asks_symbols;
+	e->result->walks_stacks |= use->walks_stacks;
 }
 
 void emit_handlers(struct emit *e)

@@ -192,7 +192,7 @@ static LLVMTypeRef type_of(struct emit *e, char code)
 	}
 }
 
-static struct emit_callee declare(struct emit *e, const char *name, LLVMTypeRef result,
+struct emit_callee emit_declare(struct emit *e, const char *name, LLVMTypeRef result,
 	LLVMTypeRef *args, unsigned count)
 {
 	struct emit_callee callee;
@@ -219,7 +219,7 @@ struct emit_callee emit_runtime(struct emit *e, enum emit_runtime which)
 
 		for (; arguments[count]; count++)
 			types[count] = type_of(e, arguments[count]);
-		*callee = declare(e, runtime_table[which].name,
+		*callee = emit_declare(e, runtime_table[which].name,
 			type_of(e, runtime_table[which].result[0]), types, count);
 	}
 	return *callee;
@@ -237,7 +237,7 @@ struct emit_callee emit_intrinsic(struct emit *e, const struct stap_intrinsic *i
 		result = e->i64;
 	for (const char *a = intrinsic->arguments; *a && count < 16; a++)
 		types[count++] = type_of(e, *a);
-	return declare(e, intrinsic->symbol, result, types, count);
+	return emit_declare(e, intrinsic->symbol, result, types, count);
 }
 
 LLVMValueRef emit_function_new(struct emit *e, const char *name, LLVMTypeRef type,

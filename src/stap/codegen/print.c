@@ -57,20 +57,108 @@ static bool check_print(struct emit_body *b, const struct stap_expr *expr)
 	return true;
 }
 
-/* Arguments left to right; a histogram as the address of its statistic. */
+/* Arguments left to right; a histogram as the address of its statistic. The lean code keeps
+ * them in the frame: many of them would live across calls. */
+struct print_values {
+	LLVMValueRef at[MAX_PRINT_ARGS];
+	bool is_memory[MAX_PRINT_ARGS]; /* the text that was made of an address */
+	bool in_frame;
+	uint32_t frame_offset;
+};
+
+static LLVMValueRef print_slot(
+	struct emit_body *b, const struct print_values *values, uint32_t i)
+{
+	return emit_at(
+		b, b->frame, values->frame_offset + i * sizeof(uint64_t), "argument");
+}
+
 static void print_operands(
-	struct emit_body *b, const struct stap_expr *expr, LLVMValueRef *ret)
+	struct emit_body *b, const struct stap_expr *expr, struct print_values *ret)
 {
 	const struct stap_expr_list *args = &expr->print.args;
 	struct stap_expr *plain[MAX_PRINT_ARGS];
 
 	for (uint32_t i = 0; i < args->count; i++)
 		plain[i] = args->items[i]->kind == STAP_EXPR_HIST ? NULL : args->items[i];
-	emit_operands(
-		b, &(struct emit_operands){.exprs = plain, .count = args->count}, ret);
-	for (uint32_t i = 0; i < args->count; i++)
-		if (!plain[i])
-			ret[i] = emit_histogram(b, args->items[i]);
+	if (ret->in_frame) {
+		ret->frame_offset = b->frame_top;
+		emit_frame(b, (args->count + 1) * sizeof(uint64_t), "arguments");
+	}
+	emit_operands(b,
+		&(struct emit_operands){.exprs = plain,
+			.count = args->count,
+			.in_frame = ret->in_frame,
+			.frame_offset = ret->frame_offset},
+		ret->at);
+	for (uint32_t i = 0; i < args->count; i++) {
+		if (plain[i])
+			continue;
+		ret->at[i] = emit_histogram(b, args->items[i]);
+		if (ret->in_frame)
+			emit_store(b, ret->at[i], print_slot(b, ret, i));
+	}
+}
+
+static bool is_text(
+	const struct print_values *values, const struct stap_expr *arg, uint32_t i)
+{
+	return arg->type == STAP_TYPE_STRING || values->is_memory[i];
+}
+
+static LLVMValueRef print_value(struct emit_body *b, const struct print_values *values,
+	const struct stap_expr *arg, uint32_t i)
+{
+	if (!values->in_frame)
+		return values->at[i];
+	bool is_pointer = arg->kind == STAP_EXPR_HIST || is_text(values, arg, i);
+	return LLVMBuildLoad2(b->e->builder, is_pointer ? b->e->ptr : b->e->i64,
+		print_slot(b, values, i), "");
+}
+
+/* What %m and %M show has to be read now; it travels as text. */
+static void take_memory(struct emit_body *b, const struct stap_expr *expr,
+	struct print_values *values, const struct format_part *part, uint32_t i)
+{
+	const struct stap_expr *const *args =
+		(const struct stap_expr *const *)expr->print.args.items;
+	LLVMValueRef text = emit_frame(b, 2 * b->e->options->max_string, "memory");
+	LLVMValueRef size = part->precision == FORMAT_DYNAMIC
+				    ? print_value(b, values, args[i - 1], i - 1)
+				    : emit_const(b, part->precision);
+
+	EMIT_CALL(b, rt_memory_hex, b->c, text, print_value(b, values, args[i], i), size);
+	emit_check_error(b, expr->token);
+	values->at[i] = text;
+	values->is_memory[i] = true;
+	if (values->in_frame)
+		emit_store(b, text, print_slot(b, values, i));
+}
+
+static bool is_memory_part(const struct format_part *part)
+{
+	return part->kind == FORMAT_LONG &&
+	       (part->conversion == 'm' || part->conversion == 'M');
+}
+
+static void print_memory(
+	struct emit_body *b, const struct stap_expr *expr, struct print_values *values)
+{
+	const struct format *format = expr->print.format;
+	uint32_t next = 0;
+
+	for (uint32_t k = 0; k < format->part_count; k++) {
+		const struct format_part *part = &format->parts[k];
+
+		if (part->kind == FORMAT_LITERAL)
+			continue;
+		if (part->kind != FORMAT_HISTOGRAM)
+			next += (part->width == FORMAT_DYNAMIC) +
+				(part->precision == FORMAT_DYNAMIC);
+		if (is_memory_part(part))
+			take_memory(b, expr, values, part, next);
+		next++;
+	}
 }
 
 /* ---- records
@@ -83,7 +171,7 @@ static const struct abi_stat_desc *hist_desc(
 }
 
 static LLVMValueRef record_size(struct emit_body *b, const struct stap_expr_list *args,
-	const LLVMValueRef *values)
+	const struct print_values *values)
 {
 	LLVMValueRef size = NULL;
 	uint32_t fixed = 0;
@@ -93,9 +181,9 @@ static LLVMValueRef record_size(struct emit_body *b, const struct stap_expr_list
 
 		if (arg->kind == STAP_EXPR_HIST) {
 			fixed += hist_desc(b, arg)->size;
-		} else if (arg->type == STAP_TYPE_STRING) {
-			LLVMValueRef more =
-				EMIT_CALL(b, rt_record_string_size, values[i]);
+		} else if (is_text(values, arg, i)) {
+			LLVMValueRef more = EMIT_CALL(
+				b, rt_record_string_size, print_value(b, values, arg, i));
 			size = size ? LLVMBuildAdd(b->e->builder, size, more, "") : more;
 		} else {
 			fixed += sizeof(uint64_t);
@@ -106,23 +194,24 @@ static LLVMValueRef record_size(struct emit_body *b, const struct stap_expr_list
 }
 
 static void record_fill(struct emit_body *b, const struct stap_expr_list *args,
-	const LLVMValueRef *values, LLVMValueRef at)
+	const struct print_values *values, LLVMValueRef at)
 {
 	uint32_t offset = 0;
 
 	for (uint32_t i = 0; i < args->count; i++) {
 		const struct stap_expr *arg = args->items[i];
 		LLVMValueRef here = emit_at(b, at, offset, "argument");
+		LLVMValueRef value = print_value(b, values, arg, i);
 
 		if (arg->kind == STAP_EXPR_HIST) {
-			at = EMIT_CALL(b, rt_record_bytes, here, values[i],
+			at = EMIT_CALL(b, rt_record_bytes, here, value,
 				emit_const32(b, hist_desc(b, arg)->size));
 			offset = 0;
-		} else if (arg->type == STAP_TYPE_STRING) {
-			at = EMIT_CALL(b, rt_record_string, here, values[i]);
+		} else if (is_text(values, arg, i)) {
+			at = EMIT_CALL(b, rt_record_string, here, value);
 			offset = 0;
 		} else {
-			emit_store(b, values[i], here);
+			emit_store(b, value, here);
 			offset += sizeof(uint64_t);
 		}
 	}
@@ -132,17 +221,18 @@ void emit_print(struct emit_body *b, const struct stap_expr *expr)
 {
 	const struct stap_expr_list *args = &expr->print.args;
 	LLVMBasicBlockRef fill = emit_block(b, "record"), done = emit_block(b, "done");
-	LLVMValueRef values[MAX_PRINT_ARGS] = {NULL};
+	struct print_values values = {.in_frame = b->e->is_lean};
 
 	if (check_print(b, expr)) {
-		print_operands(b, expr, values);
+		print_operands(b, expr, &values);
+		print_memory(b, expr, &values);
 		LLVMValueRef at = EMIT_CALL(b, rt_record_reserve, b->c,
 			emit_const32(b, ABI_RECORD_PRINT),
 			emit_const32(b, format_index(b->e, expr)),
-			record_size(b, args, values));
+			record_size(b, args, &values));
 		emit_cold_branch(b, emit_is_null(b, at), done, fill);
 		LLVMPositionBuilderAtEnd(b->e->builder, fill);
-		record_fill(b, args, values, at);
+		record_fill(b, args, &values, at);
 		EMIT_CALL(b, rt_record_commit, b->c);
 	} else {
 		emit_enter(b, fill);
@@ -153,22 +243,49 @@ void emit_print(struct emit_body *b, const struct stap_expr *expr)
 /* ---- sprint
  * ----------------------------------------------------------------------------------- */
 
-LLVMValueRef emit_sprint(struct emit_body *b, const struct stap_expr *expr)
+static void sprint_into(
+	struct emit_body *b, const struct stap_expr *expr, LLVMValueRef dst)
 {
-	const struct stap_expr_list *args = &expr->print.args;
-	LLVMValueRef values[MAX_PRINT_ARGS] = {NULL}, dst = emit_frame_string(b);
+	struct print_values values = {.in_frame = true};
 
-	if (!check_print(b, expr))
-		return dst;
-	print_operands(b, expr, values);
-	LLVMValueRef array =
-		emit_frame(b, (args->count + 1) * sizeof(uint64_t), "arguments");
-	for (uint32_t i = 0; i < args->count; i++)
-		emit_store(b, values[i],
-			emit_at(b, array, i * sizeof(uint64_t), "argument"));
+	print_operands(b, expr, &values);
 	EMIT_CALL(b, rt_sprintf, b->c, dst,
 		emit_bytes(
 			b->e, expr->print.format, expr->print.format->size, 8, "format"),
-		array);
+		print_slot(b, &values, 0));
+	for (uint32_t k = 0; k < expr->print.format->part_count; k++)
+		if (is_memory_part(&expr->print.format->parts[k])) {
+			emit_check_error(b, expr->token);
+			break;
+		}
+}
+
+/* What an argument raises ends here; MAXACTION and abort() go through. */
+static void sprint_guarded(
+	struct emit_body *b, const struct stap_expr *expr, LLVMValueRef dst)
+{
+	LLVMBasicBlockRef outer = b->catch_block, handler = emit_block(b, "catch");
+	LLVMBasicBlockRef done = emit_block(b, "done");
+
+	b->catch_block = handler;
+	sprint_into(b, expr, dst);
+	b->catch_block = outer;
+	LLVMBuildBr(b->e->builder, done);
+	LLVMPositionBuilderAtEnd(b->e->builder, handler);
+	emit_catch(b, outer, LLVMConstNull(b->e->ptr));
+	EMIT_CALL(b, rt_string_copy, b->c, dst, emit_literal(b->e, "ERROR"));
+	emit_enter(b, done);
+}
+
+LLVMValueRef emit_sprint(struct emit_body *b, const struct stap_expr *expr)
+{
+	LLVMValueRef dst = emit_frame_string(b);
+
+	if (!check_print(b, expr))
+		return dst;
+	if (expr->print.is_guarded)
+		sprint_guarded(b, expr, dst);
+	else
+		sprint_into(b, expr, dst);
 	return dst;
 }

@@ -54,10 +54,24 @@ static void emit_for(struct emit_body *b, const struct stap_stmt *stmt)
 	LLVMPositionBuilderAtEnd(b->e->builder, done);
 }
 
+void emit_catch(struct emit_body *b, LLVMBasicBlockRef outer, LLVMValueRef dst)
+{
+	LLVMBasicBlockRef caught = emit_block(b, "caught");
+	LLVMBuilderRef builder = b->e->builder;
+	LLVMValueRef error = emit_load(b, b->e->i32,
+		emit_at(b, b->c, offsetof(struct abi_context, error), ""), "error");
+
+	emit_cold_branch(b,
+		LLVMBuildICmp(builder, LLVMIntEQ, error, emit_const32(b, 2), ""), outer,
+		caught);
+	LLVMPositionBuilderAtEnd(builder, caught);
+	EMIT_CALL(b, rt_catch, b->c, dst);
+}
+
 static void emit_try(struct emit_body *b, const struct stap_stmt *stmt)
 {
 	LLVMBasicBlockRef outer = b->catch_block, handler = emit_block(b, "catch");
-	LLVMBasicBlockRef caught = emit_block(b, "caught"), done = emit_block(b, "done");
+	LLVMBasicBlockRef done = emit_block(b, "done");
 	LLVMBuilderRef builder = b->e->builder;
 	LLVMValueRef dst = LLVMConstNull(b->e->ptr);
 
@@ -66,16 +80,9 @@ static void emit_try(struct emit_body *b, const struct stap_stmt *stmt)
 	b->catch_block = outer;
 	LLVMBuildBr(builder, done);
 	LLVMPositionBuilderAtEnd(builder, handler);
-	/* MAXACTION and abort() go through */
-	LLVMValueRef error = emit_load(b, b->e->i32,
-		emit_at(b, b->c, offsetof(struct abi_context, error), ""), "error");
-	emit_cold_branch(b,
-		LLVMBuildICmp(builder, LLVMIntEQ, error, emit_const32(b, 2), ""), outer,
-		caught);
-	LLVMPositionBuilderAtEnd(builder, caught);
 	if (stmt->try.variable)
 		dst = emit_variable_text(b, stmt->try.variable->var.resolved).at;
-	EMIT_CALL(b, rt_catch, b->c, dst);
+	emit_catch(b, outer, dst);
 	if (stmt->try.handler)
 		emit_nested(b, stmt->try.handler);
 	emit_enter(b, done);

@@ -153,10 +153,11 @@ static void use_call(struct emit_use *use, const struct stap_expr *expr)
 		use->needs_callee_saved = true;
 	if (intrinsic->flags & STAP_INTRINSIC_MEMORY)
 		use->reads_user_memory = true;
-	use->wants_groups |= !strncmp(intrinsic->symbol, "rt_fn_matched", 13) ||
-			     !strcmp(intrinsic->symbol, "rt_fn_ngroups");
+	use->wants_groups |= stap_intrinsic_asks_groups(intrinsic);
 	if (intrinsic->flags & STAP_INTRINSIC_SYMBOLS)
 		use->asks_symbols = true;
+	if (intrinsic->flags & STAP_INTRINSIC_STACKS)
+		use->walks_stacks = true;
 }
 
 static void use_expr(struct emit_use *use, const struct stap_expr *expr, bool used)
@@ -318,6 +319,8 @@ static bool use_merge(struct emit *e, struct emit_use *use, const struct emit_us
 	use->wants_groups |= callee->wants_groups;
 	changed |= callee->asks_symbols && !use->asks_symbols;
 	use->asks_symbols |= callee->asks_symbols;
+	changed |= callee->walks_stacks && !use->walks_stacks;
+	use->walks_stacks |= callee->walks_stacks;
 	use->needs_callee_saved |= callee->needs_callee_saved;
 	use->reads_user_memory |= callee->reads_user_memory;
 	return changed;
@@ -333,6 +336,20 @@ static bool use_merge_callees(struct emit *e, struct emit_use *use)
 	return changed;
 }
 
+/* C may do with its globals what it says, and read the program's memory. */
+static void use_touches(struct emit_use *use, const struct stap_function *function)
+{
+	for (uint32_t i = 0; i < function->touch_count; i++) {
+		const struct stap_touch *touch = &function->touches[i];
+
+		use->globals[touch->var->index] |=
+			(touch->is_read ? STAP_USE_READ : 0) |
+			(touch->is_written ? STAP_USE_WRITE : 0);
+	}
+	use->reads_user_memory |= function->embedded != NULL;
+	use->needs_callee_saved |= function->embedded != NULL;
+}
+
 static void use_functions(struct emit *e)
 {
 	bool changed = true;
@@ -345,6 +362,7 @@ static void use_functions(struct emit *e)
 		use_init(e, use);
 		use->owner = function;
 		use_stmt(use, function->body);
+		use_touches(use, function);
 		if (function->next_overload)
 			use->functions[function->next_overload->index] = 1;
 	}

@@ -165,7 +165,7 @@ static const struct {
 	{"locals where one has no place", "probe " ALPHA " { println($$locals) }",
 		"uprobe places=1 %s\n/1;total=%#x gone=?/1;\n"},
 	{"pretty variables", "probe " BETA " { println($$vars$) }",
-		"uprobe places=1 %s\n/1;n=%i s=%s p={.x=%i, .y=%i} c='%c' buf=%s/6;\n"},
+		"uprobe places=1 %s\n/1;n=%i s=%s p={.x=%i, .y=%i} c='%#c' buf=%s/6;\n"},
 	{"a pretty struct", "probe " BETA " { println($p$) }",
 		"uprobe places=1 %s\n/1;{.x=%i, .y=%i}/2;\n"},
 	{"the returned value as text", "probe " ALPHA ".return { println($$return) }",
