@@ -119,7 +119,8 @@ struct stap_location *target_add_site(struct expansion *e, const struct target_s
 	}
 	location->mid_function = site->address != location->function_start;
 	location->is_return = e->point->is_return;
-	location->has_debug_info = site->instance != NULL;
+	location->has_debug_info =
+		site->instance && elf_instance_follows_abi(site->instance);
 	location->pp = arena_printf(e->arena, "%s%s", e->prefix, site->pp);
 	location->ppfunc = readable_name(e->arena, location->function);
 	location->guard = site->guard;
