@@ -179,6 +179,11 @@ static int set_limit(void *data, const char *value, struct error *err)
 	add_setting(setting, value);
 	if (!setting->value)
 		setting->value = "1";
+	char *end;
+	strtoll(setting->value, &end, 0);
+	if (*end && strncmp(setting->name, "MAX", 3) == 0)
+		return error_set(err, -EINVAL, "-D %s: '%s' is not a number",
+			setting->name, setting->value);
 	return 0;
 }
 

@@ -58,7 +58,11 @@ static void add_variables(struct listing *list, struct list_point *point,
 	struct stap_variable_info *variables = NULL;
 	uint32_t count = 0;
 	point->places++;
-	add_return_value(list, point, location);
+	if (location->event == STAP_EVENT_SYSCALL ||
+		location->event == STAP_EVENT_SYSCALL_RETURN)
+		point_add_variable(point, " $syscall:long");
+	else
+		add_return_value(list, point, location);
 	if (s->target.ops->variables(s->target.data, location, true, !location->is_return,
 		    &s->arena, &variables, &count, NULL) < 0)
 		return;

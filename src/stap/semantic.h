@@ -24,6 +24,7 @@ struct stap_semantic_options {
 	uint32_t argument_count;
 	bool guru, unoptimized, suppress_warnings, warnings_are_errors, skip_badvars;
 	bool has_target; /* -c or -x given: bare `process` is allowed */
+	bool listing;    /* nothing will run: points that need a target may be named */
 };
 
 /**

@@ -82,6 +82,10 @@ static bool arity_set(struct sema *sema, struct stap_var *var, int arity,
 			"arity %d first inferred here", var->arity);
 		return false;
 	}
+	if (!arity && var->size_limit) {
+		sema_error(sema, token, "inconsistent arity (unknown vs 0)");
+		return false;
+	}
 	var->arity = arity;
 	var->arity_token = token;
 	return true;
@@ -388,7 +392,8 @@ static bool resolve_call(struct scope *scope, struct stap_expr *expr)
 static bool is_lvalue(const struct stap_expr *expr)
 {
 	return expr->kind == STAP_EXPR_VAR || expr->kind == STAP_EXPR_INDEX ||
-	       expr->kind == STAP_EXPR_TARGET;
+	       expr->kind == STAP_EXPR_TARGET ||
+	       expr->kind == STAP_EXPR_ENTRY_VALUE; /* refused already */
 }
 
 static bool resolve_change(struct scope *scope, struct stap_expr *expr)

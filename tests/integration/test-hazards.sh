@@ -74,6 +74,13 @@ else
 	skip "libc without symbols: __restore_rt"
 fi
 
+# Functions in assembly return values in flags, also where they have debug information (Go's asyncPreempt).
+plain=$("$tracees/hazards" flags 1000)
+out=$("$utrace" run -e 'global n probe process.function("above") { n++ } probe process.function("above").return { n++ }
+	probe end { println(n) }' -c "$tracees/hazards flags 1000" 2>"$dir/err")
+is "$out" "$plain
+2000" "flags that assembly returns"
+
 # A library comes and goes all the time while probes in it do.
 "$tracees/loader" "$tracees/libplugin.so" 100000000 >"$dir/loader" 2>&1 &
 loader=$!

@@ -19,6 +19,15 @@ first=$(cat $(ls rotated.* | sort -t. -k2n) | head -n 1 | cut -d' ' -f1)
 is "$(cat $(ls rotated.* | sort -t. -k2n) | cut -d' ' -f1)" "$(seq -f %07g "$first" 7999)" "... and what is left has no gap"
 like "$(stat -c %s rotated.* | sort -n | tail -n 1)" '^10[0-9]{5}$' "... files of one megabyte"
 
+# Listings need no target; limits are numbers.
+is "$("$utrace" run -L syscall.read 2>&1)" \
+	"syscall.read name:string fd:long buf_uaddr:long count:long argstr:string" "-L: an alias over process.syscall"
+is "$("$utrace" run -L process.syscall.return 2>&1)" 'process.syscall.return $syscall:long $return:long' "... and the point itself"
+is "$("$utrace" run -l 'timer.*' 2>&1)" "timer.profile" "-l: timers"
+is "$("$utrace" run -DMAXACTION=1x -e 'probe begin { exit() }' 2>&1; echo $?)" \
+	"$(printf -- "-D MAXACTION: '1x' is not a number\n1")" "-D: a limit that is no number"
+is "$("$utrace" run -p1 -e 'probe begin { exit() }' | head -n 2)" "$(printf '# parse tree dump\n# file <input>')" "-p1: names the file"
+
 # The time in the name; SIGUSR2 opens it anew.
 "$utrace" run -o 'out-%Y' -e 'probe timer.ms(10) { println("line") }' &
 run=$!

@@ -231,6 +231,22 @@ static void *deep_thread(void *arg)
 	return NULL;
 }
 
+/* The answer of a function in assembly is in a flag. */
+static void run_flags(void)
+{
+	for (long i = 0; i < count; i++) {
+		uint8_t carry;
+		calls++;
+		__asm__ volatile("mov %1, %%rdi\n\tmov %2, %%rsi\n\tcall above\n\tsetc %0"
+				 : "=q"(carry)
+				 : "r"(i % 7), "r"(i % 5)
+				 : "rax", "rcx", "rdx", "rdi", "rsi", "r8", "r9", "r10",
+				 "r11", "cc", "memory");
+		returns++;
+		sum += carry;
+	}
+}
+
 int main(int argc, char **argv)
 {
 	const char *name = argc > 1 ? argv[1] : "";
@@ -250,6 +266,8 @@ int main(int argc, char **argv)
 		run_clone();
 	else if (!strcmp(name, "altstack"))
 		run_altstack();
+	else if (!strcmp(name, "flags"))
+		run_flags();
 	else if (!strcmp(name, "storm"))
 		run_storm();
 	else if (!strcmp(name, "deep")) {

@@ -11,7 +11,7 @@
 #include "stap/regex.h"
 
 enum {
-	RANDOM_PATTERNS = 5000,
+	RANDOM_PATTERNS = 1500,
 	TEXTS = 6
 };
 
