@@ -114,7 +114,7 @@ start_many()
 {
 	rm -f "$dir/input" "$dir/calls" "$dir/many"
 	mkfifo "$dir/input"
-	"$tracees/many-threads" 1000 300 <"$dir/input" >"$dir/many" &
+	"$tracees/many-threads" 1000 <"$dir/input" >"$dir/many" &
 	many=$!
 	exec 9>"$dir/input"
 	wait_for 60 grep -q ready "$dir/many"
