@@ -215,6 +215,10 @@ void session_plan_free(struct session *s);
 /** how a place would be patched, and why not better: a line for each patch */
 void session_plan_describe(
 	struct session *s, const struct stap_location *location, struct strbuf *out);
+/** the cache as the options want it; none is no failure */
+must_check int session_open_cache(struct session *s);
+/** "$n:int", a line for each variable of the analysed program's probes */
+void session_list_variables(struct session *s, struct strbuf *out);
 /** print the points of the analysed program; how many there are */
 size_t session_list_print(struct session *s, bool with_variables);
 /** start the command, held at its exec; before any probe runs, which may ask for target() */

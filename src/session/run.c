@@ -110,7 +110,7 @@ void session_init(struct session *s, const struct session_options *options)
 }
 
 /* Runs without a cache are as good, only slower: why there is none is told to who asks with -v. */
-static int session_open_cache(struct session *s)
+int session_open_cache(struct session *s)
 {
 	const struct session_options *o = s->options;
 	struct cache_options options = {.is_write_only = o->poison_cache};
