@@ -419,6 +419,8 @@ static int session_pass5(struct session *s)
 	if (s->memory.header && s->memory.header->error_count &&
 		!s->options->suppress_handler_errors)
 		failed = true;
+	if (s->memory.header && session_skipped_too_many(s))
+		failed = true;
 	if (r == 0)
 		session_wait_command(s);
 	if (session_command_failed(s))
