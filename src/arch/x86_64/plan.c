@@ -175,6 +175,15 @@ bool arch_plans_join(struct arch_text *text, uint64_t start, uint64_t end,
 	struct arch_plan plan;
 	uint64_t head = a->address < b->address ? a->address : b->address;
 	uint64_t last = last_point(a) > last_point(b) ? last_point(a) : last_point(b);
+	/* the only instruction of a function is its entry and its exit */
+	if (a->form == ARCH_PATCH_BREAKPOINT && b->form == ARCH_PATCH_BREAKPOINT &&
+		a->address == b->address &&
+		a->point_count + b->point_count <= ARCH_MAX_POINTS) {
+		plan = *a;
+		join_points(&plan, b);
+		*ret = plan;
+		return true;
+	}
 	if (options->no_jumps || flow_get(text, start, end, &flow, NULL) < 0 ||
 		a->point_count + b->point_count > ARCH_MAX_POINTS)
 		return false;
