@@ -109,9 +109,17 @@ typedef uint64_t __attribute__((aligned(1), may_alias)) rt_unaligned;
 
 /* Reading past the end of a string within its page is harmless, but the sanitizers rightly
  * cannot know. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define RT_SANITIZED 1
+#elif defined(__has_feature) /* clang's way to say it */
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define RT_SANITIZED 1
+#endif
+#endif
+
 static inline bool rt_word_is_readable(const char *s)
 {
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#ifdef RT_SANITIZED
 	return false;
 #else
 	return ((uintptr_t)s & (RT_PAGE_SIZE - 1)) <= RT_PAGE_SIZE - RT_WORD;
