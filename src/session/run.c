@@ -110,7 +110,7 @@ void session_init(struct session *s, const struct session_options *options)
 }
 
 /* Runs without a cache are as good, only slower: why there is none is told to who asks with -v. */
-static int session_open_cache(struct session *s)
+int session_open_cache(struct session *s)
 {
 	const struct session_options *o = s->options;
 	struct cache_options options = {.is_write_only = o->poison_cache};
@@ -420,6 +420,8 @@ static int session_pass5(struct session *s)
 		failed = true;
 	if (s->memory.header && s->memory.header->error_count &&
 		!s->options->suppress_handler_errors)
+		failed = true;
+	if (s->memory.header && session_skipped_too_many(s))
 		failed = true;
 	if (r == 0)
 		session_wait_command(s);

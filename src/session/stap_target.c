@@ -227,20 +227,14 @@ static int target_expand(void *data, const struct stap_point *point, struct aren
 
 /* ---- variables ---------------------------------------------------------------------------------------------- */
 
-/* The module named in @cast(p, "type", "MODULE") or @var("x", "MODULE"); NULL with @err when none. */
-static struct target_module *find_named_module(struct target *target,
-	const struct stap_location *location, const char *name, struct error *err)
+static struct target_module *find_one_module(
+	struct target *target, const char *name, struct error *err)
 {
-	const struct target_place *place = location ? location->opaque : NULL;
 	struct target_module *module;
 	const char *path;
-	if (!name || !name[0]) {
-		if (place)
-			return place->module;
-		error_set(err, -ENOENT,
-			"@cast and @var need a module outside of process probes");
-		return NULL;
-	}
+
+	if (target_is_header(name))
+		return target_open_header(target, name, &module, err) < 0 ? NULL : module;
 	for (size_t i = 0; i < target->modules.count; i++) {
 		if (target_path_matches(name, target->modules.items[i]->shown_path))
 			return target->modules.items[i];
@@ -250,6 +244,34 @@ static struct target_module *find_named_module(struct target *target,
 										: module;
 	error_set(err, -ENOENT, "no module '%s' is known here", name);
 	return NULL;
+}
+
+/* The module named in @cast(p, "type", "MODULE") or @var("x", "MODULE"): the first that there is of
+ * several with colons between them.  NULL with @err when none. */
+static struct target_module *find_named_module(struct target *target,
+	const struct stap_location *location, const char *name, struct error *err)
+{
+	const struct target_place *place = location ? location->opaque : NULL;
+	struct target_module *module = NULL;
+	if (!name || !name[0]) {
+		if (place)
+			return place->module;
+		error_set(err, -ENOENT,
+			"@cast and @var need a module outside of process probes");
+		return NULL;
+	}
+	for (;;) {
+		size_t size = strcspn(name, ":");
+
+		module = find_one_module(
+			target, arena_strndup(&target->arena, name, size), err);
+		if (module || !name[size])
+			break;
+		name += size + 1;
+	}
+	if (module && err)
+		*err = (struct error){0};
+	return module;
 }
 
 static void build_steps(const struct stap_expr *target, struct arena *arena,
@@ -381,6 +403,16 @@ static bool is_stub(const struct stap_location *location)
 	return place && location->name && !place->mark;
 }
 
+/* Whose types the value is of. */
+static const char *type_module(struct target *data, const struct stap_location *location,
+	const struct stap_expr *target)
+{
+	struct error ignored;
+	const struct target_module *module =
+		find_named_module(data, location, target->target.module, &ignored);
+	return module ? module->shown_path : NULL;
+}
+
 static int target_access(void *data, const struct stap_location *location,
 	const struct stap_expr *target, bool at_entry, struct arena *arena,
 	struct stap_access **ret, struct error *err)
@@ -411,6 +443,7 @@ static int target_access(void *data, const struct stap_location *location,
 	if (r < 0)
 		return r;
 	copy_access(&compiled, arena, access);
+	access->module = number ? NULL : type_module(data, location, target);
 	*ret = access;
 	return 0;
 }

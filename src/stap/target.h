@@ -110,6 +110,7 @@ struct stap_access {
 	uint32_t operand_count;
 	enum stap_value_class value_class;
 	const char *type_name;   /* as C writes it: "char const*" */
+	const char *module;      /* that has the type; NULL: nobody knows */
 	uint32_t size;           /* of the value in bytes */
 	bool needs_callee_saved; /* reads rbx, rbp, r12..r15 */
 	bool needs_static;

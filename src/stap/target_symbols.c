@@ -50,6 +50,9 @@ static void sign_access(struct lowering *lower, const struct stap_access *access
 		strbuf_printf(out, "%d:%lld,", (int)access->ops[i].kind,
 			(long long)access->ops[i].value);
 	strbuf_printf(out, "=%d/%u;", (int)access->value_class, access->size);
+	/* what follows the pointer may stand in another variable's name */
+	if (access->value_class == STAP_VALUE_POINTER && access->module)
+		strbuf_printf(out, "%s %s;", access->type_name, access->module);
 }
 
 /* ---- accesses -------------------------------------------------------------------------- */
@@ -793,6 +796,18 @@ void sema_lower_targets(struct sema *sema, struct sema_owner owner,
 	lower_stmt(owner.function ? owner.function->body : owner.probe->body, &lower);
 	if (owner.probe && owner.probe->condition)
 		lower_top(owner.probe->condition, &lower);
+}
+
+void sema_lower_cast(struct sema *sema, struct sema_owner owner, struct stap_expr *expr,
+	const struct stap_cast *cast)
+{
+	struct lowering lower = {.sema = sema, .owner = owner, .at_entry = true};
+
+	expr->target.base = STAP_TARGET_CAST;
+	expr->target.type_name = cast->type;
+	expr->target.module = cast->module;
+	expr->target.error = NULL;
+	lower_target(&lower, expr);
 }
 
 static bool no_targets(struct stap_expr *expr, void *data)

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Stacks by call frame information.   usage: test-stacks.sh UTRACE TRACEES
-utrace=$1
+utrace=$(realpath "$1")
 stacks=$2/stacks
 . "$(dirname "$0")/../lib/tap.sh"
 dir=$(mktemp -d)
@@ -103,7 +103,8 @@ let sum = 0n;
 for (let i = 0; i < 30000; i++) sum += middle(i);
 console.log(sum > 0n);
 JS
-	out=$("$utrace" run -v -e 'global n probe process.function("uv_hrtime") { if (n++ % 1000 == 0) { print_ubacktrace_brief() println("--") } }' \
+	# it writes a log of its own where it runs
+	out=$(cd "$dir" && "$utrace" run -v -e 'global n probe process.function("uv_hrtime") { if (n++ % 1000 == 0) { print_ubacktrace_brief() println("--") } }' \
 		-c "$(command -v node) --perf-basic-prof $dir/script.js" 2>&1)
 	like "$out" '^JS:.* .*/script[.]js:' "generated code has its names"
 	like "$out" '^true$' "... and computes what it should"
