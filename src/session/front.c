@@ -202,6 +202,11 @@ int session_front_pass2(struct session *s, struct front *f)
 		.argument_used = f->parse.argument_used,
 		.argument_count = o->argument_count,
 	};
+	const char **preset = arena_array(&s->arena, const char *, o->globals.count + 1);
+	for (size_t i = 0; i < o->globals.count; i++)
+		preset[i] = o->globals.items[i].name;
+	options.preset = preset;
+	options.preset_count = (uint32_t)o->globals.count;
 	options.library_files = stap_tapset_files(f->tapset, &options.library_file_count);
 	s->program = stap_analyze(&s->arena, &options, &s->target, &s->diagnostics);
 	front_warn_unused_arguments(s, f);

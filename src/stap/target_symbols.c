@@ -397,6 +397,11 @@ static void lower_pretty(struct lowering *lower, struct stap_expr *expr)
 	struct pretty pretty;
 
 	pretty_begin(&pretty, lower);
+	if (expr->target.address_of) {
+		expr->target.error = "cannot take address of pretty-printed variable";
+		sign(lower, expr->target.error);
+		return;
+	}
 	if (pretty_top(&pretty, target_plain(lower, expr), expr->target.pretty)) {
 		sign(lower, "pretty");
 		pretty_finish(&pretty, expr);
