@@ -96,6 +96,8 @@ struct abi_session {
 	uint64_t native_offset, shared_offset, shared_size;
 	uint64_t
 		unwind_offset; /* struct abi_unwind_process[], tables behind (abi/unwind.h); 0: none */
+	uint32_t skipped_count; /* handlers that found no lock in time; atomic */
+	uint32_t reserved_skipped;
 };
 _Static_assert(
 	sizeof(struct abi_session) <= ABI_GLOBALS_OFFSET, "session header fits its page");
@@ -126,7 +128,8 @@ enum abi_site_flag {
 	ABI_SITE_ENTRY =
 		1u
 		<< 1, /* at a function's first instruction: arguments are in registers */
-	ABI_SITE_EDGE = 1u << 2, /* the stack is that of the function's first instruction */
+	ABI_SITE_EDGE =
+		1u << 2, /* the stack is that of the function's first instruction */
 	ABI_SITE_TYPE_SHIFT = 8, /* enum abi_site_type from here on */
 };
 

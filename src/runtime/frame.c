@@ -121,6 +121,18 @@ static inline void finish(struct abi_context *c)
 	c->depth = 0;
 }
 
+/* The usual case, one global written, without the loop. */
+static inline void leave_locked(struct abi_context *c)
+{
+	uint32_t held = c->held[0];
+
+	if (c->locks_held == 1 && held & ABI_HELD_WRITING)
+		rt_unlock_writer(c, held & (ABI_HELD_WRITING - 1u));
+	else
+		rt_unlock_all(c);
+	finish(c);
+}
+
 static RT_NOINLINE void leave_slowly(struct abi_context *c)
 {
 	rt_unlock_all(c);
@@ -131,8 +143,10 @@ static RT_NOINLINE void leave_slowly(struct abi_context *c)
 
 void rt_leave(struct abi_context *c)
 {
-	if (c->locks_held | c->error)
+	if (RT_UNLIKELY(c->error))
 		leave_slowly(c);
+	else if (c->locks_held)
+		leave_locked(c);
 	else
 		finish(c);
 }

@@ -204,6 +204,10 @@ int session_output_close(struct session *s);
 void session_system(struct session *s, const char *command);
 /** "WARNING: text" on standard error, each text once */
 void session_warn(struct session *s, const char *fmt, ...) printf_like(2, 3);
+/** session_error() - "ERROR: " and the text */
+void session_error(struct session *s, const char *text);
+/** session_skipped_too_many() - did more handlers find no lock than MAXSKIPPED allows */
+bool session_skipped_too_many(const struct session *s);
 
 /** plan all patches of the program's uprobes; refusals are warned about */
 must_check int session_plan(struct session *s, struct error *err);

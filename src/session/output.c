@@ -75,6 +75,16 @@ void session_warn(struct session *s, const char *fmt, ...)
 	strbuf_deinit(&line);
 }
 
+void session_error(struct session *s, const char *text)
+{
+	struct strbuf line;
+	strbuf_init(&line);
+	put_title(s, &line, "ERROR:");
+	strbuf_printf(&line, " %s\n", text);
+	message(s, line.data);
+	strbuf_deinit(&line);
+}
+
 int session_output_open(struct session *s, struct error *err)
 {
 	struct session_output *o = &s->output;

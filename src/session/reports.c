@@ -25,6 +25,13 @@ static uint64_t report_lost(const struct session *s)
 	return lost;
 }
 
+bool session_skipped_too_many(const struct session *s)
+{
+	const struct abi_session *h = s->memory.header;
+
+	return h->skipped_count > h->max_skipped && !s->options->suppress_handler_errors;
+}
+
 void session_output_reports(struct session *s)
 {
 	const struct abi_session *h = s->memory.header;
@@ -35,6 +42,9 @@ void session_output_reports(struct session *s)
 		missed += sites[i].missed;
 	}
 	uint64_t lost = report_lost(s);
+	if (session_skipped_too_many(s))
+		session_error(s,
+			"Skipped too many probes, check MAXSKIPPED or try again with stap -t for more details.");
 	if (h->error_count || skipped)
 		session_warn(s, "Number of errors: %u, skipped probes: %" PRIu64,
 			h->error_count, skipped);

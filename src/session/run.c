@@ -138,6 +138,8 @@ static int session_translate(struct session *s)
 		.max_map_entries = session_limit(o, "MAXMAPENTRIES", 2048),
 		.max_action = session_limit(o, "MAXACTION", 1000),
 		.max_nesting = session_limit(o, "MAXNESTING", 10),
+		.hist_width = session_limit(o, "HIST_WIDTH", 50),
+		.hist_elision = (int32_t)session_limit(o, "HIST_ELISION", 2),
 		.suppress_time_limits = o->suppress_time_limits,
 		.timing = o->timing || o->monitor_seconds,
 		.dump_ir = o->dump_ir,
@@ -418,6 +420,8 @@ static int session_pass5(struct session *s)
 		failed = true;
 	if (s->memory.header && s->memory.header->error_count &&
 		!s->options->suppress_handler_errors)
+		failed = true;
+	if (s->memory.header && session_skipped_too_many(s))
 		failed = true;
 	if (r == 0)
 		session_wait_command(s);

@@ -396,6 +396,13 @@ static int compile_mark_argument(const struct stap_location *location,
 	return elf_mark_access(place->module->elf, place->mark, number, arena, ret, err);
 }
 
+/* A stub of .plt: it has a name and nothing else. */
+static bool is_stub(const struct stap_location *location)
+{
+	const struct target_place *place = location ? location->opaque : NULL;
+	return place && location->name && !place->mark;
+}
+
 /* Whose types the value is of. */
 static const char *type_module(struct target *data, const struct stap_location *location,
 	const struct stap_expr *target)
@@ -420,6 +427,10 @@ static int target_access(void *data, const struct stap_location *location,
 		*ret = access;
 		return target_event_access(location, target, arena, access, err);
 	}
+	if (is_stub(location) && target->target.base == STAP_TARGET_VAR)
+		return error_set(err, -ENOENT,
+			"unable to find plt variable '$%s' (alternatives: $$name)",
+			target->target.name);
 	if (number)
 		r = compile_mark_argument(
 			location, target, number, arena, &compiled, err);

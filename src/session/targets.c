@@ -344,6 +344,8 @@ static uint32_t target_report_death(
 		return UTRACE_RESUME;
 	if (pid == s->command_pid)
 		s->command_exited = true;
+	if (!s->command_pid && pid == s->options->pid)
+		s->stopping = true;
 	process_delete(s, pid);
 	return UTRACE_RESUME;
 }

@@ -161,6 +161,8 @@ void sema_resolve_probe(struct sema *sema, struct stap_derived_probe *probe);
 void sema_embedded(struct sema *sema, struct stap_function *function);
 /** sema_embedded_expr() - C as an expression becomes a call */
 void sema_embedded_expr(struct sema *sema, struct stap_expr *expr);
+/** sema_embedded_const() - @const("C") likewise, without effects */
+void sema_embedded_const(struct sema *sema, struct stap_expr *expr);
 /** sema_global_find() - a global that is visible there; NULL */
 struct stap_var *sema_global_find(
 	struct sema *sema, const char *name, const struct stap_token *token);

@@ -20,6 +20,8 @@ struct stap_semantic_options {
 	const struct stap_file *const *library_files; /* tapset, already parsed */
 	uint32_t library_file_count;
 	/* arguments of the script: those that library files in use refer to are marked here */
+	const char *const *preset; /* globals that the command line sets */
+	uint32_t preset_count;
 	bool *argument_used;
 	uint32_t argument_count;
 	bool guru, unoptimized, suppress_warnings, warnings_are_errors, skip_badvars;

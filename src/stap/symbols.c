@@ -363,6 +363,11 @@ static bool resolve_call(struct scope *scope, struct stap_expr *expr)
 			sema, expr->token, "probe condition must not reference function");
 		return false;
 	}
+	if (!strcmp(name, "@const") && expr->call.args.count == 1 &&
+		expr->call.args.items[0]->kind == STAP_EXPR_STRING) {
+		sema_embedded_const(sema, expr);
+		return true;
+	}
 	if (name[0] == '@') {
 		sema_error(sema, expr->token, "%s is not available yet", name);
 		return false;

@@ -93,6 +93,7 @@ struct codegen_global *emit_global(struct emit *e, const struct stap_var *var);
 	X(rt_string_compare, "i", "pp")       \
 	X(rt_sprintf, "v", "pppp")            \
 	X(rt_memory_hex, "v", "ppll")         \
+	X(rt_histogram_text, "v", "ppppii")   \
 	X(rt_regex_match, "l", "ppp")         \
 	X(rt_map_find, "p", "ppp")            \
 	X(rt_map_insert, "p", "ppp")          \

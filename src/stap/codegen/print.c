@@ -243,12 +243,32 @@ void emit_print(struct emit_body *b, const struct stap_expr *expr)
 /* ---- sprint
  * ----------------------------------------------------------------------------------- */
 
+/* It is the only argument. */
+static void sprint_histogram(struct emit_body *b, const struct stap_expr *expr,
+	LLVMValueRef stat, LLVMValueRef dst)
+{
+	const struct stap_expr *target = expr->print.args.items[0]->stat.target;
+
+	EMIT_CALL(b, rt_histogram_text, b->c, dst, stat,
+		emit_stat_desc(b, emit_stat_var(target)),
+		emit_const32(b, b->e->options->hist_width),
+		emit_const32(b, (uint32_t)b->e->options->hist_elision));
+	if (expr->print.format->part_count > 1)
+		EMIT_CALL(b, rt_string_append, b->c, dst, emit_literal(b->e, "\n"));
+}
+
 static void sprint_into(
 	struct emit_body *b, const struct stap_expr *expr, LLVMValueRef dst)
 {
 	struct print_values values = {.in_frame = true};
 
 	print_operands(b, expr, &values);
+	if (expr->print.format->part_count &&
+		expr->print.format->parts[0].kind == FORMAT_HISTOGRAM) {
+		sprint_histogram(b, expr,
+			print_value(b, &values, expr->print.args.items[0], 0), dst);
+		return;
+	}
 	EMIT_CALL(b, rt_sprintf, b->c, dst,
 		emit_bytes(
 			b->e, expr->print.format, expr->print.format->size, 8, "format"),
