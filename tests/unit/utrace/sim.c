@@ -8,6 +8,7 @@
 static struct sim_thread threads[SIM_THREADS];
 static struct ptrace_event events[64];
 static size_t event_count;
+static int moves;
 
 struct sim_thread *sim_thread(pid_t tid)
 {
@@ -32,6 +33,7 @@ void sim_reset(void)
 {
 	memset(threads, 0, sizeof(threads));
 	event_count = 0;
+	moves = 0;
 }
 
 static void push(const struct ptrace_event *event)
@@ -95,17 +97,29 @@ static int interrupt(pid_t tid)
 	return 0;
 }
 
+static void stop_at_once(struct sim_thread *thread)
+{
+	thread->stops_at_once--;
+	sim_stop(thread, PTRACE_STOP_VFORK_DONE, SIGTRAP);
+	struct ptrace_event last = events[event_count - 1];
+	memmove(events + 1, events, (event_count - 1) * sizeof(events[0]));
+	events[0] = last;
+}
+
 static int move(pid_t tid, enum utrace_motion how, int signal)
 {
 	struct sim_thread *thread = stopped(tid);
 	if (!thread)
 		return -ESRCH;
 	thread->moves++;
+	thread->moved_at = ++moves;
 	thread->motion = how;
 	thread->signal = signal;
 	thread->is_stopped = false;
 	thread->is_listening = how == UTRACE_MOTION_LISTEN;
 	thread->state = 'S';
+	if (thread->stops_at_once)
+		stop_at_once(thread);
 	return 0;
 }
 

@@ -351,6 +351,31 @@ static void test_killed_at_exit(void)
 	}
 }
 
+/* The kernel offers the same thread first, however often: the others have their turn. */
+static void test_fairness(void)
+{
+	enum {
+		BUSY = 2000,
+		ROUND = 64 /* of dispatch.c */
+	};
+	begin(1, 0);
+	struct sim_thread *busy = thread, *other;
+	sim_start(1);
+	sim_start(2);
+	if (utrace_seize_process(world, SIM_PID, NULL) < 0)
+		abort();
+	other = sim_thread(SIM_PID + 2);
+	busy->stops_at_once = BUSY;
+	sim_stop(busy, PTRACE_STOP_VFORK_DONE, SIGTRAP);
+	sim_stop(other, PTRACE_STOP_VFORK_DONE, SIGTRAP);
+	happen();
+	tap_is_long(
+		busy->moves, BUSY + 1, "a thread that stops all the time is answered");
+	tap_ok(other->moved_at && other->moved_at <= 2 * ROUND,
+		"another one, too, before that ends (after %d)", other->moved_at);
+	end(1);
+}
+
 int main(void)
 {
 	test_control();
@@ -361,5 +386,6 @@ int main(void)
 	test_attach_zombie(true);
 	test_death();
 	test_killed_at_exit();
+	test_fairness();
 	return tap_done();
 }
