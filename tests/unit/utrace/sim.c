@@ -308,6 +308,12 @@ static int list_tasks(pid_t pid, struct proc_tids *ret)
 	return ret->tids.count ? 0 : -ESRCH;
 }
 
+static bool is_thread(pid_t pid, pid_t tid)
+{
+	const struct sim_thread *thread = sim_thread(tid);
+	return thread && !thread->is_stranger;
+}
+
 static int send_signal(pid_t pid, pid_t tid, const siginfo_t *info)
 {
 	struct sim_thread *thread = sim_thread(tid);
@@ -343,5 +349,6 @@ const struct utrace_backend_ops sim_backend = {
 	.read_stat = read_stat,
 	.read_syscall = read_syscall,
 	.list_tasks = list_tasks,
+	.is_thread = is_thread,
 	.send_signal = send_signal,
 };

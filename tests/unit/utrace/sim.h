@@ -21,6 +21,7 @@ struct sim_thread {
 	unsigned long message;
 	char state; /* of /proc */
 	bool in_user_code;
+	bool is_stranger; /* of another process by now */
 	int stops_at_once; /* so often it stops again as soon as it is moved, and is offered first */
 	/* what was done to it */
 	int moves, interrupts;

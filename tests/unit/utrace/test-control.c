@@ -376,6 +376,32 @@ static void test_fairness(void)
 	end(1);
 }
 
+static int announced;
+
+static void count_new(struct utrace_task *new_task, struct utrace_task *parent,
+	unsigned long flags, void *data)
+{
+	announced++;
+}
+
+/* Between the list of a process's threads and PTRACE_SEIZE a tid can be used again. */
+static void test_reused_tid(void)
+{
+	begin(1, UTRACE_EVENT(QUIESCE));
+	struct sim_thread *stranger = sim_start(1);
+	stranger->is_stranger = true;
+	utrace_on_new_task(world, count_new, NULL);
+	tap_is_long(utrace_seize_process(world, SIM_PID, NULL), 0,
+		"a tid that is another process's by now");
+	tap_is_long(stranger->interrupts, 1, "is stopped");
+	sim_stop(stranger, PTRACE_STOP_INTERRUPT, SIGTRAP);
+	happen();
+	tap_is_long(stranger->motion, UTRACE_MOTION_DETACH, "and let go");
+	tap_ok(!utrace_find_task(world, stranger->tid) && !announced,
+		"nobody hears of it");
+	end(1);
+}
+
 int main(void)
 {
 	test_control();
@@ -387,5 +413,6 @@ int main(void)
 	test_death();
 	test_killed_at_exit();
 	test_fairness();
+	test_reused_tid();
 	return tap_done();
 }
