@@ -93,7 +93,8 @@ struct abi_session {
 	uint32_t max_backtrace;          /* MAXBACKTRACE */
 	uint32_t native_count;           /* of struct abi_native, one for each site */
 	uint64_t native_offset, shared_offset, shared_size;
-	uint64_t unwind_offset; /* struct abi_unwind_process[], tables behind (abi/unwind.h); 0: none */
+	uint64_t
+		unwind_offset; /* struct abi_unwind_process[], tables behind (abi/unwind.h); 0: none */
 };
 _Static_assert(
 	sizeof(struct abi_session) <= ABI_GLOBALS_OFFSET, "session header fits its page");
@@ -181,11 +182,13 @@ enum abi_journal_live {
 	ABI_JOURNAL_DEAD = 0,
 	ABI_JOURNAL_LIVE = 1,
 	ABI_JOURNAL_INTENT = 2, /* about to be mapped, somewhere at or above address */
-	ABI_JOURNAL_PADDING = 3, /* not mapped by us: zeros behind a module's text, to be zeros again */
+	ABI_JOURNAL_PADDING =
+		3, /* not mapped by us: zeros behind a module's text, to be zeros again */
 };
 
 /* A thread that makes system calls for the tracer: its signals are blocked meanwhile, and padding
- * of the text holds the code it calls from. */
+ * of the text holds the code it calls from.  Or, with a stub_size of 0, a thread that is being stepped
+ * out of our code before a signal (a siginfo_t in stub_original) is delivered to it. */
 struct abi_journal_victim {
 	uint64_t mask; /* the program's own */
 	uint32_t pid, tid;

@@ -8,9 +8,16 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "ptrace/ptrace.h"
 #include "uprobes/space.h"
+
+enum {
+	SETTLE_ROUNDS = 200,
+	SETTLE_ROUNDS_PER_STEP = 10,
+	SETTLE_PAUSE_NS = 100000
+};
 
 /* ---- text
  * -----------------------------------------------------------------------------------------
@@ -275,6 +282,7 @@ static int remove_memory(
 			space->pid, strerror(-r));
 	}
 	size_t inside = threads_evacuate(&held, is_inside, space);
+	deferred_give_back(space);
 	size_t returning = returns_inside(space, &held);
 	if (inside || returning || foreign) {
 		*ret_left = mapped_bytes(space);
@@ -303,6 +311,20 @@ static int remove_memory(
 	return r;
 }
 
+/* With the text as it was no thread comes in any more, and those with a signal held back are soon out. */
+static void settle_deferred(struct uprobe_space *space)
+{
+	const struct timespec pause = {.tv_nsec = SETTLE_PAUSE_NS};
+
+	for (int i = 0; i < SETTLE_ROUNDS && space->deferred.count; i++) {
+		if (utrace_dispatch(space->session.utrace, NULL) < 0)
+			return;
+		nanosleep(&pause, NULL);
+		if (i % SETTLE_ROUNDS_PER_STEP == 0)
+			uprobe_defer_settle(space);
+	}
+}
+
 static int space_remove(struct uprobe_space *space, uint64_t *ret_left, struct error *err)
 {
 	size_t foreign = 0;
@@ -314,7 +336,10 @@ static int space_remove(struct uprobe_space *space, uint64_t *ret_left, struct e
 		r = restore_text(space, &foreign, err);
 	if (r >= 0)
 		r = space_release_victim(space, err);
-	return r < 0 ? r : remove_memory(space, foreign, ret_left, err);
+	if (r < 0)
+		return r;
+	settle_deferred(space);
+	return remove_memory(space, foreign, ret_left, err);
 }
 
 int uprobe_space_remove(struct uprobe_space *space, uint64_t *ret_left, struct error *err)

@@ -24,8 +24,6 @@
 #include "ptrace/ptrace.h"
 #include "uprobes/space.h"
 
-#define SIGNAL_BIT(signal) (1ull << ((signal)-1))
-
 enum {
 	SEIZE_TRIES = 200,
 	SEIZE_PAUSE_USEC = 10000
@@ -256,6 +254,16 @@ static int find_areas(struct undo *undo, int fd, struct error *err)
 /* ---- seizing
  * ------------------------------------------------------------------------------------ */
 
+/* The dead tracer's last step; the processor's flag for it ends with the trap. */
+static bool was_stepped(const struct undo *undo, pid_t tid)
+{
+	for (size_t i = 0; i < undo->victims.items.count; i++)
+		if (undo->victims.items.items[i].tid == (uint32_t)tid &&
+			!undo->victims.items.items[i].stub_size)
+			return true;
+	return false;
+}
+
 /* Threads that ran into a breakpoint go on at the instruction, which is back by then. */
 static uint32_t watch_signal(uint32_t action, struct utrace_engine *engine,
 	struct user_regs_struct *regs, siginfo_t *info)
@@ -267,6 +275,9 @@ static uint32_t watch_signal(uint32_t action, struct utrace_engine *engine,
 		regs->rip--;
 		return UTRACE_RESUME | UTRACE_SIGNAL_IGN;
 	}
+	if (info->si_signo == SIGTRAP && info->si_code == TRAP_TRACE &&
+		was_stepped(undo, utrace_task_tid(utrace_engine_task(engine))))
+		return UTRACE_RESUME | UTRACE_SIGNAL_IGN;
 	return UTRACE_RESUME | (action & UTRACE_SIGNAL_MASK);
 }
 
@@ -545,26 +556,37 @@ static int remove_memory(
 	return r;
 }
 
-/* The tracer died while a thread made calls for it, with the program's signals blocked. */
-static void unblock_victims(const struct undo *undo, const struct held_threads *held)
+static void unblock_victim(pid_t tid, const struct abi_journal_victim *victim)
 {
-	const uint64_t synchronous = SIGNAL_BIT(SIGSEGV) | SIGNAL_BIT(SIGBUS) |
-				     SIGNAL_BIT(SIGILL) | SIGNAL_BIT(SIGFPE) |
-				     SIGNAL_BIT(SIGTRAP) | SIGNAL_BIT(SIGSYS);
 	const uint64_t unblockable = SIGNAL_BIT(SIGKILL) | SIGNAL_BIT(SIGSTOP);
+	uint64_t mask;
+	siginfo_t info;
 
+	if (ptrace_get_sigmask(tid, &mask) < 0 ||
+		(mask | unblockable) != (victim->mask | ~SIGNALS_SYNCHRONOUS))
+		return;
+	if (!victim->stub_size) {
+		memcpy(&info, victim->stub_original, sizeof(info));
+		deferred_send((pid_t)victim->pid, tid, info);
+	}
+	(void)!ptrace_set_sigmask(tid, victim->mask); /* -ESRCH: gone */
+}
+
+/*
+ * The tracer died while a thread made calls for it, with the program's signals blocked, or while it
+ * stepped a thread out of our code before its signal.
+ */
+static void unblock_victims(
+	const struct undo *undo, const struct held_threads *held, bool deferred)
+{
 	for (size_t i = 0; i < held->threads.count; i++) {
 		pid_t tid = held->threads.items[i].tid;
 		for (size_t j = 0; j < undo->victims.items.count; j++) {
 			const struct abi_journal_victim *victim =
 				&undo->victims.items.items[j];
-			uint64_t mask;
-			if (victim->tid != (uint32_t)tid ||
-				ptrace_get_sigmask(tid, &mask) < 0)
-				continue;
-			if ((mask | unblockable) == (victim->mask | ~synchronous) &&
-				ptrace_set_sigmask(tid, victim->mask) < 0)
-				continue; /* gone */
+			if (victim->tid == (uint32_t)tid &&
+				deferred == !victim->stub_size)
+				unblock_victim(tid, victim);
 		}
 	}
 }
@@ -576,7 +598,7 @@ static int restore_stubs(const struct undo *undo, int fd)
 
 	for (size_t i = 0; i < undo->victims.items.count && r >= 0; i++) {
 		const struct abi_journal_victim *victim = &undo->victims.items.items[i];
-		if (victim->pid == (uint32_t)undo->pid)
+		if (victim->pid == (uint32_t)undo->pid && victim->stub_size)
 			r = remote_memory_write(fd, victim->stub_address,
 				victim->stub_original, victim->stub_size);
 	}
@@ -596,7 +618,7 @@ static int undo_stopped(
 		r = undo->on_stopped(undo);
 	if (r < 0)
 		return r;
-	unblock_victims(undo, held);
+	unblock_victims(undo, held, false);
 	leave_paddings(undo, held, fd);
 	undo_semaphores(undo, fd);
 	undo->semaphores_done = true;
@@ -605,6 +627,7 @@ static int undo_stopped(
 		return error_set(err, r, "cannot write text of process %d: %s", undo->pid,
 			strerror(-r));
 	size_t inside = threads_evacuate(held, is_inside, undo);
+	unblock_victims(undo, held, true);
 	if (!inside)
 		r = restore_stubs(undo, fd);
 	if (r < 0)
