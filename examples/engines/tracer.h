@@ -25,4 +25,4 @@ int example_main(int argc, char **argv, const struct example *const *examples);
 const char *call_name(long number);
 long find_call(const char *name);
 
-extern const struct example trace_calls, inject_faults, read_only, report_crashes;
+extern const struct example trace_calls, time_calls, inject_faults, read_only, report_crashes;

@@ -208,6 +208,15 @@ int utrace_fd(const struct utrace *utrace);
 UTRACE_MUST_CHECK int utrace_dispatch(struct utrace *utrace, struct utrace_error *err);
 
 /**
+ * utrace_wait() - wait for a traced thread and handle what it has stopped for, or its end
+ * For programs that do nothing else: it costs less than poll(2) and utrace_dispatch().  Callbacks run inside.
+ * Functions that other threads call do not end the wait; what they have asked for is done in the next call.
+ * A program with other descriptors or threads, or with a deadline, polls utrace_fd().
+ * Return: 0; -ECHILD: nothing is traced; -EINTR: a signal handler has run
+ */
+UTRACE_MUST_CHECK int utrace_wait(struct utrace *utrace, struct utrace_error *err);
+
+/**
  * utrace_wait_stopped() - dispatch until a task is stopped
  * @timeout_ms: how long to wait; 0: not at all
  * Return: 0; -ETIMEDOUT; -ESRCH: it is exiting or gone

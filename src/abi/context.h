@@ -30,8 +30,9 @@ struct abi_regs {
 
 enum {
 	ABI_CONTEXT_SCRATCH_SIZE = 96 * 1024, /* string temporaries and script frames */
-	ABI_CONTEXT_PAIR_SIZE =
-		16 * 1024, /* entry values waiting for their return probe */
+	/* entry values waiting for their return probe: room for recursion 10^5 deep; only
+	 * pages that were used exist */
+	ABI_CONTEXT_PAIR_SIZE = 4 << 20,
 	ABI_CONTEXT_STACK_SIZE =
 		16 *
 		1024, /* for code of ours that the program's stack may have no room for */
@@ -73,6 +74,8 @@ struct abi_context {
 	int64_t action_budget; /* statements left */
 	uint32_t locks_held;   /* number of entries in held[] */
 	uint32_t pair_top;
+	uint32_t pair_limit;   /* beyond it the pairs are swept */
+	uint32_t pair_dropped; /* frames that may still return were thrown away */
 	uint16_t held[ABI_CONTEXT_LOCKS]; /* lock indexes, | ABI_HELD_WRITING */
 	uint64_t fault_ip;                /* set by the fault path of a safe read */
 

@@ -21,7 +21,7 @@
 #include <stdint.h>
 
 #define ABI_MAGIC   0x3145434152545521ull /* "!UTRACE1" little endian */
-#define ABI_VERSION 2u
+#define ABI_VERSION 3u
 
 #define ABI_GLOBALS_OFFSET 4096u
 
@@ -79,6 +79,7 @@ struct abi_session {
 	uint32_t hertz;                   /* jiffies per second */
 
 	uint64_t register_failures; /* hits dropped because no context was free; atomic */
+	uint64_t pairs_lost;        /* returns whose entry values had no room; atomic */
 	struct abi_clock clock;
 
 	/* An unregistered thread's %gs:NULL_CONTEXT reads as zero; see uprobes/. */
@@ -95,6 +96,8 @@ struct abi_session {
 	uint64_t native_offset, shared_offset, shared_size;
 	uint64_t
 		unwind_offset; /* struct abi_unwind_process[], tables behind (abi/unwind.h); 0: none */
+	uint32_t skipped_count; /* handlers that found no lock in time; atomic */
+	uint32_t reserved_skipped;
 };
 _Static_assert(
 	sizeof(struct abi_session) <= ABI_GLOBALS_OFFSET, "session header fits its page");
@@ -117,6 +120,7 @@ struct abi_site {
 	uint64_t missed;  /* nested hits: the thread was inside a handler already */
 	/* with -t only, all atomic: handlers that ran, and their TSC cycles */
 	uint64_t hits, cycles, cycles_min, cycles_max; /* cycles_min: 0 none yet */
+	uint64_t squares_low, squares_high; /* sum of the squares of cycles, 128 bits */
 };
 
 enum abi_site_flag {
@@ -124,6 +128,8 @@ enum abi_site_flag {
 	ABI_SITE_ENTRY =
 		1u
 		<< 1, /* at a function's first instruction: arguments are in registers */
+	ABI_SITE_EDGE =
+		1u << 2, /* the stack is that of the function's first instruction */
 	ABI_SITE_TYPE_SHIFT = 8, /* enum abi_site_type from here on */
 };
 

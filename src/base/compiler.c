@@ -185,7 +185,8 @@ static int compile(const struct compiler_request *request, const char *compiler,
 	argv[count++] = compiler;
 	for (size_t i = 0; request->flags[i] && i < MAX_FLAGS; i++)
 		argv[count++] = request->flags[i];
-	argv[count++] = "-c";
+	if (!request->is_linked)
+		argv[count++] = "-c";
 	argv[count++] = "-o";
 	argv[count++] = object;
 	argv[count++] = source;

@@ -15,6 +15,7 @@ struct compiler_request {
 	const char *what;         /* for messages, "embedded C" */
 	const char *source;       /* NUL-terminated */
 	const char *const *flags; /* NULL at the end */
+	bool is_linked;           /* a shared object instead */
 };
 
 struct compiler_object {

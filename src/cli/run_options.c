@@ -170,6 +170,39 @@ static void add_setting(struct session_setting *to, const char *text)
 	to->value = equals ? equals + 1 : NULL;
 }
 
+/* What can be had of each limit; others are counts from 0 on. */
+static int check_limit(const char *name, const char *value, struct error *err)
+{
+	static const struct {
+		const char *name;
+		long long low, high;
+	} ranges[] = {
+		/* a handler keeps several texts in the 96 KiB of its thread's scratch area */
+		{"MAXSTRINGLEN", 2, 16384},
+		{"MAXMAPENTRIES", 1, 1 << 24},
+		{"MAXNESTING", 1, 1000},
+		{"MAXBACKTRACE", 1, 4096},
+	};
+	long long low = 0, high = INT32_MAX;
+	char *end;
+	errno = 0;
+	long long number = strtoll(value, &end, 0);
+
+	if (*end)
+		return error_set(
+			err, -EINVAL, "-D %s: '%s' is not a number", name, value);
+	for (size_t i = 0; i < sizeof(ranges) / sizeof(ranges[0]); i++) {
+		if (strcmp(ranges[i].name, name) != 0)
+			continue;
+		low = ranges[i].low;
+		high = ranges[i].high;
+	}
+	if (errno || number < low || number > high)
+		return error_set(err, -ERANGE, "-D %s: %s is not from %lld to %lld", name,
+			value, low, high);
+	return 0;
+}
+
 static int set_limit(void *data, const char *value, struct error *err)
 {
 	int r = check_pattern("-D", value, "^[a-z_][a-z_0-9]*(=-?[a-z_0-9]+)?$", err);
@@ -179,7 +212,9 @@ static int set_limit(void *data, const char *value, struct error *err)
 	add_setting(setting, value);
 	if (!setting->value)
 		setting->value = "1";
-	return 0;
+	return strncmp(setting->name, "MAX", 3) == 0
+		       ? check_limit(setting->name, setting->value, err)
+		       : 0;
 }
 
 static int set_global(void *data, const char *value, struct error *err)

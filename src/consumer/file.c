@@ -27,6 +27,7 @@ void probe_file_free(struct probe_file *file)
 		vec_free(&file->points.items[i]->events);
 		free(file->points.items[i]);
 	}
+	free(file->by_name);
 	vec_free(&file->uprobes);
 	vec_free(&file->points);
 	arch_text_destroy(file->text);
@@ -101,27 +102,68 @@ static uint64_t offset_of(const struct probe_file *file, uint64_t address)
 
 /* ---- addresses ---- */
 
-static int find_symbol(
-	struct probe_file *file, const char *name, uint64_t *ret, struct error *err)
+static int compare_names(const void *a, const void *b)
+{
+	const struct elf_function *const *x = a, *const *y = b;
+
+	return strcmp((*x)->name, (*y)->name);
+}
+
+static int index_names(struct probe_file *file, struct error *err)
 {
 	size_t count;
 	const struct elf_function *functions = elf_module_functions(file->elf, &count);
+
+	if (file->by_name)
+		return 0;
+	file->by_name = calloc(count + 1, sizeof(*file->by_name));
+	if (!file->by_name)
+		return error_set(err, -ENOMEM, "out of memory");
+	for (size_t i = 0; i < count; i++)
+		file->by_name[i] = &functions[i];
+	file->name_count = count;
+	qsort(file->by_name, count, sizeof(*file->by_name), compare_names);
+	return 0;
+}
+
+/* The first of those that are called so. */
+static size_t find_name(const struct probe_file *file, const char *name)
+{
+	size_t low = 0, high = file->name_count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		if (strcmp(file->by_name[middle]->name, name) < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+static int find_symbol(
+	struct probe_file *file, const char *name, uint64_t *ret, struct error *err)
+{
+	int r = index_names(file, err);
 	const struct elf_function *found = NULL;
 
-	for (size_t i = 0; i < count; i++) {
-		if (strcmp(functions[i].name, name) != 0)
-			continue;
-		if (functions[i].is_ifunc)
+	for (size_t i = r < 0 ? 0 : find_name(file, name);
+		r >= 0 && i < file->name_count && !strcmp(file->by_name[i]->name, name);
+		i++) {
+		const struct elf_function *function = file->by_name[i];
+		if (function->is_ifunc)
 			return error_set(err, -EOPNOTSUPP,
 				"%s in %s is chosen when the program starts (IFUNC): name one of its "
 				"implementations",
 				name, file->path);
-		if (found && found->start != functions[i].start)
+		if (found && found->start != function->start)
 			return error_set(err, -EINVAL,
 				"%s has several functions %s: give an offset instead",
 				file->path, name);
-		found = &functions[i];
+		found = function;
 	}
+	if (r < 0)
+		return r;
 	if (!found)
 		return error_set(err, -ENOENT, "%s has no function %s", file->path, name);
 	*ret = found->start;
@@ -164,35 +206,47 @@ static int find_semaphore(
 
 /* ---- points ---- */
 
-static struct probe_point *point_find(const struct probe_file *file, uint64_t address)
+/* Where a point is, or would be. */
+static size_t point_place(const struct probe_file *file, uint64_t address)
 {
-	for (size_t i = 0; i < file->points.count; i++)
-		if (file->points.items[i]->address == address)
-			return file->points.items[i];
-	return NULL;
+	size_t low = 0, high = file->points.count;
+
+	/* many are registered in ascending order */
+	if (high && file->points.items[high - 1]->address < address)
+		return high;
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		if (file->points.items[middle]->address < address)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
 }
 
-static int compare_points(const void *a, const void *b)
+static struct probe_point *point_find(const struct probe_file *file, uint64_t address)
 {
-	const struct probe_point *const *x = a, *const *y = b;
+	size_t at = point_place(file, address);
 
-	return (*x)->address < (*y)->address ? -1 : (*x)->address > (*y)->address;
+	return at < file->points.count && file->points.items[at]->address == address
+		       ? file->points.items[at]
+		       : NULL;
 }
 
 static struct probe_point *point_add(
 	struct probe_file *file, const struct probe_point *planned)
 {
 	struct probe_point *point = malloc(sizeof(*point));
+	size_t at = point_place(file, planned->address);
 
 	if (!point)
 		return NULL;
 	*point = *planned;
 	point->file = file;
 	vec_append(&file->points, point);
-	if (file->points.count > 1 &&
-		file->points.items[file->points.count - 2]->address > point->address)
-		qsort(file->points.items, file->points.count, sizeof(*file->points.items),
-			compare_points);
+	memmove(file->points.items + at + 1, file->points.items + at,
+		(file->points.count - 1 - at) * sizeof(*file->points.items));
+	file->points.items[at] = point;
 	return point;
 }
 
@@ -294,9 +348,11 @@ int probe_plan_exits(struct uprobe *uprobe, struct error *err)
 
 static struct uprobe *uprobe_at(const struct probe_file *file, uint64_t address)
 {
-	for (size_t i = 0; i < file->uprobes.count; i++)
-		if (file->uprobes.items[i]->address == address)
-			return file->uprobes.items[i];
+	const struct probe_point *point = point_find(file, address);
+
+	for (size_t i = 0; point && i < point->events.count; i++)
+		if (!point->events.items[i].is_return)
+			return point->events.items[i].uprobe;
 	return NULL;
 }
 

@@ -130,46 +130,37 @@ static void leave_function(const struct hit *hit, struct uprobe *uprobe)
 	vec_free(&returning);
 }
 
-static void hit_point(
-	const struct hit *hit, const struct probe_point *point, bool is_taken)
+static void hit_point(const struct hit *hit, const struct probe_point *point,
+	struct uprobe_space *space)
 {
 	size_t count = point->events.count;
 
 	for (size_t i = 0; i < count; i++) {
 		const struct probe_event event = point->events.items[i];
-		if (event.is_return && (!event.is_conditional || is_taken))
-			leave_function(hit, event.uprobe);
-		else if (!event.is_return)
+		if (!event.is_return)
 			enter_function(hit, event.uprobe);
+		else if (!event.is_conditional ||
+			 uprobe_branch_is_taken(space, hit->regs))
+			leave_function(hit, event.uprobe);
 	}
 }
 
 /* Return: false: a callback has sent the thread somewhere else */
-static bool report_hit(struct uprobes *u, struct utrace_task *task,
-	struct uprobe_space *space, const struct probe_point *point,
-	struct user_regs_struct *regs)
+static bool report_hit(
+	struct hit *hit, struct uprobe_space *space, const struct probe_point *point)
 {
 	const struct arch_point *place = &point->breakpoint.points[0];
+	struct user_regs_struct *regs = hit->regs;
 	/* behind an endbr64 that was left in place */
 	uint64_t shift = point->breakpoint.address + place->offset - point->address;
 	uint64_t rip = regs->rip;
-	struct utrace_engine *engine;
 
-	if (utrace_attach_task(task, UTRACE_ATTACH_MATCH_OPS, &probe_ops, NULL, &engine) <
-		0)
-		return true;
-	struct hit hit = {.u = u,
-		.thread = utrace_engine_data(engine),
-		.task = task,
-		.regs = regs,
-		.owner = uprobe_space_pid(space),
-		.bias = rip - shift - point->address};
-	bool is_taken = uprobe_branch_is_taken(space, regs);
+	hit->owner = uprobe_space_pid(space);
+	hit->bias = rip - shift - point->address;
 	regs->rip = rip - shift;
-	u->callbacks++;
-	hit_point(&hit, point, is_taken);
-	u->callbacks--;
-	utrace_engine_put(engine);
+	hit->u->callbacks++;
+	hit_point(hit, point, space);
+	hit->u->callbacks--;
 	if (regs->rip != rip - shift)
 		return false;
 	regs->rip = rip;
@@ -197,8 +188,8 @@ static uint32_t probe_report_signal(uint32_t action, struct utrace_engine *engin
 	if (!space || !uprobe_report_signal(space, task, regs, info, &notice))
 		return UTRACE_RESUME | (action & UTRACE_SIGNAL_MASK);
 	bool is_loader = uprobe_loader_is_notice(notice);
-	if (notice && !is_loader && !u->stopping &&
-		!report_hit(u, task, space, notice, regs))
+	struct hit hit = {.u = u, .thread = thread, .task = task, .regs = regs};
+	if (notice && !is_loader && !u->stopping && !report_hit(&hit, space, notice))
 		return UTRACE_RESUME | UTRACE_SIGNAL_IGN;
 	if (notice && uprobe_step_over(space, regs, info))
 		return UTRACE_RESUME | UTRACE_SIGNAL_DELIVER;

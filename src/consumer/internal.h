@@ -71,6 +71,8 @@ struct probe_file {
 	uint64_t device_inode, size;
 	struct elf_module *elf;
 	struct arch_text *text;
+	const struct elf_function **by_name; /* NULL: nobody has asked */
+	size_t name_count;
 	VEC(struct uprobe *) uprobes;
 	VEC(struct probe_point *) points; /* sorted by address */
 };

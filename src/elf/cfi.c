@@ -11,6 +11,7 @@
 #include <dwarf.h>
 #include <elfutils/libdw.h>
 #include <errno.h>
+#include <gelf.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -26,6 +27,7 @@ enum {
 	RULES_MAX = 65535,
 	CALL_SIZE = 8, /* of what a call pushes */
 	OFFSET_MAX = 4095,
+	INFLATED_MAX = 1 << 28,
 };
 
 /* ---- states ---- */
@@ -73,6 +75,7 @@ struct fde {
 struct reader {
 	const struct elf_module *module;
 	const uint8_t *bytes;
+	uint8_t *inflated; /* bytes, when they were compressed */
 	uint64_t size, address;
 	bool is_eh;
 	VEC(struct cie) cies;
@@ -594,6 +597,31 @@ static void collect(struct reader *r)
 		qsort(r->fdes.items, r->fdes.count, sizeof(*r->fdes.items), compare_fdes);
 }
 
+/* Go compresses its sections. */
+static bool inflate(struct reader *r, const struct elf_section *section)
+{
+	Elf *elf = NULL;
+	Elf_Scn *scn = NULL;
+	GElf_Shdr header;
+	if (elf_version(EV_CURRENT) != EV_NONE)
+		elf = elf_begin(r->module->image.fd, ELF_C_READ_MMAP_PRIVATE, NULL);
+	while (elf && (scn = elf_nextscn(elf, scn)))
+		if (gelf_getshdr(scn, &header) && header.sh_offset == section->offset &&
+			header.sh_flags & SHF_COMPRESSED)
+			break;
+	Elf_Data *data =
+		scn && elf_compress(scn, 0, 0) >= 0 ? elf_getdata(scn, NULL) : NULL;
+	if (data && data->d_size && data->d_size < INFLATED_MAX)
+		r->inflated = malloc(data->d_size);
+	if (r->inflated) {
+		memcpy(r->inflated, data->d_buf, data->d_size);
+		r->bytes = r->inflated;
+		r->size = data->d_size;
+	}
+	elf_end(elf);
+	return r->inflated;
+}
+
 static bool find_section(struct reader *r)
 {
 	const struct elf_module *module = r->module;
@@ -602,8 +630,10 @@ static bool find_section(struct reader *r)
 		return true;
 	const struct elf_section *section =
 		elf_image_find_section(&module->image, ".debug_frame");
-	if (!section || !section->bytes || section->flags & SHF_COMPRESSED)
+	if (!section || !section->bytes)
 		return false;
+	if (section->flags & SHF_COMPRESSED)
+		return inflate(r, section);
 	r->bytes = section->bytes;
 	r->size = section->size;
 	r->address = section->address;
@@ -622,6 +652,7 @@ int elf_cfi_read(struct elf_module *module, struct elf_cfi *ret)
 	if (!run || !r.buckets) {
 		free(run);
 		free(r.buckets);
+		free(r.inflated);
 		return -ENOMEM;
 	}
 	add_rule(&r, &none);
@@ -634,6 +665,7 @@ int elf_cfi_read(struct elf_module *module, struct elf_cfi *ret)
 	}
 	free(run);
 	free(r.buckets);
+	free(r.inflated);
 	vec_free(&r.cies);
 	vec_free(&r.fdes);
 	*ret = (struct elf_cfi){r.rows.items, r.rows.count, r.rules.items, r.rules.count};

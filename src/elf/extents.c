@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/sort.h"
 #include "elf/internal.h"
 
 struct eh_frame {
@@ -131,12 +132,6 @@ static void add_fde(struct elf_module *module, const struct eh_frame *frame,
 	vec_append(&module->fdes, fde);
 }
 
-static int fde_compare(const void *a, const void *b)
-{
-	const struct elf_fde *left = a, *right = b;
-	return left->start < right->start ? -1 : left->start > right->start;
-}
-
 static void collect_fdes(struct elf_module *module)
 {
 	struct eh_frame frame;
@@ -173,9 +168,8 @@ static void collect_fdes(struct elf_module *module)
 			break;
 		offset = next;
 	}
-	if (module->fdes.count)
-		qsort(module->fdes.items, module->fdes.count, sizeof(*module->fdes.items),
-			fde_compare);
+	sort_by_word(module->fdes.items, module->fdes.count, sizeof(*module->fdes.items),
+		offsetof(struct elf_fde, start));
 }
 
 const struct elf_fde *elf_module_fdes(struct elf_module *module, size_t *ret_count)
@@ -205,19 +199,13 @@ const struct elf_fde *elf_module_fde_at(struct elf_module *module, uint64_t addr
 	return &fdes[low - 1];
 }
 
-static int address_compare(const void *a, const void *b)
-{
-	uint64_t left = *(const uint64_t *)a, right = *(const uint64_t *)b;
-	return left < right ? -1 : left > right;
-}
-
 void elf_address_list_sort(struct elf_address_list *list)
 {
 	bool is_sorted = true;
 	for (size_t i = 1; i < list->count && is_sorted; i++)
 		is_sorted = list->items[i - 1] <= list->items[i];
 	if (!is_sorted)
-		qsort(list->items, list->count, sizeof(*list->items), address_compare);
+		sort_words(list->items, list->count);
 	size_t kept = 0;
 	for (size_t i = 0; i < list->count; i++) {
 		if (!kept || list->items[kept - 1] != list->items[i])

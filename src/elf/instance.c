@@ -19,6 +19,16 @@ bool elf_instance_is_same(const struct elf_instance *a, const struct elf_instanc
 	return a == b || (a && b && a->die.addr == b->die.addr);
 }
 
+bool elf_instance_follows_abi(const struct elf_instance *instance)
+{
+	Dwarf_Die die = instance->die, unit;
+	if (!dwarf_diecu(&die, &unit, NULL, NULL))
+		return false;
+	int language = dwarf_srclang(&unit);
+	return language > 0 && language != DW_LANG_Mips_Assembler &&
+	       language != DW_LANG_Go;
+}
+
 void elf_instance_describe(
 	const struct elf_instance *instance, struct elf_instance_info *ret)
 {

@@ -19,6 +19,10 @@ struct elf_instance_info {
 void elf_instance_describe(
 	const struct elf_instance *instance, struct elf_instance_info *ret);
 
+/** elf_instance_follows_abi() - made by a compiler that keeps to the psABI: no assembler, which does
+ * as it likes, and no Go, whose assembly is in the units of its packages */
+bool elf_instance_follows_abi(const struct elf_instance *instance);
+
 /** elf_instance_qualified() - "ns::cls::f" from the scopes it is declared in; in @arena */
 const char *elf_instance_qualified(
 	const struct elf_instance *instance, struct arena *arena);

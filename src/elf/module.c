@@ -145,6 +145,7 @@ void elf_module_close(struct elf_module *module)
 	vec_free(&module->starts);
 	vec_free(&module->targets);
 	vec_free(&module->marks);
+	vec_free(&module->objects);
 	free(module->function_max_end);
 	free(module->segments);
 	free(module->path);

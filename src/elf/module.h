@@ -91,6 +91,14 @@ const uint64_t *elf_module_indirect_targets(struct elf_module *module, size_t *r
 bool elf_module_function_at(struct elf_module *module, uint64_t address,
 	uint64_t *ret_start, uint64_t *ret_end, const char **ret_name);
 
+/* What is not a function: a variable, or "name@plt". */
+struct elf_object {
+	const char *name;
+	uint64_t start, end;
+};
+/** elf_module_object_at() - what covers an address that no function covers; NULL: nothing known */
+const struct elf_object *elf_module_object_at(struct elf_module *module, uint64_t address);
+
 /** load bias of this module mapped with file offset `offset` at `address` (from
  * /proc/PID/maps) */
 uint64_t elf_module_bias(

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/sort.h"
 #include "elf/internal.h"
 
 enum {
@@ -242,6 +243,20 @@ static int function_compare(const void *a, const void *b)
 	return strcmp(left->name, right->name);
 }
 
+/* By address, then by name: several names at one address are few. */
+static void sort_functions(struct elf_module *module)
+{
+	struct elf_function *items = module->functions.items;
+	size_t count = module->functions.count;
+	sort_by_word(items, count, sizeof(*items), offsetof(struct elf_function, start));
+	for (size_t i = 0, next; i < count; i = next) {
+		for (next = i + 1; next < count && items[next].start == items[i].start;)
+			next++;
+		if (next - i > 1)
+			qsort(&items[i], next - i, sizeof(*items), function_compare);
+	}
+}
+
 /* Same name at the same address from two tables is one function. */
 static void merge_duplicates(struct elf_module *module)
 {
@@ -262,13 +277,6 @@ static void merge_duplicates(struct elf_module *module)
 		module->functions.items[kept++] = *function;
 	}
 	module->functions.count = kept;
-}
-
-static void sort_functions(struct elf_module *module)
-{
-	if (module->functions.count)
-		qsort(module->functions.items, module->functions.count,
-			sizeof(*module->functions.items), function_compare);
 }
 
 static uint64_t section_end(const struct elf_module *module, uint64_t address)

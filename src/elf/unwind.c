@@ -2,8 +2,12 @@
 #include "elf/unwind.h"
 
 #include <elfutils/libdwfl.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/uio.h>
 #include <time.h>
 
@@ -63,8 +67,33 @@ static int no_debug_file(Dwfl_Module *module, void **data, const char *name,
 	return -1; /* the file's own .eh_frame is enough */
 }
 
+/* The process may live in another mount namespace. */
+static int find_elf(Dwfl_Module *module, void **data, const char *name, Dwarf_Addr base,
+	char **ret_file, Elf **ret_elf)
+{
+	const struct elf_unwinder *u = *data;
+	char path[PATH_MAX + 32];
+	if (name[0] != '/' || !u)
+		return dwfl_linux_proc_find_elf(
+			module, data, name, base, ret_file, ret_elf);
+	snprintf(path, sizeof(path), "/proc/%d/root%s", u->pid, name);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return dwfl_linux_proc_find_elf(
+			module, data, name, base, ret_file, ret_elf);
+	*ret_file = strdup(path);
+	return fd;
+}
+
+static int know_module(Dwfl_Module *module, void **data, const char *name,
+	Dwarf_Addr base, void *unwinder)
+{
+	*data = unwinder;
+	return DWARF_CB_OK;
+}
+
 static const Dwfl_Callbacks callbacks = {
-	.find_elf = dwfl_linux_proc_find_elf,
+	.find_elf = find_elf,
 	.find_debuginfo = no_debug_file,
 };
 
@@ -91,6 +120,7 @@ static bool know_process(struct elf_unwinder *u, pid_t pid)
 	u->dwfl = dwfl_begin(&callbacks);
 	if (u->dwfl && dwfl_linux_proc_report(u->dwfl, pid) == 0 &&
 		dwfl_report_end(u->dwfl, NULL, NULL) == 0 &&
+		dwfl_getmodules(u->dwfl, know_module, u, 0) == 0 &&
 		dwfl_attach_state(u->dwfl, NULL, pid, &thread_callbacks, u))
 		return true;
 	dwfl_end(u->dwfl);

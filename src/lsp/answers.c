@@ -311,6 +311,69 @@ static void complete_point(struct completion *c, const struct lsp_document *docu
 	strbuf_deinit(&typed);
 }
 
+/* The point of the probe whose body the cursor is in, up to its "{"; false: it is in none. */
+static bool body_header(
+	const char *text, size_t offset, const char **ret_start, size_t *ret_size)
+{
+	const char *start = NULL, *end = NULL;
+	bool in_string = false;
+	int depth = 0;
+	for (size_t i = 0; i < offset; i++) {
+		if (text[i] == '"' && (!i || text[i - 1] != '\\'))
+			in_string = !in_string;
+		if (in_string)
+			continue;
+		bool is_word_start = !i || isspace((unsigned char)text[i - 1]) ||
+				     strchr("};/", text[i - 1]);
+		if (!depth && is_word_start && strncmp(text + i, "probe", 5) == 0 &&
+			isspace((unsigned char)text[i + 5]))
+			start = text + i + 6;
+		else if (!depth && is_word_start && strncmp(text + i, "function", 8) == 0)
+			start = NULL;
+		if (text[i] == '{' && ++depth == 1)
+			end = text + i;
+		if (text[i] == '}' && depth && --depth == 0)
+			start = NULL;
+		/* of an alias its own points count */
+		if (start && !depth && text[i] == '=')
+			start = text + i + 1;
+	}
+	if (!depth || !start || !end || end < start)
+		return false;
+	*ret_start = start;
+	*ret_size = (size_t)(end - start);
+	return true;
+}
+
+/* $variables of the place, and what the prologues of aliases set: asked with a body that parses. */
+static void complete_variables(
+	struct completion *c, const struct lsp_document *document, size_t offset)
+{
+	const char *header;
+	size_t size;
+	struct strbuf script, lines;
+	if (!body_header(document->text, offset, &header, &size))
+		return;
+	strbuf_init(&script);
+	strbuf_init(&lines);
+	strbuf_printf(&script, "probe %.*s { print(1) }", (int)size, header);
+	struct session_analysis *analysis =
+		session_analyze_listing(document->options, document->path, script.data);
+	session_analysis_variables(analysis, &lines);
+	char *save = NULL;
+	for (char *line = strtok_r(lines.data, "\n", &save); line;
+		line = strtok_r(NULL, "\n", &save)) {
+		char *type = strchr(line, ':');
+		if (!type)
+			continue;
+		*type = '\0';
+		add_item(c, line, ITEM_VARIABLE, type + 1);
+	}
+	session_analysis_destroy(analysis);
+	strbuf_deinit(&script);
+	strbuf_deinit(&lines);
+}
+
 json_t *lsp_completion(const struct lsp_document *document, size_t offset)
 {
 	char word[WORD_MAX] = "";
@@ -325,8 +388,10 @@ json_t *lsp_completion(const struct lsp_document *document, size_t offset)
 	word[size] = '\0';
 	if (start)
 		complete_point(&c, document, start, offset);
-	else
+	else {
+		complete_variables(&c, document, offset);
 		complete_names(&c, document, offset);
+	}
 	json_decref(c.seen);
 	return json_pack("{s:b, s:o}", "isIncomplete",
 		json_array_size(c.items) >= ITEMS_MAX, "items", c.items);

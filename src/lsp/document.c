@@ -78,6 +78,7 @@ struct lsp_document *lsp_document_set(
 	d->text = strdup(text);
 	if (!d->text)
 		abort();
+	d->options = documents->options;
 	d->analysis = session_analyze(documents->options, d->path, d->text);
 	return d;
 }

@@ -14,6 +14,7 @@ struct lsp_document {
 	char *uri, *path; /* path: as messages show it */
 	char *text;
 	struct session_analysis *analysis;
+	const struct session_options *options; /* borrowed */
 	struct lsp_document *next;
 };
 

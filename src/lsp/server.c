@@ -23,13 +23,15 @@ struct server {
 
 /* ---- transport ---------------------------------------------------------------------------- */
 
-/* Return: the length; 0: the client is gone, or does not speak this protocol. */
+/* Return: the length; 0: the client is gone, or sends more than can be right.  A header without a
+ * length has nothing behind it. */
 static size_t read_header(void)
 {
 	char line[HEADER_MAX];
 	size_t size = 0;
 	while (fgets(line, sizeof(line), stdin)) {
-		if (strcmp(line, "\r\n") == 0 || strcmp(line, "\n") == 0)
+		bool is_blank = strcmp(line, "\r\n") == 0 || strcmp(line, "\n") == 0;
+		if (is_blank && size)
 			return size <= MESSAGE_MAX ? size : 0;
 		if (strncasecmp(line, "Content-Length:", 15) == 0)
 			size = strtoul(line + 15, NULL, 10);
@@ -89,10 +91,11 @@ static const char *uri_of(const json_t *params)
 
 static json_t *initialize(struct server *server, const json_t *params)
 {
-	return json_pack("{s:{s:i, s:{s:[s,s]}, s:b, s:b, s:b}, s:{s:s}}", "capabilities",
-		"textDocumentSync", 1 /* whole texts */, "completionProvider",
-		"triggerCharacters", ".", "@", "hoverProvider", 1, "definitionProvider",
-		1, "documentSymbolProvider", 1, "serverInfo", "name", "utrace");
+	return json_pack("{s:{s:i, s:{s:[s,s,s]}, s:b, s:b, s:b}, s:{s:s}}",
+		"capabilities", "textDocumentSync", 1 /* whole texts */,
+		"completionProvider", "triggerCharacters", ".", "@", "$", "hoverProvider",
+		1, "definitionProvider", 1, "documentSymbolProvider", 1, "serverInfo",
+		"name", "utrace");
 }
 
 static json_t *shut_down(struct server *server, const json_t *params)

@@ -181,6 +181,9 @@ int proc_read_stat(pid_t tid, struct proc_stat *ret)
 		case 9:
 			stat.flags = (uint32_t)strtoul(word, NULL, 10);
 			break;
+		case 20:
+			stat.threads = (unsigned)strtoul(word, NULL, 10);
+			break;
 		case 22:
 			stat.start_time = strtoull(word, NULL, 10);
 			break;

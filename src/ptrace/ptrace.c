@@ -83,14 +83,14 @@ int ptrace_wait(pid_t tid, bool block, struct ptrace_event *ret)
 }
 
 /* Return: 1 and what was found; 0 none; negative errno. */
-static int wait_stopped(pid_t tid, int options, siginfo_t *info)
+static int wait_for(pid_t tid, int options, siginfo_t *info)
 {
 	int r;
 	*info = (siginfo_t){0};
 	do
 		r = waitid(tid ? P_PID : P_ALL, (id_t)tid, info,
-			WSTOPPED | WNOHANG | __WALL | __WNOTHREAD | options);
-	while (r < 0 && errno == EINTR);
+			__WALL | __WNOTHREAD | options);
+	while (r < 0 && errno == EINTR && options & WNOHANG);
 	return r < 0 ? -errno : info->si_pid != 0;
 }
 
@@ -102,38 +102,43 @@ static void decode_stopped(const siginfo_t *info, struct ptrace_event *ret)
 int ptrace_take_stop(pid_t tid, struct ptrace_event *ret)
 {
 	siginfo_t info;
-	int r = wait_stopped(tid, 0, &info);
+	int r = wait_for(tid, WSTOPPED | WNOHANG, &info);
 	if (r > 0)
+		decode_stopped(&info, ret);
+	return r;
+}
+
+static int peek(pid_t tid, int options, struct ptrace_event *ret)
+{
+	siginfo_t info;
+	int r;
+	*ret = (struct ptrace_event){0};
+	/* a child of ours that nobody traces may stop as well: not for us */
+	while ((r = wait_for(tid, options | WNOWAIT, &info)) > 0 &&
+		info.si_code == CLD_STOPPED)
+		(void)!ptrace_take_stop(info.si_pid, ret);
+	if (r > 0 && info.si_code == CLD_TRAPPED)
 		decode_stopped(&info, ret);
 	return r;
 }
 
 int ptrace_peek_stop(pid_t tid, struct ptrace_event *ret)
 {
-	siginfo_t info;
-	int r;
-	/* a child of ours that nobody traces may stop as well: not for us */
-	while ((r = wait_stopped(tid, WNOWAIT, &info)) > 0 && info.si_code == CLD_STOPPED)
-		(void)!ptrace_take_stop(info.si_pid, ret);
-	if (r > 0)
-		decode_stopped(&info, ret);
-	return r;
+	return peek(tid, WSTOPPED | WNOHANG, ret);
+}
+
+int ptrace_peek(bool block, struct ptrace_event *ret)
+{
+	return peek(0, WSTOPPED | WEXITED | (block ? 0 : WNOHANG), ret);
 }
 
 int ptrace_peek_exit(pid_t *ret_tid)
 {
-	siginfo_t info = {0};
-	int r;
-	do
-		r = waitid(P_ALL, 0, &info,
-			WEXITED | WNOHANG | WNOWAIT | __WALL | __WNOTHREAD);
-	while (r < 0 && errno == EINTR);
-	if (r < 0)
-		return -errno;
-	if (info.si_pid == 0)
-		return 0;
-	*ret_tid = info.si_pid;
-	return 1;
+	siginfo_t info;
+	int r = wait_for(0, WEXITED | WNOWAIT | WNOHANG, &info);
+	if (r > 0)
+		*ret_tid = info.si_pid;
+	return r;
 }
 
 int ptrace_set_options(pid_t tid, unsigned long options)

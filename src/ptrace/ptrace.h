@@ -58,6 +58,9 @@ must_check int ptrace_peek_stop(pid_t tid, struct ptrace_event *ret);
 /** ptrace_take_stop() - the same and take it.  It may be another than was peeked at: SIGKILL ends every stop
  * and leads to the exit-stop */
 must_check int ptrace_take_stop(pid_t tid, struct ptrace_event *ret);
+/** ptrace_peek() - whether a stop or an exit of anybody waits; 1 some: it may be of a child that nobody traces,
+ * 0 none, -ECHILD; -EINTR if it blocks.  Of a stop *ret is filled in, as by ptrace_peek_stop(); of an exit tid is 0 */
+must_check int ptrace_peek(bool block, struct ptrace_event *ret);
 /** ptrace_peek_exit() - a tracee or child that waits to be reaped (left so); 1, 0 none, -ECHILD */
 must_check int ptrace_peek_exit(pid_t *ret_tid);
 
@@ -140,6 +143,7 @@ struct proc_stat {
 	uint64_t start_brk;
 	uint64_t sig_ignored, sig_caught; /* signals 1 to 31 only */
 	int exit_signal;
+	unsigned threads; /* of its process, those that wait to be reaped too */
 };
 must_check int proc_read_stat(pid_t tid, struct proc_stat *ret);
 /** tids of a process, sorted; VEC of pid_t, vec_free() it */

@@ -121,6 +121,18 @@ static inline void finish(struct abi_context *c)
 	c->depth = 0;
 }
 
+/* The usual case, one global written, without the loop. */
+static inline void leave_locked(struct abi_context *c)
+{
+	uint32_t held = c->held[0];
+
+	if (c->locks_held == 1 && held & ABI_HELD_WRITING)
+		rt_unlock_writer(c, held & (ABI_HELD_WRITING - 1u));
+	else
+		rt_unlock_all(c);
+	finish(c);
+}
+
 static RT_NOINLINE void leave_slowly(struct abi_context *c)
 {
 	rt_unlock_all(c);
@@ -131,8 +143,10 @@ static RT_NOINLINE void leave_slowly(struct abi_context *c)
 
 void rt_leave(struct abi_context *c)
 {
-	if (c->locks_held | c->error)
+	if (RT_UNLIKELY(c->error))
 		leave_slowly(c);
+	else if (c->locks_held)
+		leave_locked(c);
 	else
 		finish(c);
 }
@@ -164,6 +178,19 @@ static void raise_to(uint64_t *most, uint64_t value)
 		;
 }
 
+__extension__ typedef unsigned __int128 wide;
+
+/* The carry is added later: only who reads at the end sees a whole sum. */
+static inline void add_square(struct abi_site *site, uint64_t cycles)
+{
+	wide square = (wide)cycles * cycles;
+	uint64_t low = (uint64_t)square, high = (uint64_t)(square >> 64);
+	uint64_t before = __atomic_fetch_add(&site->squares_low, low, __ATOMIC_RELAXED);
+	high += before + low < before;
+	if (high)
+		__atomic_fetch_add(&site->squares_high, high, __ATOMIC_RELAXED);
+}
+
 void rt_leave_timed(struct abi_context *c)
 {
 	struct abi_site *site = rt_site(c);
@@ -175,6 +202,7 @@ void rt_leave_timed(struct abi_context *c)
 	__atomic_fetch_add(&site->cycles, cycles, __ATOMIC_RELAXED);
 	lower_to(&site->cycles_min, cycles ? cycles : 1);
 	raise_to(&site->cycles_max, cycles);
+	add_square(site, cycles);
 }
 
 /* ---- errors -------------------------------------------------------------- */

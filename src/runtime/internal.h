@@ -109,9 +109,17 @@ typedef uint64_t __attribute__((aligned(1), may_alias)) rt_unaligned;
 
 /* Reading past the end of a string within its page is harmless, but the sanitizers rightly
  * cannot know. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define RT_SANITIZED 1
+#elif defined(__has_feature) /* clang's way to say it */
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define RT_SANITIZED 1
+#endif
+#endif
+
 static inline bool rt_word_is_readable(const char *s)
 {
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#ifdef RT_SANITIZED
 	return false;
 #else
 	return ((uintptr_t)s & (RT_PAGE_SIZE - 1)) <= RT_PAGE_SIZE - RT_WORD;
@@ -235,6 +243,7 @@ struct rt_walk_start {
 	uint64_t pc, sp;
 	const uint64_t *saved; /* rbx rbp r12..r15 */
 	uint32_t lost;         /* bit N: saved[N] is not known */
+	bool is_edge; /* the function has just been entered or is about to be left */
 };
 /* Fills c->frames by the tables of the tracer.  false: they do not tell, the tracer has to be asked. */
 bool rt_walk(struct abi_context *c, const struct rt_walk_start *start, uint32_t limit);
@@ -243,6 +252,22 @@ bool rt_walk(struct abi_context *c, const struct rt_walk_start *start, uint32_t 
 
 void rt_message(struct abi_context *c, uint32_t kind, const char *text);
 /* The end of the run, or its failure: no handler starts after this, in any process. */
+/* Give back the one lock that is held, for writing; what was scribbled over is not a lock. */
+static inline void rt_unlock_writer(struct abi_context *c, uint32_t index)
+{
+	struct abi_session *s = rt_session(c);
+	struct abi_lock *lock =
+		(struct abi_lock *)(void *)((char *)s + ABI_GLOBALS_OFFSET) + index;
+
+	c->locks_held = 0;
+	rt_signal_fence();
+	/* not ours if the thread left between its entry and the lock itself */
+	if (RT_LIKELY(index < s->lock_count) &&
+		__atomic_load_n(&lock->value, __ATOMIC_RELAXED) ==
+			(0x80000000u | c->slot))
+		__atomic_store_n(&lock->value, 0, __ATOMIC_RELEASE);
+}
+
 void rt_request_stop(struct abi_context *c, uint32_t state);
 uint64_t rt_clock_mono(const struct abi_context *c);
 uint64_t rt_clock_wall(const struct abi_context *c);

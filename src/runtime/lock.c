@@ -109,9 +109,13 @@ static RT_NOINLINE bool lock_slowly(
 	}
 	if (for_writing)
 		c->locks_held--;
+	struct abi_session *s = rt_session(c);
 	struct abi_site *site = rt_site(c);
 	if (site)
 		__atomic_fetch_add(&site->skipped, 1, __ATOMIC_RELAXED);
+	if (__atomic_add_fetch(&s->skipped_count, 1, __ATOMIC_RELAXED) > s->max_skipped &&
+		!(s->flags & ABI_FLAG_SUPPRESS_ERRORS))
+		rt_request_stop(c, ABI_STATE_ERROR);
 	return false;
 }
 

@@ -10,6 +10,10 @@
  * returning (longjmp, exceptions), and a thread may switch stacks (coroutines), so blocks
  * are found by exact match and never thrown away for their place alone, except when room
  * is short.
+ *
+ * Popped blocks go when they are on top.  Of those below others (coroutines) the stack is
+ * swept when it has grown to twice what the last sweep left, so it stays small although it
+ * has room for a hundred thousand frames.  A return whose block had to go is counted.
  */
 #include <stddef.h>
 
@@ -23,7 +27,9 @@ struct pair_foot {
 
 enum {
 	FOOT = sizeof(struct pair_foot),
-	STACK_SPAN = 8 << 20
+	STACK_SPAN = 8 << 20,
+	FIRST_LIMIT = 16 * 1024, /* a power of two, as the size is */
+	REUSE_REACH = 64,        /* blocks looked at */
 };
 #define GROUP_DEAD \
 	0xffffffffu /* popped; goes when it is on top, or when room is short \
@@ -51,6 +57,19 @@ static bool is_stale(const struct pair_foot *foot, uint64_t sp)
 	return foot->group == GROUP_DEAD || (foot->sp < sp && sp - foot->sp < STACK_SPAN);
 }
 
+static bool is_dead(const struct pair_foot *foot, uint64_t sp)
+{
+	(void)sp;
+	return foot->group == GROUP_DEAD;
+}
+
+/* rt_copy() goes from the first byte on; this one from the last. */
+static void move_up(unsigned char *to, const unsigned char *from, uint32_t size)
+{
+	for (uint32_t i = size / 8; i-- > 0;)
+		((uint64_t *)(void *)to)[i] = ((const uint64_t *)(const void *)from)[i];
+}
+
 static void trim(struct abi_context *c)
 {
 	struct pair_foot *foot = foot_below(c, c->pair_top);
@@ -62,43 +81,64 @@ static void trim(struct abi_context *c)
 		c->pair_top = 0;
 }
 
-static void remove_range(struct abi_context *c, uint32_t from, uint32_t to)
+/* Keep the blocks that `goes` says no to: they are moved up against the end in one pass from
+ * the top, because sizes are at the ends of blocks, and then down to the start. */
+static void sweep(struct abi_context *c, bool (*goes)(const struct pair_foot *, uint64_t),
+	uint64_t sp)
 {
-	rt_copy(c->pair + from, c->pair + to, c->pair_top - to);
-	c->pair_top -= to - from;
-}
-
-/* Make room: stale blocks first, then the oldest ones. */
-static RT_NOINLINE void make_room(struct abi_context *c, uint64_t sp, uint32_t need)
-{
-	uint32_t top = c->pair_top;
+	uint32_t end = c->pair_top, top = end, kept = end;
 	for (struct pair_foot *foot = foot_below(c, top); foot;
 		foot = foot_below(c, top)) {
 		uint32_t size = foot->size;
-		if (is_stale(foot, sp))
-			remove_range(c, top - size, top);
+		if (!goes(foot, sp)) {
+			kept -= size;
+			if (kept != top - size)
+				move_up(c->pair + kept, c->pair + top - size, size);
+		}
 		top -= size;
 	}
-	/* Sizes are at the ends of blocks: walk down to the block that begins within
-	 * reach. */
-	uint32_t cut = c->pair_top;
-	while (c->pair_top - cut + need <= ABI_CONTEXT_PAIR_SIZE) {
-		struct pair_foot *foot = foot_below(c, cut);
-		if (!foot ||
-			c->pair_top - (cut - foot->size) + need > ABI_CONTEXT_PAIR_SIZE)
-			break;
-		cut -= foot->size;
-	}
-	if (c->pair_top + need > ABI_CONTEXT_PAIR_SIZE)
-		remove_range(c, 0, cut);
+	kept = end > ABI_CONTEXT_PAIR_SIZE ? end : kept;
+	rt_copy(c->pair, c->pair + kept, end - kept);
+	c->pair_top = end - kept;
 }
 
-/* The same frame entered again without having returned: its block is used again. */
+/* The oldest blocks go until the rest and `need` take no more than half: making room one
+ * block at a time would move all of the others each time. */
+static void drop_oldest(struct abi_context *c, uint32_t need)
+{
+	uint32_t cut = c->pair_top;
+	for (struct pair_foot *foot = foot_below(c, cut);
+		foot &&
+		c->pair_top - cut + foot->size + need <= ABI_CONTEXT_PAIR_SIZE / 2;
+		foot = foot_below(c, cut))
+		cut -= foot->size;
+	rt_copy(c->pair, c->pair + cut, c->pair_top - cut);
+	c->pair_top -= cut;
+}
+
+static RT_NOINLINE void make_room(struct abi_context *c, uint64_t sp, uint32_t need)
+{
+	sweep(c, is_dead, sp);
+	uint32_t limit = FIRST_LIMIT;
+	while (limit < 2 * (c->pair_top + need) && limit < ABI_CONTEXT_PAIR_SIZE)
+		limit *= 2;
+	c->pair_limit = limit;
+	if (c->pair_top + need <= limit)
+		return;
+	c->pair_dropped = 1;
+	sweep(c, is_stale, sp);
+	if (c->pair_top + need > limit)
+		drop_oldest(c, need);
+}
+
+/* The same frame entered again without having returned: its block is used again.  Where it is
+ * deep below others it stays: the new one hides it. */
 static void *reuse(struct abi_context *c, uint32_t group, uint64_t sp, uint32_t size)
 {
 	uint32_t top = c->pair_top;
 	struct pair_foot *foot = foot_below(c, top);
-	for (; foot && foot->sp <= sp; foot = foot_below(c, top)) {
+	for (uint32_t i = 0; i < REUSE_REACH && foot && foot->sp <= sp;
+		i++, foot = foot_below(c, top)) {
 		if (foot->sp == sp && foot->group == group) {
 			if (foot->size == size)
 				return data_of(c, top, foot);
@@ -118,7 +158,9 @@ void *rt_pair_push(struct abi_context *c, uint32_t group, uint64_t sp, uint32_t 
 	void *data = reuse(c, group, sp, need);
 	if (data)
 		return data;
-	if (c->pair_top + need > ABI_CONTEXT_PAIR_SIZE)
+	/* the program may have scribbled on the limit */
+	if (c->pair_top + need > c->pair_limit ||
+		c->pair_top + need > ABI_CONTEXT_PAIR_SIZE)
 		make_room(c, sp, need);
 	data = c->pair + c->pair_top;
 	c->pair_top += need;
@@ -130,15 +172,18 @@ void *rt_pair_push(struct abi_context *c, uint32_t group, uint64_t sp, uint32_t 
 
 void *rt_pair_pop(struct abi_context *c, uint32_t group, uint64_t sp)
 {
+	trim(c);
 	uint32_t top = c->pair_top;
 	for (struct pair_foot *foot = foot_below(c, top); foot;
 		foot = foot_below(c, top)) {
 		if (foot->sp == sp && foot->group == group) {
-			/* the data stays readable until the next push */
+			/* the data stays readable until the next push or pop */
 			foot->group = GROUP_DEAD;
 			return data_of(c, top, foot);
 		}
 		top -= foot->size;
 	}
+	if (c->pair_dropped)
+		__atomic_fetch_add(&rt_session(c)->pairs_lost, 1, __ATOMIC_RELAXED);
 	return NULL;
 }

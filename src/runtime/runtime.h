@@ -89,6 +89,12 @@ RT_EXPORT void rt_error_uncatchable(struct abi_context *c, const char *text);
 RT_EXPORT void *rt_record_reserve(
 	struct abi_context *c, uint32_t kind, uint32_t id, uint32_t size);
 RT_EXPORT void rt_record_commit(struct abi_context *c);
+RT_EXPORT void rt_histogram_text(struct abi_context *c, char *dst,
+	const struct abi_stat *stat, const struct abi_stat_desc *desc, int32_t width,
+	int32_t elision);
+/** bytes of the process for %m and %M, as hexadecimal text; dst has twice max_string */
+RT_EXPORT void rt_memory_hex(
+	struct abi_context *c, char *dst, uint64_t address, int64_t size);
 RT_EXPORT uint32_t rt_record_string_size(const char *s); /* bytes the string will take */
 RT_EXPORT void *rt_record_string(
 	void *at, const char *s); /* returns the place after it */
@@ -194,6 +200,9 @@ RT_EXPORT void *rt_pair_pop(
 /* ---- target memory ------------------------------------------------------- */
 RT_EXPORT uint64_t rt_user_read(struct abi_context *c, uint64_t address,
 	uint32_t size); /* FALLIBLE: read fault; zero-extended */
+
+RT_EXPORT void rt_user_write(struct abi_context *c, uint64_t address, uint64_t value,
+	uint32_t size); /* FALLIBLE: write fault */
 
 /* ---- for the tracer (not exported from the agent) ------------------------ */
 

@@ -36,13 +36,25 @@ static void ask_frames(struct abi_context *c, const struct rt_walk_start *start)
 	c->frame_count = count ? (uint32_t)count : 1;
 }
 
+static bool is_edge(const struct abi_context *c)
+{
+	const struct abi_session *s = rt_session(c);
+	if (c->site >= s->site_count)
+		return false;
+	const struct abi_site *sites =
+		(const struct abi_site *)(const void *)((const char *)s + s->site_offset);
+	return sites[c->site].flags & ABI_SITE_EDGE;
+}
+
 static RT_NOINLINE void find_frames(struct abi_context *c, bool may_walk)
 {
 	const struct abi_regs *regs = (const struct abi_regs *)(uintptr_t)c->regs;
 	const uint64_t saved[SAVED] = {
 		regs->rbx, regs->rbp, regs->r12, regs->r13, regs->r14, regs->r15};
-	const struct rt_walk_start start = {
-		.pc = c->probe_ip, .sp = c->probe_sp, .saved = saved};
+	const struct rt_walk_start start = {.pc = c->probe_ip,
+		.sp = c->probe_sp,
+		.saved = saved,
+		.is_edge = is_edge(c)};
 	if (!may_walk || rt_is_tracer(c) || !rt_walk(c, &start, frame_limit(c)))
 		ask_frames(c, &start);
 }

@@ -36,6 +36,12 @@ uint64_t rt_user_read(struct abi_context *c, uint64_t address, uint32_t size)
 	return r.fault ? (uint64_t)read_fault(c, (int64_t)address) : r.value;
 }
 
+void rt_user_write(struct abi_context *c, uint64_t address, uint64_t value, uint32_t size)
+{
+	if (!rt_write_user(c, address, value, size))
+		rt_error_value(c, "write fault [man error::fault] at ", address);
+}
+
 /* ---- integers ------------------------------------------------------------ */
 
 static int64_t read_or_zero(struct abi_context *c, int64_t address, uint32_t size)

@@ -272,3 +272,21 @@ void rt_fn_user_string_utf32(struct abi_context *c, char *dst, int64_t address)
 {
 	read_wide_string(c, dst, (uint64_t)address, 4);
 }
+
+void rt_memory_hex(struct abi_context *c, char *dst, uint64_t address, int64_t size)
+{
+	int64_t limit = rt_session(c)->max_string - 1;
+	size = size < 1 ? 1 : size > limit ? limit : size;
+	for (int64_t i = 0; i < size; i++) {
+		struct rt_read byte = rt_read_user(c, address + (uint64_t)i, 1);
+		*dst = '\0';
+		if (byte.fault) {
+			rt_error_value(c, "read fault [man error::fault] at ",
+				address + (uint64_t)i);
+			return;
+		}
+		*dst++ = "0123456789abcdef"[byte.value >> 4 & 15];
+		*dst++ = "0123456789abcdef"[byte.value & 15];
+	}
+	*dst = '\0';
+}

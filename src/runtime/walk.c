@@ -37,6 +37,7 @@ struct walk {
 	uint32_t lost; /* bit N: registers[N] is not known */
 	bool is_exact; /* pc is not a return address */
 	bool is_bad;   /* memory cannot be read */
+	bool is_edge;  /* the return address is where sp is */
 };
 
 enum step {
@@ -224,6 +225,12 @@ static enum step step_by_rule(struct walk *w, const struct abi_unwind_rule *rule
 
 static enum step step_by_frame_pointer(struct walk *w)
 {
+	if (w->is_edge) { /* there is no frame of this function, or not any more */
+		w->pc = read_word(w, w->sp);
+		w->sp += WORD;
+		w->is_exact = false;
+		return w->is_bad ? STEP_END : STEP_ON;
+	}
 	if (w->lost >> ABI_UNWIND_RBP & 1)
 		return STEP_END;
 	uint64_t frame = read_register(w, ABI_UNWIND_RBP);
@@ -292,6 +299,7 @@ static bool walk_all(struct walk *w, uint64_t *frames, uint32_t limit, uint32_t 
 		frames[(*count)++] = w->pc;
 		if (*count < limit)
 			next = step(w);
+		w->is_edge = false;
 	}
 	return next != STEP_ASK;
 }
@@ -311,6 +319,7 @@ bool rt_walk(struct abi_context *c, const struct rt_walk_start *start, uint32_t 
 		.pc = start->pc,
 		.sp = start->sp,
 		.lost = start->lost,
+		.is_edge = start->is_edge,
 		.is_exact = true};
 	for (uint32_t i = 0; i < ABI_UNWIND_SAVED; i++)
 		w->registers[i].here = start->saved[i];

@@ -13,8 +13,8 @@ struct session_analysis {
 	struct front front;
 };
 
-struct session_analysis *session_analyze(
-	const struct session_options *options, const char *name, const char *text)
+static struct session_analysis *analyze(const struct session_options *options,
+	const char *name, const char *text, bool is_listing)
 {
 	struct session_analysis *a = calloc(1, sizeof(*a));
 	if (!a)
@@ -25,11 +25,26 @@ struct session_analysis *session_analyze(
 	a->options.scripts.items = &a->text;
 	a->options.scripts.count = a->options.scripts.capacity = 1;
 	a->front.silent = true;
+	a->front.listing = is_listing;
+	a->options.unoptimized = a->options.unoptimized || is_listing;
 	session_init(&a->session, &a->options);
+	(void)!session_open_cache(&a->session);
 	/* the diagnostics say what went wrong */
 	if (session_front_pass1(&a->session, &a->front) == 0)
 		(void)!session_front_pass2(&a->session, &a->front);
 	return a;
+}
+
+struct session_analysis *session_analyze(
+	const struct session_options *options, const char *name, const char *text)
+{
+	return analyze(options, name, text, false);
+}
+
+struct session_analysis *session_analyze_listing(
+	const struct session_options *options, const char *name, const char *text)
+{
+	return analyze(options, name, text, true);
 }
 
 void session_analysis_destroy(struct session_analysis *a)
@@ -61,6 +76,14 @@ const struct stap_file *const *session_analysis_library(
 const struct stap_program *session_analysis_program(const struct session_analysis *a)
 {
 	return a->session.program;
+}
+
+void session_analysis_variables(const struct session_analysis *a, struct strbuf *out)
+{
+	/* what is asked on the way is found in the analysis itself */
+	struct session *s = (struct session *)(uintptr_t)&a->session;
+	if (s->program)
+		session_list_variables(s, out);
 }
 
 void session_analysis_points(struct strbuf *out)

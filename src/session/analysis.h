@@ -10,6 +10,10 @@ struct session_analysis;
 /** session_analyze() - passes 1 and 2 over one text; release with session_analysis_destroy() */
 struct session_analysis *session_analyze(
 	const struct session_options *options, const char *name, const char *text);
+/** session_analyze_listing() - the same, to see what there is: variables that nobody uses are kept, and
+ * nothing needs a target */
+struct session_analysis *session_analyze_listing(
+	const struct session_options *options, const char *name, const char *text);
 void session_analysis_destroy(struct session_analysis *analysis);
 
 const struct stap_diagnostics *session_analysis_diagnostics(
@@ -21,5 +25,8 @@ const struct stap_file *const *session_analysis_library(
 /** NULL: the script has errors */
 const struct stap_program *session_analysis_program(
 	const struct session_analysis *analysis);
+/** "$n:int", a line for each variable that handlers of the script's probes can have */
+void session_analysis_variables(
+	const struct session_analysis *analysis, struct strbuf *out);
 /** "timer.ms(number)", a line for each kind of probe point */
 void session_analysis_points(struct strbuf *out);

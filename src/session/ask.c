@@ -17,15 +17,31 @@
 #include "session/process.h"
 #include "session/unwind.h"
 
+/* What /proc does not tell of a thread any more. */
+struct ask_times {
+	pid_t tid;
+	int64_t numbers[3]; /* in the order of ask_time_kinds */
+};
+
+static const enum abi_task_number ask_time_kinds[] = {
+	ABI_TASK_USER_TIME, ABI_TASK_SYSTEM_TIME, ABI_TASK_START_TIME};
+
+/* A process of another namespace, where it has another number. */
+struct asker_alias {
+	pid_t pid, seen_pid;
+};
+
 struct session_asker {
 	struct session *session;
 	pthread_t thread, owner; /* owner: runs the tracer's own handlers */
 	pthread_mutex_t lock;    /* of everything below */
 	struct ask_symbols *symbols;
 	struct elf_unwinder *unwinder;
+	VEC(struct ask_times) times; /* of threads that are ending */
 	struct ask_question question;
 	struct ask_answer answer;
 	uint64_t stacks;   /* that were followed here */
+	VEC(struct asker_alias) aliases;
 	uint32_t stopping; /* atomic */
 };
 
@@ -87,6 +103,20 @@ static void answer_unwind(struct session_asker *asker,
 	strbuf_append(&answer->text, (const char *)frames, count * sizeof(frames[0]));
 }
 
+static void answer_past_time(struct session_asker *asker,
+	const struct ask_question *question, struct ask_answer *answer)
+{
+	for (size_t i = 0; i < asker->times.count; i++) {
+		const struct ask_times *times = &asker->times.items[i];
+		for (size_t k = 0; k < 3 && times->tid == question->arguments[0]; k++) {
+			if (question->arguments[1] != ask_time_kinds[k])
+				continue;
+			answer->result = times->numbers[k];
+			answer->failed = false;
+		}
+	}
+}
+
 static void answer(struct session_asker *asker)
 {
 	const struct ask_question *question = &asker->question;
@@ -94,6 +124,8 @@ static void answer(struct session_asker *asker)
 	switch (question->kind) {
 	case ABI_ASK_TASK_NUMBER:
 		ask_task_number(question, answer);
+		if (answer->failed)
+			answer_past_time(asker, question, answer);
 		break;
 	case ABI_ASK_TASK_TEXT:
 		ask_task_text(question, answer);
@@ -131,6 +163,38 @@ static void answer(struct session_asker *asker)
 	}
 }
 
+/* Handlers know their process by the number that it has for itself. */
+static pid_t real_pid(const struct session_asker *asker, pid_t seen)
+{
+	for (size_t i = asker->aliases.count; i-- > 0;)
+		if (asker->aliases.items[i].seen_pid == seen)
+			return asker->aliases.items[i].pid;
+	return seen;
+}
+
+void session_ask_add_process(struct session *s, pid_t pid)
+{
+	struct proc_status status;
+	if (!s->asker || proc_read_status(pid, &status, NULL) < 0 || !status.ns_pid ||
+		status.ns_pid == pid)
+		return;
+	pthread_mutex_lock(&s->asker->lock);
+	vec_append(&s->asker->aliases, ((struct asker_alias){pid, status.ns_pid}));
+	pthread_mutex_unlock(&s->asker->lock);
+}
+
+void session_ask_remove_process(struct session *s, pid_t pid)
+{
+	if (!s->asker)
+		return;
+	pthread_mutex_lock(&s->asker->lock);
+	for (size_t i = 0; i < s->asker->aliases.count; i++)
+		if (s->asker->aliases.items[i].pid == pid)
+			s->asker->aliases.items[i--] =
+				s->asker->aliases.items[--s->asker->aliases.count];
+	pthread_mutex_unlock(&s->asker->lock);
+}
+
 /* What is asked is copied first: the asking process can change it meanwhile. */
 static void answer_context(struct session_asker *asker, struct abi_context *c)
 {
@@ -139,7 +203,7 @@ static void answer_context(struct session_asker *asker, struct abi_context *c)
 	const volatile struct abi_ask *asked = &c->ask;
 	pthread_mutex_lock(&asker->lock);
 	question->kind = asked->kind;
-	question->pid = (pid_t)c->pid == getpid() ? 0 : (pid_t)c->pid;
+	question->pid = (pid_t)c->pid == getpid() ? 0 : real_pid(asker, (pid_t)c->pid);
 	for (size_t i = 0; i < ABI_ASK_ARGUMENTS_MAX; i++)
 		question->arguments[i] = asked->arguments[i];
 	memcpy(question->text, c->ask.text, sizeof(question->text));
@@ -169,6 +233,34 @@ void session_ask_remember(struct session *s, pid_t pid)
 		return;
 	pthread_mutex_lock(&s->asker->lock);
 	ask_symbols_remember(s->asker->symbols, pid);
+	pthread_mutex_unlock(&s->asker->lock);
+}
+
+void session_ask_remember_times(struct session *s, pid_t tid)
+{
+	struct ask_times times = {.tid = tid};
+	if (!s->asker)
+		return;
+	for (size_t k = 0; k < 3; k++) {
+		struct ask_question question = {.arguments = {tid, ask_time_kinds[k]}};
+		struct ask_answer answer = {0};
+		ask_task_number(&question, &answer);
+		times.numbers[k] = answer.failed ? 0 : answer.result;
+	}
+	pthread_mutex_lock(&s->asker->lock);
+	vec_append(&s->asker->times, times);
+	pthread_mutex_unlock(&s->asker->lock);
+}
+
+void session_ask_forget_times(struct session *s, pid_t tid)
+{
+	if (!s->asker)
+		return;
+	pthread_mutex_lock(&s->asker->lock);
+	for (size_t i = s->asker->times.count; i-- > 0;)
+		if (s->asker->times.items[i].tid == tid)
+			s->asker->times.items[i] =
+				s->asker->times.items[--s->asker->times.count];
 	pthread_mutex_unlock(&s->asker->lock);
 }
 
@@ -217,7 +309,8 @@ void session_ask_symbol(struct session *s, pid_t pid, uint64_t address, uint32_t
 		return;
 	}
 	pthread_mutex_lock(&s->asker->lock);
-	ask_symbol_at(s->asker->symbols, pid, address, style, out);
+	ask_symbol_at(
+		s->asker->symbols, real_pid(s->asker, pid), address, style, out);
 	pthread_mutex_unlock(&s->asker->lock);
 }
 
@@ -306,9 +399,11 @@ void session_ask_stop(struct session *s)
 		pthread_join(asker->thread, NULL);
 	}
 	s->asker = NULL;
+	vec_free(&asker->times);
 	pthread_mutex_destroy(&asker->lock);
 	ask_symbols_destroy(asker->symbols);
 	elf_unwinder_destroy(asker->unwinder);
 	strbuf_deinit(&asker->answer.text);
+	vec_free(&asker->aliases);
 	free(asker);
 }

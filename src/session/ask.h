@@ -19,11 +19,20 @@ bool session_ask_answer(struct session *s, struct abi_context *c);
 /** session_ask_remember() - what addresses of a process mean is to be known after its end, too */
 void session_ask_remember(struct session *s, pid_t pid);
 /**
+ * session_ask_remember_times() - the thread is about to end: how much processor time it has used is
+ * known until session_ask_forget_times()
+ */
+void session_ask_remember_times(struct session *s, pid_t tid);
+void session_ask_forget_times(struct session *s, pid_t tid);
+/**
  * session_ask_begin_past() - the process has called exec, but what is told now is about its former program
  * until session_ask_end_past()
  */
 void session_ask_begin_past(struct session *s, pid_t pid);
 void session_ask_end_past(struct session *s, pid_t pid);
+/** session_ask_add_process() - it may have another number in its own namespace */
+void session_ask_add_process(struct session *s, pid_t pid);
+void session_ask_remove_process(struct session *s, pid_t pid);
 /** session_ask_forget_maps() - what a process has mapped is not what it was */
 void session_ask_forget_maps(struct session *s, pid_t pid);
 /** session_ask_stacks() - how many stacks handlers could not walk by themselves */

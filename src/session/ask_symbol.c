@@ -2,14 +2,12 @@
 /* What an address of a process is: symbol, module, source line. */
 #include <errno.h>
 #include <inttypes.h>
-#include <limits.h>
-#include <signal.h>
-#include <stdio.h>
-#include <sys/stat.h>
 #include <time.h>
 
 #include "elf/line.h"
 #include "session/ask.h"
+#include "session/mapped_file.h"
+#include "session/perf_map.h"
 
 enum {
 	MAPS_FRESH_MS = 500
@@ -24,11 +22,26 @@ struct symbol_module {
 struct symbol_process {
 	pid_t pid;
 	struct proc_maps maps;
+	struct perf_map *generated; /* NULL: not asked yet */
 	uint64_t read_ms;
-	bool is_past; /* it runs another program by now */
+	uint64_t reading; /* which reading of its mappings this is */
+	bool is_past;     /* it runs another program by now */
+};
+
+/* What was told of an address: stacks have the same ones again and again. */
+enum {
+	TOLD = 4096
+};
+struct symbol_told {
+	pid_t pid;
+	uint32_t style;
+	uint64_t address, reading; /* reading 0: nothing yet */
+	char *text;
 };
 
 struct ask_symbols {
+	struct symbol_told told[TOLD];
+	uint64_t readings;
 	VEC(struct symbol_module) modules;
 	VEC(struct symbol_process) processes;
 };
@@ -55,12 +68,16 @@ struct ask_symbols *ask_symbols_create(void)
 
 void ask_symbols_destroy(struct ask_symbols *symbols)
 {
+	for (size_t i = 0; i < TOLD; i++)
+		free(symbols->told[i].text);
 	for (size_t i = 0; i < symbols->modules.count; i++) {
 		free(symbols->modules.items[i].path);
 		elf_module_close(symbols->modules.items[i].elf);
 	}
-	for (size_t i = 0; i < symbols->processes.count; i++)
+	for (size_t i = 0; i < symbols->processes.count; i++) {
 		proc_maps_free(&symbols->processes.items[i].maps);
+		perf_map_destroy(symbols->processes.items[i].generated);
+	}
 	vec_free(&symbols->modules);
 	vec_free(&symbols->processes);
 	free(symbols);
@@ -97,7 +114,7 @@ static const struct proc_map *covering_map(
 }
 
 /* A list of mappings is believed for a moment only: libraries come and go. */
-static bool refresh_maps(struct symbol_process *p)
+static bool refresh_maps(struct ask_symbols *symbols, struct symbol_process *p)
 {
 	struct proc_maps fresh;
 	if (proc_read_maps(p->pid, &fresh, NULL) < 0)
@@ -109,6 +126,7 @@ static bool refresh_maps(struct symbol_process *p)
 	proc_maps_free(&p->maps);
 	p->maps = fresh;
 	p->read_ms = now_ms();
+	p->reading = ++symbols->readings;
 	return true;
 }
 
@@ -121,7 +139,7 @@ void ask_symbols_remember(struct ask_symbols *symbols, pid_t pid)
 {
 	struct symbol_process *p = find_process(symbols, pid);
 	if (!is_fresh(p))
-		(void)refresh_maps(p);
+		(void)refresh_maps(symbols, p);
 }
 
 static const struct proc_map *find_map(
@@ -131,16 +149,7 @@ static const struct proc_map *find_map(
 	const struct proc_map *map = covering_map(p, address);
 	if (p->is_past || (map && is_fresh(p)))
 		return map;
-	return refresh_maps(p) ? covering_map(p, address) : map;
-}
-
-/* Of a process that has ended, or is just about to, the root is not to be had. */
-static bool is_same_file(pid_t pid, const struct proc_map *map)
-{
-	struct stat st;
-	return kill(pid, 0) < 0 ||
-	       (stat(map->path, &st) == 0 &&
-		       proc_fold_inode(st.st_dev, st.st_ino) == map->device_inode);
+	return refresh_maps(symbols, p) ? covering_map(p, address) : map;
 }
 
 static struct elf_module *find_module(
@@ -152,17 +161,11 @@ static struct elf_module *find_module(
 			return m->elf;
 	}
 	struct symbol_module *m = vec_push(&symbols->modules);
-	char path[PATH_MAX + 32];
 	m->path = strdup(map->path);
 	m->device_inode = map->device_inode;
 	if (!m->path)
 		abort();
-	/* through the process's own root: it may live in a container */
-	snprintf(path, sizeof(path), "/proc/%d/root%s", pid, map->path);
-	if (elf_module_open(path, &m->elf, NULL) < 0 &&
-		(!is_same_file(pid, map) ||
-			elf_module_open(map->path, &m->elf, NULL) < 0))
-		m->elf = NULL;
+	m->elf = mapped_file_open(pid, map);
 	return m->elf;
 }
 
@@ -184,6 +187,38 @@ static pid_t whose_address(const struct ask_symbols *symbols, uint64_t address)
 	return 0;
 }
 
+static void find_name(struct symbol_place *place, uint64_t address)
+{
+	uint64_t start, end;
+	const char *name;
+	const struct elf_object *object;
+	if (elf_module_function_at(place->elf, address, &start, &end, &name) && name) {
+		place->name = name;
+	} else if ((object = elf_module_object_at(place->elf, address))) {
+		place->name = object->name;
+		start = object->start;
+		end = object->end;
+	} else {
+		return;
+	}
+	place->offset = address - start;
+	place->size = end - start;
+}
+
+static bool find_generated(struct symbol_process *p, struct symbol_place *place)
+{
+	struct perf_map_entry entry;
+	if (!p->generated)
+		p->generated = perf_map_create(p->pid);
+	if (!perf_map_find(p->generated, place->address, &entry))
+		return false;
+	place->name = entry.name;
+	place->module = "[generated]";
+	place->offset = place->address - entry.start;
+	place->size = entry.size;
+	return true;
+}
+
 /* false: nothing is mapped there.  Lines cost loading debug information. */
 static bool find_place(struct ask_symbols *symbols, pid_t pid, uint64_t address,
 	bool with_line, struct symbol_place *ret)
@@ -192,7 +227,9 @@ static bool find_place(struct ask_symbols *symbols, pid_t pid, uint64_t address,
 	if (!pid && (pid = whose_address(symbols, address)) == 0)
 		return false;
 	const struct proc_map *map = find_map(symbols, pid, address);
-	if (!map || map->path[0] != '/')
+	if (map && map->execute && !map->device_inode && strcmp(map->path, "[vdso]") != 0)
+		return find_generated(find_process(symbols, pid), ret);
+	if (!map || (map->path[0] != '/' && strcmp(map->path, "[vdso]") != 0))
 		return false;
 	ret->module = map->path;
 	ret->module_start = module_start(find_process(symbols, pid), map);
@@ -202,14 +239,7 @@ static bool find_place(struct ask_symbols *symbols, pid_t pid, uint64_t address,
 	if (!ret->elf)
 		return true;
 	uint64_t bias = elf_module_bias(ret->elf, map->start, map->offset);
-	uint64_t start, end;
-	const char *name;
-	if (elf_module_function_at(ret->elf, address - bias, &start, &end, &name) &&
-		name) {
-		ret->name = name;
-		ret->offset = address - bias - start;
-		ret->size = end - start;
-	}
+	find_name(ret, address - bias);
 	if (with_line && !elf_line_at(ret->elf, address - bias, &ret->file, &ret->line))
 		ret->file = NULL;
 	return true;
@@ -310,14 +340,36 @@ void ask_symbols_set_past(struct ask_symbols *symbols, pid_t pid, bool is_past)
 	struct symbol_process *p = find_process(symbols, pid);
 	p->is_past = is_past;
 	p->read_ms = 0;
+	if (!is_past) { /* another program, other code */
+		perf_map_destroy(p->generated);
+		p->generated = NULL;
+	}
 }
 
 void ask_symbol_at(struct ask_symbols *symbols, pid_t pid, uint64_t address,
 	uint32_t style, struct strbuf *out)
 {
 	struct symbol_place place;
+	struct symbol_told *told =
+		&symbols->told[(address ^ address >> 12 ^ style * 0x9e5u) % TOLD];
+	const struct symbol_process *p = pid ? find_process(symbols, pid) : NULL;
+	if (p && told->reading == p->reading && told->reading && told->pid == pid &&
+		told->style == style && told->address == address &&
+		(p->is_past || is_fresh(p))) {
+		strbuf_puts(out, told->text);
+		return;
+	}
+	size_t start = out->size;
 	find_place(symbols, pid, address, style >= ABI_SYMBOL_FULLER, &place);
 	put_place(&place, style, out);
+	p = pid ? find_process(symbols, pid) : NULL;
+	if (!p || !p->reading)
+		return;
+	free(told->text);
+	*told = (struct symbol_told){
+		pid, style, address, p->reading, strdup(out->data + start)};
+	if (!told->text)
+		abort();
 }
 
 void ask_symbol(struct ask_symbols *symbols, const struct ask_question *question,

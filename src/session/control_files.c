@@ -332,6 +332,12 @@ static void add_probe(
 	file->mode |= (probe->file_is_read ? 0444 : 0222) & ~probe->file_umask;
 }
 
+static bool is_stdin_probe(const struct stap_derived_probe *probe)
+{
+	return probe->kind == STAP_PROBE_CONTROL_FILE && !probe->file_is_read &&
+	       strcmp(probe->file_path, STDIN_PATH) == 0;
+}
+
 static bool collect_probes(struct session *s)
 {
 	bool any = false;
@@ -340,7 +346,7 @@ static bool collect_probes(struct session *s)
 		if (probe->kind != STAP_PROBE_CONTROL_FILE)
 			continue;
 		any = true;
-		if (strcmp(probe->file_path, STDIN_PATH) == 0 && !probe->file_is_read)
+		if (is_stdin_probe(probe))
 			vec_append(&s->control_files->stdin_sites.list, (uint32_t)i);
 		else
 			add_probe(s, probe, (uint32_t)i);
@@ -441,4 +447,14 @@ void session_control_close(struct session *s)
 	free(control->folder);
 	free(control);
 	s->control_files = NULL;
+}
+
+bool session_control_reads_stdin(const struct session *s)
+{
+	for (size_t i = 0; i < s->sites.count; i++) {
+		const struct stap_derived_probe *probe = s->sites.items[i].handler->probe;
+		if (is_stdin_probe(probe))
+			return true;
+	}
+	return false;
 }

@@ -20,6 +20,9 @@ void session_control_fds(const struct session *s, int fds[CONTROL_FDS]);
 /** session_control_handle() - something happened at fds[which] */
 void session_control_handle(struct session *s, int which);
 
+/** session_control_reads_stdin() - does the script have input.* probes? */
+bool session_control_reads_stdin(const struct session *s);
+
 /** session_control_value() - $value of the handler that runs; NULL: none does */
 struct strbuf *session_control_value(const struct session *s);
 /** session_control_folder() - where the files of a module are; in @out */

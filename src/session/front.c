@@ -97,8 +97,12 @@ static void front_dump_parse(const struct front *f)
 {
 	struct strbuf text;
 	strbuf_init(&text);
-	for (size_t i = 0; i < f->user.count; i++)
+	strbuf_puts(&text, "# parse tree dump\n");
+	for (size_t i = 0; i < f->user.count; i++) {
+		strbuf_printf(&text, "# file %s\n", f->user.items[i]->source->name);
 		stap_unparse(f->user.items[i], &text);
+		strbuf_putc(&text, '\n');
+	}
 	fputs(text.data, stdout);
 	strbuf_deinit(&text);
 }
@@ -194,9 +198,15 @@ int session_front_pass2(struct session *s, struct front *f)
 		.warnings_are_errors = o->warnings_are_errors,
 		.skip_badvars = o->skip_badvars,
 		.has_target = o->command || o->pid,
+		.listing = f->listing,
 		.argument_used = f->parse.argument_used,
 		.argument_count = o->argument_count,
 	};
+	const char **preset = arena_array(&s->arena, const char *, o->globals.count + 1);
+	for (size_t i = 0; i < o->globals.count; i++)
+		preset[i] = o->globals.items[i].name;
+	options.preset = preset;
+	options.preset_count = (uint32_t)o->globals.count;
 	options.library_files = stap_tapset_files(f->tapset, &options.library_file_count);
 	s->program = stap_analyze(&s->arena, &options, &s->target, &s->diagnostics);
 	front_warn_unused_arguments(s, f);
@@ -252,7 +262,8 @@ int session_front(struct session *s)
 
 int session_front_list(struct session *s, const char *point, bool with_variables)
 {
-	struct front f = {.silent = !s->options->explain && !s->options->verbose};
+	struct front f = {
+		.silent = !s->options->explain && !s->options->verbose, .listing = true};
 	struct session_options options = *s->options;
 	struct session_text text = {.name = "<input>"};
 	text.text = arena_printf(&s->arena, "probe %s {}", point);

@@ -23,6 +23,7 @@ struct front {
 	VEC(struct stap_file *) user;
 	VEC(const char *) include;
 	bool silent; /* no diagnostics are printed */
+	bool listing;
 };
 
 must_check int session_front_pass1(struct session *s, struct front *f);

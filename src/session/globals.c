@@ -47,6 +47,23 @@ static void put_key(struct globals_printer *p, struct abi_map *map, uint32_t ent
 	strbuf_putc(p->out, ']');
 }
 
+static void put_entry(
+	struct globals_printer *p, struct abi_map *map, uint32_t entry, const void *value)
+{
+	strbuf_puts(p->out, p->global->var->name);
+	put_key(p, map, entry);
+	if (map->value_type == ABI_VALUE_STAT) {
+		put_stat(p, value);
+		return;
+	}
+	strbuf_putc(p->out, '=');
+	if (map->value_type == ABI_VALUE_STRING)
+		put_string(p->out, value);
+	else
+		strbuf_printf(p->out, "%" PRId64, *(const int64_t *)value);
+	strbuf_putc(p->out, '\n');
+}
+
 static void put_map(struct globals_printer *p, struct abi_map *map)
 {
 	bool stats = map->value_type == ABI_VALUE_STAT;
@@ -55,19 +72,7 @@ static void put_map(struct globals_printer *p, struct abi_map *map)
 	uint32_t left = map->max_entries;
 	for (uint32_t e = rt_map_first(map); e != ABI_MAP_NONE && left--;
 		e = rt_map_next(map, e)) {
-		const void *value = rt_map_value(map, e);
-		strbuf_puts(p->out, p->global->var->name);
-		put_key(p, map, e);
-		if (stats) {
-			put_stat(p, value);
-			continue;
-		}
-		strbuf_putc(p->out, '=');
-		if (map->value_type == ABI_VALUE_STRING)
-			put_string(p->out, value);
-		else
-			strbuf_printf(p->out, "%" PRId64, *(const int64_t *)value);
-		strbuf_putc(p->out, '\n');
+		put_entry(p, map, e, rt_map_value(map, e));
 	}
 }
 
@@ -106,17 +111,101 @@ static void put_global(struct globals_printer *p)
 	}
 }
 
+/* ---- while handlers run -------------------------------------------------------------------- */
+
+enum {
+	LOCK_TRIES = 20000,
+	SHOWN_ENTRIES = 10,   /* of an array: those with the largest values */
+	SEEN_ENTRIES = 100000 /* more are not looked at: handlers wait meanwhile */
+};
+
+#define LOCK_WRITER 0x80000000u
+
+/* A reader like handlers are, but one that gives up: NULL lock: nobody writes. */
+static bool reader_enter(struct abi_lock *lock)
+{
+	for (int i = 0; i < LOCK_TRIES && lock; i++) {
+		uint32_t value = __atomic_load_n(&lock->value, __ATOMIC_RELAXED);
+		if (!(value & LOCK_WRITER) &&
+			__atomic_compare_exchange_n(&lock->value, &value, value + 1,
+				false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+			return true;
+		__builtin_ia32_pause();
+	}
+	return !lock;
+}
+
+/* Locks of killed threads are taken back meanwhile: then there is nothing to leave. */
+static void reader_leave(struct abi_lock *lock)
+{
+	uint32_t value = lock ? __atomic_load_n(&lock->value, __ATOMIC_RELAXED) : 0;
+	while (value && !(value & LOCK_WRITER))
+		if (__atomic_compare_exchange_n(&lock->value, &value, value - 1, true,
+			    __ATOMIC_RELEASE, __ATOMIC_RELAXED))
+			break;
+}
+
+struct shown_entry {
+	uint32_t entry;
+	const void *value;
+};
+
+/* As at the end of a run: descending, statistics by their count. */
+static bool is_before(const struct abi_map *map, const void *a, const void *b)
+{
+	if (map->value_type == ABI_VALUE_STRING)
+		return strcmp(a, b) > 0;
+	if (map->value_type == ABI_VALUE_STAT)
+		return ((const struct abi_stat *)a)->count >
+		       ((const struct abi_stat *)b)->count;
+	return *(const int64_t *)a > *(const int64_t *)b;
+}
+
+static size_t find_shown(struct abi_map *map, struct shown_entry shown[SHOWN_ENTRIES])
+{
+	size_t count = 0;
+	uint32_t left = map->max_entries < SEEN_ENTRIES ? map->max_entries : SEEN_ENTRIES;
+	for (uint32_t e = rt_map_first(map); e != ABI_MAP_NONE && left--;
+		e = rt_map_next(map, e)) {
+		const void *value = rt_map_value(map, e);
+		size_t at = count;
+		while (at > 0 && is_before(map, value, shown[at - 1].value))
+			at--;
+		if (at == SHOWN_ENTRIES)
+			continue;
+		count += count < SHOWN_ENTRIES;
+		memmove(&shown[at + 1], &shown[at], (count - 1 - at) * sizeof(*shown));
+		shown[at] = (struct shown_entry){e, value};
+	}
+	return count;
+}
+
+static void put_largest(struct globals_printer *p, struct abi_map *map)
+{
+	struct shown_entry shown[SHOWN_ENTRIES];
+	int index = p->global->lock;
+	struct abi_lock *lock =
+		index < 0 ? NULL
+			  : (struct abi_lock *)(void *)((char *)p->s->memory.base +
+							ABI_GLOBALS_OFFSET) +
+				    index;
+	strbuf_printf(p->out, "%s[]: %u entries\n", p->global->var->name, map->count);
+	if (!reader_enter(lock))
+		return;
+	size_t count = find_shown(map, shown);
+	for (size_t i = 0; i < count; i++)
+		put_entry(p, map, shown[i].entry, shown[i].value);
+	reader_leave(lock);
+}
+
 void session_put_globals(struct session *s, struct strbuf *out)
 {
 	for (uint32_t g = 0; g < s->code.global_count; g++) {
 		struct globals_printer p = {
 			.s = s, .global = &s->code.globals[g], .out = out};
-		const struct abi_map *map =
-			(const void *)((char *)s->memory.base + p.global->offset);
-		/* handlers change arrays meanwhile: sorting one needs its lock */
 		if (p.global->storage == CODEGEN_MAP)
-			strbuf_printf(out, "%s[]: %u entries\n", p.global->var->name,
-				map->count);
+			put_largest(
+				&p, (void *)((char *)s->memory.base + p.global->offset));
 		else
 			put_global(&p);
 	}

@@ -192,7 +192,7 @@ void session_output_reports(struct session *s);
 void session_output_timing(struct session *s);
 /** what one probe did in all its places */
 struct session_timing {
-	uint64_t hits, cycles, cycles_min, cycles_max;
+	uint64_t hits, cycles, cycles_min, cycles_max, cycles_variance;
 };
 void session_probe_timing(const struct session *s, const struct stap_derived_probe *probe,
 	struct session_timing *ret);
@@ -204,6 +204,10 @@ int session_output_close(struct session *s);
 void session_system(struct session *s, const char *command);
 /** "WARNING: text" on standard error, each text once */
 void session_warn(struct session *s, const char *fmt, ...) printf_like(2, 3);
+/** session_error() - "ERROR: " and the text */
+void session_error(struct session *s, const char *text);
+/** session_skipped_too_many() - did more handlers find no lock than MAXSKIPPED allows */
+bool session_skipped_too_many(const struct session *s);
 
 /** plan all patches of the program's uprobes; refusals are warned about */
 must_check int session_plan(struct session *s, struct error *err);
@@ -211,6 +215,10 @@ void session_plan_free(struct session *s);
 /** how a place would be patched, and why not better: a line for each patch */
 void session_plan_describe(
 	struct session *s, const struct stap_location *location, struct strbuf *out);
+/** the cache as the options want it; none is no failure */
+must_check int session_open_cache(struct session *s);
+/** "$n:int", a line for each variable of the analysed program's probes */
+void session_list_variables(struct session *s, struct strbuf *out);
 /** print the points of the analysed program; how many there are */
 size_t session_list_print(struct session *s, bool with_variables);
 /** start the command, held at its exec; before any probe runs, which may ask for target() */

@@ -58,7 +58,11 @@ static void add_variables(struct listing *list, struct list_point *point,
 	struct stap_variable_info *variables = NULL;
 	uint32_t count = 0;
 	point->places++;
-	add_return_value(list, point, location);
+	if (location->event == STAP_EVENT_SYSCALL ||
+		location->event == STAP_EVENT_SYSCALL_RETURN)
+		point_add_variable(point, " $syscall:long");
+	else
+		add_return_value(list, point, location);
 	if (s->target.ops->variables(s->target.data, location, true, !location->is_return,
 		    &s->arena, &variables, &count, NULL) < 0)
 		return;
@@ -161,6 +165,27 @@ static void print_point(struct listing *list, const struct list_point *point)
 		session_plan_describe(s, point->locations.items[i], &out);
 	fputs(out.data, stdout);
 	strbuf_deinit(&out);
+}
+
+void session_list_variables(struct session *s, struct strbuf *out)
+{
+	struct listing list = {.session = s, .with_variables = true};
+	for (size_t i = 0; i < s->program->probes.count; i++) {
+		const struct stap_derived_probe *probe = s->program->probes.items[i];
+		struct list_point *point = point_get(&list, probe->pn);
+		if (is_alias(probe))
+			add_convenience(&list, point, probe);
+		for (uint32_t k = 0; k < probe->location_count; k++)
+			add_variables(&list, point, probe->locations[k]);
+	}
+	for (size_t i = 0; i < list.points.count; i++) {
+		struct list_point *point = &list.points.items[i];
+		for (size_t k = 0; k < point->variables.count; k++)
+			strbuf_printf(out, "%s\n", point->variables.items[k].text + 1);
+		vec_free(&point->variables);
+		vec_free(&point->locations);
+	}
+	vec_free(&list.points);
 }
 
 size_t session_list_print(struct session *s, bool with_variables)

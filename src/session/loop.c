@@ -26,6 +26,7 @@ enum loop_source {
 	LOOP_TICK,
 	LOOP_TIMEOUT,
 	LOOP_MONITOR,
+	LOOP_KEYS,
 	LOOP_CONTROL0,
 	LOOP_TIMER0 = LOOP_CONTROL0 + CONTROL_FDS
 };
@@ -164,6 +165,8 @@ static int loop_open(struct loop *l)
 			return -errno;
 		timer_arm(l->monitor, 1, period);
 		r = loop_add(l, l->monitor, LOOP_MONITOR);
+		if (r == 0 && session_monitor_keys(s) >= 0)
+			r = loop_add(l, session_monitor_keys(s), LOOP_KEYS);
 	}
 	return r == 0 ? loop_open_timers(l) : r;
 }
@@ -261,6 +264,9 @@ static int loop_handle(struct loop *l, uint32_t source, struct error *err)
 			session_output_drain(l->s, true);
 			session_monitor_draw(l->s);
 		}
+		break;
+	case LOOP_KEYS:
+		session_monitor_key(l->s);
 		break;
 	default:
 		if (source < LOOP_TIMER0)

@@ -7,7 +7,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "elf/dwarf.h"
 #include "session/internal.h"
+#include "session/stap_target.h"
 #include "session/unwind.h"
 
 enum {
@@ -64,6 +66,17 @@ static uint32_t memory_site_type(const struct stap_derived_probe *probe)
 							    : ABI_SITE_TYPE_HRTIMER;
 }
 
+/* Entries of Go functions are probed behind the check of the stack, which changes nothing of it. */
+static bool memory_is_edge(const struct stap_location *location)
+{
+	if (!location->mid_function)
+		return true;
+	struct elf_module *elf = location->event ? NULL : stap_target_module(location);
+	return elf && elf_module_is_go(elf) &&
+	       location->link_address ==
+		       elf_dwarf_probe_address(elf, location->function_start);
+}
+
 static void memory_fill_sites(
 	const struct session *s, struct abi_site *sites, struct strbuf *texts)
 {
@@ -86,6 +99,8 @@ static void memory_fill_sites(
 			sites[i].flags |= location->mid_function ? 0 : ABI_SITE_ENTRY;
 		else
 			sites[i].flags |= ABI_SITE_RETURN;
+		if (memory_is_edge(location) || sites[i].flags & ABI_SITE_RETURN)
+			sites[i].flags |= ABI_SITE_EDGE;
 	}
 }
 

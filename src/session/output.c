@@ -75,6 +75,16 @@ void session_warn(struct session *s, const char *fmt, ...)
 	strbuf_deinit(&line);
 }
 
+void session_error(struct session *s, const char *text)
+{
+	struct strbuf line;
+	strbuf_init(&line);
+	put_title(s, &line, "ERROR:");
+	strbuf_printf(&line, " %s\n", text);
+	message(s, line.data);
+	strbuf_deinit(&line);
+}
+
 int session_output_open(struct session *s, struct error *err)
 {
 	struct session_output *o = &s->output;
@@ -225,12 +235,59 @@ static bool payload_argument(struct session *s, struct payload *p, uint8_t kind,
 	return true;
 }
 
+static bool is_memory_part(const struct format_part *part)
+{
+	return part->kind == FORMAT_LONG &&
+	       (part->conversion == 'm' || part->conversion == 'M');
+}
+
+static char hex_byte(const char *digits)
+{
+	char text[3] = {digits[0], digits[1]};
+	return (char)strtoul(text, NULL, 16);
+}
+
+/* Bytes that the handler has read, two digits each. */
+static void print_memory(
+	struct session *s, const struct format_part *part, const uint64_t *args)
+{
+	uint32_t dynamic = part->width == FORMAT_DYNAMIC;
+	uint32_t last = dynamic + (part->precision == FORMAT_DYNAMIC);
+	const char *digits = (const char *)(uintptr_t)args[last];
+	size_t size = strlen(digits) / 2,
+	       shown = part->conversion == 'M' ? 2 * size : size;
+	int64_t width = dynamic ? (int32_t)args[0] : part->width;
+	bool left = part->flag == '-';
+	if (width < 0 && dynamic) {
+		width = -width;
+		left = true;
+	}
+	struct strbuf text;
+	strbuf_init(&text);
+	for (int64_t i = (int64_t)shown; !left && i < width; i++)
+		strbuf_putc(&text, ' ');
+	for (size_t i = 0; i < size; i++) {
+		if (part->conversion == 'M')
+			strbuf_append(&text, digits + 2 * i, 2);
+		else
+			strbuf_putc(&text, hex_byte(digits + 2 * i));
+	}
+	for (int64_t i = (int64_t)shown; left && i < width; i++)
+		strbuf_putc(&text, ' ');
+	output_file_write(s, text.data, text.size);
+	strbuf_deinit(&text);
+}
+
 static void print_part(struct session *s, const struct format *whole,
 	const struct format_part *part, const uint64_t *args, uint32_t argument_count)
 {
 	char text[16384];
 	if (part->kind == FORMAT_LITERAL) {
 		output_file_write(s, (const char *)whole + part->text, part->text_size);
+		return;
+	}
+	if (is_memory_part(part)) {
+		print_memory(s, part, args);
 		return;
 	}
 	_Alignas(struct format) unsigned char room[sizeof(struct format) + sizeof(*part)];
@@ -281,8 +338,9 @@ static bool print_record(
 		uint32_t count = part->kind == FORMAT_LITERAL ? 0 : part_arguments(part);
 		for (uint32_t k = 0; k < count; k++) {
 			bool last = k == count - 1;
-			if (!payload_argument(s, &p, last ? part->kind : FORMAT_LONG,
-				    &args[k], &used))
+			uint8_t kind = is_memory_part(part) ? FORMAT_STRING : part->kind;
+			if (!payload_argument(
+				    s, &p, last ? kind : FORMAT_LONG, &args[k], &used))
 				return false;
 		}
 		print_part(s, f->format, part, args, count);

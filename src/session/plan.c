@@ -271,6 +271,8 @@ static void plan_resolve_overlaps(struct session *s, struct session_module *m)
 			clash = arch_plans_overlap(&last->plan, &next->plan);
 		if (clash && plan_as_breakpoint(m, last))
 			clash = arch_plans_overlap(&last->plan, &next->plan);
+		if (clash && plan_merge(m, last, next))
+			continue;
 		if (clash) {
 			const struct session_site *site =
 				&s->sites.items[next->handlers.items[0].site];

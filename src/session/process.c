@@ -37,6 +37,7 @@ struct session_process *process_new(struct session *s, pid_t pid)
 	p->inserted = inserted;
 	p->bias = bias;
 	process_learn_program(p);
+	session_ask_add_process(s, pid);
 	p->next = s->processes;
 	s->processes = p;
 	return p;
@@ -67,6 +68,7 @@ void process_delete(struct session *s, pid_t pid)
 			continue;
 		*at = p->next;
 		process_forget_patches(s, p);
+		session_ask_remove_process(s, pid);
 		free(p->inserted);
 		free(p->bias);
 		free(p->program);

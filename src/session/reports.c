@@ -25,6 +25,13 @@ static uint64_t report_lost(const struct session *s)
 	return lost;
 }
 
+bool session_skipped_too_many(const struct session *s)
+{
+	const struct abi_session *h = s->memory.header;
+
+	return h->skipped_count > h->max_skipped && !s->options->suppress_handler_errors;
+}
+
 void session_output_reports(struct session *s)
 {
 	const struct abi_session *h = s->memory.header;
@@ -35,6 +42,9 @@ void session_output_reports(struct session *s)
 		missed += sites[i].missed;
 	}
 	uint64_t lost = report_lost(s);
+	if (session_skipped_too_many(s))
+		session_error(s,
+			"Skipped too many probes, check MAXSKIPPED or try again with stap -t for more details.");
 	if (h->error_count || skipped)
 		session_warn(s, "Number of errors: %u, skipped probes: %" PRIu64,
 			h->error_count, skipped);
@@ -44,6 +54,11 @@ void session_output_reports(struct session *s)
 			" transport failures: output was lost; a larger -s MB or less "
 			"output helps",
 			lost);
+	if (h->pairs_lost)
+		session_warn(s,
+			"%" PRIu64
+			" returns were skipped: their calls were too many at a time to keep the values of their entries",
+			h->pairs_lost);
 	if (missed && s->options->verbose)
 		session_warn(s,
 			"%" PRIu64
@@ -53,10 +68,13 @@ void session_output_reports(struct session *s)
 
 /* ---- -t ----------------------------------------------------------------------------------- */
 
+__extension__ typedef unsigned __int128 wide;
+
 void session_probe_timing(const struct session *s, const struct stap_derived_probe *probe,
 	struct session_timing *ret)
 {
 	const struct abi_site *sites = report_sites(s);
+	wide squares = 0;
 	*ret = (struct session_timing){.cycles_min = UINT64_MAX};
 	for (size_t i = 0; i < s->sites.count; i++) {
 		const struct codegen_handler *handler = s->sites.items[i].handler;
@@ -68,7 +86,16 @@ void session_probe_timing(const struct session *s, const struct stap_derived_pro
 		ret->cycles_min = least < ret->cycles_min ? least : ret->cycles_min;
 		if (sites[i].cycles_max > ret->cycles_max)
 			ret->cycles_max = sites[i].cycles_max;
+		squares += (wide)sites[i].squares_high << 64 | sites[i].squares_low;
 	}
+	if (!ret->hits)
+		return;
+	/* the mean of the squares less the square of the mean; both are of different
+	 * moments while handlers run */
+	wide mean = ret->cycles / ret->hits;
+	squares /= ret->hits;
+	ret->cycles_variance =
+		squares > mean * mean ? (uint64_t)(squares - mean * mean) : 0;
 }
 
 /* Probes that match many places show what the script says. */
@@ -85,9 +112,10 @@ void session_put_timing(const struct session *s, const struct stap_derived_probe
 		(int)token->line, (int)token->column, timing.hits);
 	if (timing.hits)
 		strbuf_printf(out,
-			", cycles: %" PRIu64 "min/%" PRIu64 "avg/%" PRIu64 "max",
-			timing.cycles_min, timing.cycles / timing.hits,
-			timing.cycles_max);
+			", cycles: %" PRIu64 "min/%" PRIu64 "avg/%" PRIu64
+			"max, variance: %" PRIu64,
+			timing.cycles_min, timing.cycles / timing.hits, timing.cycles_max,
+			timing.cycles_variance);
 	strbuf_printf(out, ", from: %s, index: %u\n", probe->pn ? probe->pn : point,
 		probe->index);
 }

@@ -110,7 +110,7 @@ void session_init(struct session *s, const struct session_options *options)
 }
 
 /* Runs without a cache are as good, only slower: why there is none is told to who asks with -v. */
-static int session_open_cache(struct session *s)
+int session_open_cache(struct session *s)
 {
 	const struct session_options *o = s->options;
 	struct cache_options options = {.is_write_only = o->poison_cache};
@@ -138,6 +138,8 @@ static int session_translate(struct session *s)
 		.max_map_entries = session_limit(o, "MAXMAPENTRIES", 2048),
 		.max_action = session_limit(o, "MAXACTION", 1000),
 		.max_nesting = session_limit(o, "MAXNESTING", 10),
+		.hist_width = session_limit(o, "HIST_WIDTH", 50),
+		.hist_elision = (int32_t)session_limit(o, "HIST_ELISION", 2),
 		.suppress_time_limits = o->suppress_time_limits,
 		.timing = o->timing || o->monitor_seconds,
 		.dump_ir = o->dump_ir,
@@ -309,11 +311,30 @@ static void session_say_verbose(const struct session *s)
 		sum.refused, sum.arena_bytes / 1024, s->memory.size / 1024);
 }
 
+static void ignore_signal(int number)
+{
+}
+
+/* switch_file() in a begin probe waits for the loop; in an end probe it is too late for it. */
+static void expect_switch(bool is_blocked)
+{
+	struct sigaction action = {.sa_handler = ignore_signal, .sa_flags = SA_RESTART};
+	sigset_t mask;
+	if (is_blocked) {
+		sigemptyset(&mask);
+		sigaddset(&mask, SIGUSR2);
+		sigprocmask(SIG_BLOCK, &mask, NULL);
+	} else {
+		sigaction(SIGUSR2, &action, NULL);
+	}
+}
+
 static int session_trace(struct session *s, struct error *err)
 {
 	int r = session_targets_open(s, err);
 	if (r < 0)
 		return r;
+	expect_switch(true);
 	session_host_run(s, STAP_PROBE_BEGIN);
 	session_output_drain(s, true);
 	if (!session_is_running(s))
@@ -378,6 +399,7 @@ static int session_pass5(struct session *s)
 	session_pass_start(&clock);
 	if (s->options->pass_verbose[4])
 		fprintf(stderr, "Pass 5: starting run.\n");
+	expect_switch(false);
 	int r = session_prepare(s, &err);
 	if (r == 0) {
 		r = session_trace(s, &err);
@@ -398,6 +420,8 @@ static int session_pass5(struct session *s)
 		failed = true;
 	if (s->memory.header && s->memory.header->error_count &&
 		!s->options->suppress_handler_errors)
+		failed = true;
+	if (s->memory.header && session_skipped_too_many(s))
 		failed = true;
 	if (r == 0)
 		session_wait_command(s);

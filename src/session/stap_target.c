@@ -119,7 +119,8 @@ struct stap_location *target_add_site(struct expansion *e, const struct target_s
 	}
 	location->mid_function = site->address != location->function_start;
 	location->is_return = e->point->is_return;
-	location->has_debug_info = site->instance != NULL;
+	location->has_debug_info =
+		site->instance && elf_instance_follows_abi(site->instance);
 	location->pp = arena_printf(e->arena, "%s%s", e->prefix, site->pp);
 	location->ppfunc = readable_name(e->arena, location->function);
 	location->guard = site->guard;
@@ -226,20 +227,14 @@ static int target_expand(void *data, const struct stap_point *point, struct aren
 
 /* ---- variables ---------------------------------------------------------------------------------------------- */
 
-/* The module named in @cast(p, "type", "MODULE") or @var("x", "MODULE"); NULL with @err when none. */
-static struct target_module *find_named_module(struct target *target,
-	const struct stap_location *location, const char *name, struct error *err)
+static struct target_module *find_one_module(
+	struct target *target, const char *name, struct error *err)
 {
-	const struct target_place *place = location ? location->opaque : NULL;
 	struct target_module *module;
 	const char *path;
-	if (!name || !name[0]) {
-		if (place)
-			return place->module;
-		error_set(err, -ENOENT,
-			"@cast and @var need a module outside of process probes");
-		return NULL;
-	}
+
+	if (target_is_header(name))
+		return target_open_header(target, name, &module, err) < 0 ? NULL : module;
 	for (size_t i = 0; i < target->modules.count; i++) {
 		if (target_path_matches(name, target->modules.items[i]->shown_path))
 			return target->modules.items[i];
@@ -249,6 +244,34 @@ static struct target_module *find_named_module(struct target *target,
 										: module;
 	error_set(err, -ENOENT, "no module '%s' is known here", name);
 	return NULL;
+}
+
+/* The module named in @cast(p, "type", "MODULE") or @var("x", "MODULE"): the first that there is of
+ * several with colons between them.  NULL with @err when none. */
+static struct target_module *find_named_module(struct target *target,
+	const struct stap_location *location, const char *name, struct error *err)
+{
+	const struct target_place *place = location ? location->opaque : NULL;
+	struct target_module *module = NULL;
+	if (!name || !name[0]) {
+		if (place)
+			return place->module;
+		error_set(err, -ENOENT,
+			"@cast and @var need a module outside of process probes");
+		return NULL;
+	}
+	for (;;) {
+		size_t size = strcspn(name, ":");
+
+		module = find_one_module(
+			target, arena_strndup(&target->arena, name, size), err);
+		if (module || !name[size])
+			break;
+		name += size + 1;
+	}
+	if (module && err)
+		*err = (struct error){0};
+	return module;
 }
 
 static void build_steps(const struct stap_expr *target, struct arena *arena,
@@ -373,6 +396,23 @@ static int compile_mark_argument(const struct stap_location *location,
 	return elf_mark_access(place->module->elf, place->mark, number, arena, ret, err);
 }
 
+/* A stub of .plt: it has a name and nothing else. */
+static bool is_stub(const struct stap_location *location)
+{
+	const struct target_place *place = location ? location->opaque : NULL;
+	return place && location->name && !place->mark;
+}
+
+/* Whose types the value is of. */
+static const char *type_module(struct target *data, const struct stap_location *location,
+	const struct stap_expr *target)
+{
+	struct error ignored;
+	const struct target_module *module =
+		find_named_module(data, location, target->target.module, &ignored);
+	return module ? module->shown_path : NULL;
+}
+
 static int target_access(void *data, const struct stap_location *location,
 	const struct stap_expr *target, bool at_entry, struct arena *arena,
 	struct stap_access **ret, struct error *err)
@@ -387,6 +427,10 @@ static int target_access(void *data, const struct stap_location *location,
 		*ret = access;
 		return target_event_access(location, target, arena, access, err);
 	}
+	if (is_stub(location) && target->target.base == STAP_TARGET_VAR)
+		return error_set(err, -ENOENT,
+			"unable to find plt variable '$%s' (alternatives: $$name)",
+			target->target.name);
 	if (number)
 		r = compile_mark_argument(
 			location, target, number, arena, &compiled, err);
@@ -399,6 +443,7 @@ static int target_access(void *data, const struct stap_location *location,
 	if (r < 0)
 		return r;
 	copy_access(&compiled, arena, access);
+	access->module = number ? NULL : type_module(data, location, target);
 	*ret = access;
 	return 0;
 }

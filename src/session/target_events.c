@@ -4,6 +4,8 @@
  * events of processes.  Their $variables are registers as session/events.c gives them.
  */
 #include <errno.h>
+#include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -80,6 +82,11 @@ int target_expand_event(
 {
 	struct target_module_list programs = {0};
 	if (e->point->process_pid) {
+		if (e->point->process_pid > INT_MAX ||
+			(kill((pid_t)e->point->process_pid, 0) < 0 && errno == ESRCH))
+			return error_set(err, -ESRCH,
+				"cannot probe process %lld: no such process",
+				(long long)e->point->process_pid);
 		add_event(e, point, NULL,
 			arena_printf(e->arena, "process(%lld)",
 				(long long)e->point->process_pid));

@@ -88,6 +88,12 @@ must_check int target_point_parse(const struct stap_point *point, struct arena *
 
 /* ---- target_modules.c ---------------------------------------------------------------------------------- */
 
+/** target_is_header() - does the name of a module stand for a header: "<sys/stat.h>" */
+bool target_is_header(const char *name);
+/** target_open_header() - a module with the types of a header; -ENOENT: there is no compiler */
+must_check int target_open_header(struct target *target, const char *name,
+	struct target_module **ret, struct error *err);
+
 must_check int target_open_module(struct target *target, const char *open_path,
 	const char *shown_path, struct target_module **ret, struct error *err);
 /** the modules of process(...); none, and a message, when there is no such file */

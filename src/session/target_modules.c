@@ -150,12 +150,19 @@ int target_find_programs(struct target *target, const struct target_point *point
 			"[man stapprobes]");
 	if (point->process && elf_pattern_has_wildcard(path))
 		return glob_modules(target, path, ret, err);
-	const char *found;
-	if (elf_program_find(path, &target->arena, &found) < 0) {
+	const char *found, *shown = path;
+	/* a path may mean something in the target's mount namespace only */
+	if (elf_program_find(path, &target->arena, &found) == 0)
+		shown = found;
+	else
+		found = arena_printf(&target->arena, "%s%s",
+			process_root(target, target->target_pid), path);
+	if (shown == path &&
+		(path[0] != '/' || !target->target_pid || !has_program_header(found))) {
 		report_missing_program(path, !point->process, err);
 		return 0;
 	}
-	int r = target_open_module(target, found, found, &module, err);
+	int r = target_open_module(target, found, shown, &module, err);
 	if (r == 0)
 		target_modules_add(ret, module);
 	return r;

@@ -269,7 +269,11 @@ static uint32_t target_report_exit(
 {
 	struct session *s = utrace_engine_data(engine);
 	struct utrace_task *task = utrace_engine_task(engine);
+	const struct session_process *p = process_find(s, utrace_task_pid(task));
 	session_ask_remember(s, utrace_task_pid(task));
+	if (p && (session_event_is_wanted(s, p, STAP_EVENT_PROCESS_END) ||
+			 session_event_is_wanted(s, p, STAP_EVENT_THREAD_END)))
+		session_ask_remember_times(s, utrace_task_tid(task));
 	if (utrace_task_tid(task) == s->command_pid)
 		s->command_status = (int)orig_code;
 	return UTRACE_RESUME;
@@ -301,6 +305,8 @@ static uint32_t target_report_death(
 		return UTRACE_RESUME;
 	if (pid == s->command_pid)
 		s->command_exited = true;
+	if (!s->command_pid && pid == s->options->pid)
+		s->stopping = true;
 	process_delete(s, pid);
 	return UTRACE_RESUME;
 }
@@ -371,6 +377,8 @@ static void work_loader(struct session *s, const struct target_work *work)
 static void work_free_contexts(struct session *s)
 {
 	struct session_target_state *state = s->target_state;
+	for (size_t i = 0; i < state->dead_threads.count; i++)
+		session_ask_forget_times(s, state->dead_threads.items[i]);
 	if (!state->dead_threads.count)
 		return;
 	for (uint32_t slot = 1; slot < session_context_limit(s); slot++) {

@@ -6,14 +6,13 @@
  */
 #include "session/unwind.h"
 
-#include <limits.h>
 #include <pthread.h>
-#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
 #include "abi/unwind.h"
 #include "elf/cfi.h"
+#include "session/mapped_file.h"
 
 enum {
 	ROOM = 1 << 28,
@@ -176,17 +175,12 @@ static uint64_t put_table(struct session_unwind *u, const struct elf_cfi *cfi)
 	return at;
 }
 
-static void make_table(struct session_unwind *u, struct unwind_module *module, pid_t pid)
+static void make_table(struct session_unwind *u, struct unwind_module *module, pid_t pid,
+	const struct proc_map *map)
 {
-	char path[PATH_MAX + 32];
 	struct elf_cfi cfi;
-	/* through the process's own root: it may live in a container */
-	snprintf(path, sizeof(path), "/proc/%d/root%s", pid, module->path);
-	if (elf_module_open(path, &module->elf, NULL) < 0) {
-		module->elf = NULL;
-		return;
-	}
-	if (elf_cfi_read(module->elf, &cfi) < 0)
+	module->elf = mapped_file_open(pid, map);
+	if (!module->elf || elf_cfi_read(module->elf, &cfi) < 0)
 		return;
 	module->base = cfi.rows[0].address;
 	module->table = put_table(u, &cfi);
@@ -205,7 +199,7 @@ static const struct unwind_module *find_module(
 	module->path = strdup(map->path);
 	if (!module->path)
 		abort();
-	make_table(u, module, pid);
+	make_table(u, module, pid, map);
 	return module;
 }
 
@@ -223,11 +217,8 @@ static struct abi_unwind_range describe(
 {
 	struct abi_unwind_range range = {
 		.start = map->start, .end = map->end, .kind = ABI_UNWIND_BARE};
-	if (!map->device_inode)
-		range.kind = map->path[0] == '[' && strcmp(map->path, "[vdso]") == 0
-				     ? ABI_UNWIND_ASK
-				     : ABI_UNWIND_BARE;
-	if (!map->device_inode || map->path[0] != '/')
+	if (strcmp(map->path, "[vdso]") != 0 &&
+		(!map->device_inode || map->path[0] != '/'))
 		return range;
 	const struct unwind_module *module = find_module(u, pid, map);
 	range.kind = module->table ? ABI_UNWIND_TABLE

@@ -51,6 +51,11 @@ enum stap_var_use {
 	STAP_USE_ACCUMULATE = 1u << 3, /* x <<< E */
 };
 
+/* The type a pointer points to. */
+struct stap_cast {
+	const char *type, *module;
+};
+
 struct stap_var {
 	const char *name;
 	const struct stap_token *token;
@@ -77,6 +82,7 @@ struct stap_var {
 	bool is_value_used; /* some value of it matters: else it is only written (x++ alone) */
 	/* where arity, type and key types were first inferred */
 	const struct stap_token *arity_token, *type_token, *key_tokens[STAP_MAX_KEYS];
+	const struct stap_cast *cast; /* semantic pass: what its values point to */
 };
 
 /* ---- expressions ---------------------------------------------------------------------------- */
@@ -362,8 +368,9 @@ struct stap_function {
 	struct stap_function *next_overload; /* tried when the body executes `next` */
 	bool is_recursive;                   /* semantic pass */
 	const struct stap_token
-		*type_token;       /* where the result type was first inferred */
-	uint32_t mark, usage_mark; /* semantic pass: last traversals that came here */
+		*type_token;          /* where the result type was first inferred */
+	uint32_t mark, usage_mark;    /* semantic pass: last traversals that came here */
+	const struct stap_cast *cast; /* what its results point to */
 };
 
 struct stap_file {

@@ -232,8 +232,8 @@ static void check_change(
 static void check_regex(struct checking *checking, const struct stap_expr *expr)
 {
 	const struct stap_expr *pattern = expr->binary.right;
-	struct stap_regex_result result =
-		stap_regex_compile(checking->sema->arena, pattern->string, false);
+	struct stap_regex_result result = stap_regex_compile(
+		checking->sema->arena, pattern->string, checking->sema->uses_groups);
 
 	if (result.regex)
 		return;

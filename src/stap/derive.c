@@ -272,7 +272,7 @@ static bool build_profile(
 		return fail(err, last->token,
 			hz < 1 ? "frequency must be greater than 0"
 			       : "frequency out of range (1, 1000)");
-	if (!sema->options->has_target)
+	if (!sema->options->has_target && !sema->options->listing)
 		return fail(err, point->components[0].token,
 			"timer.profile looks at the threads of a target: name one with -c "
 			"COMMAND or -x PID");
@@ -310,10 +310,16 @@ static bool build_process(
 	uint32_t count = 0;
 	int code;
 
-	if (!process->has_argument && !sema->options->has_target)
+	if (!process->has_argument && !sema->options->has_target &&
+		!sema->options->listing)
 		return fail(err, process->token,
 			"unspecified process probe is invalid without a -c COMMAND or -x "
 			"PID [man stapprobes]");
+	if (process->has_argument && process->argument->kind == STAP_EXPR_NUMBER &&
+		process->argument->number < 1)
+		return fail(err, process->token,
+			arena_printf(sema->arena, "%lld is no process ID",
+				(long long)process->argument->number));
 	if (!ops)
 		return fail(err, process->token, "process probes are not available here");
 	code = ops->expand(sema->target->data, candidate->point, sema->arena, &locations,

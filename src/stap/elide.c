@@ -46,11 +46,23 @@ static void names_add_globals(struct sema *sema, struct sema_names *names)
 		sema_names_add(names, sema->globals.items[i]->name);
 }
 
+static bool is_preset(const struct eliding *eliding, const struct stap_var *var)
+{
+	const struct stap_semantic_options *options = eliding->sema->options;
+
+	for (uint32_t i = 0; i < options->preset_count; i++)
+		if (!strcmp(options->preset[i], var->name))
+			return true;
+	return false;
+}
+
 static void warn_never_assigned(struct eliding *eliding, const struct stap_var *var,
 	struct stap_var *const *locals, size_t local_count)
 {
 	struct sema_names names = {.arena = eliding->sema->arena};
 
+	if (var->is_global && is_preset(eliding, var))
+		return;
 	for (size_t i = 0; i < local_count; i++)
 		if (locals[i] != var)
 			sema_names_add(&names, locals[i]->name);

@@ -95,3 +95,14 @@ void sema_embedded_expr(struct sema *sema, struct stap_expr *expr)
 	expr->call.name = function->name;
 	expr->call.function = function;
 }
+
+void sema_embedded_const(struct sema *sema, struct stap_expr *expr)
+{
+	const struct stap_expr *text = expr->call.args.items[0];
+	struct stap_token *token = arena_new(sema->arena, struct stap_token);
+
+	*token = *expr->token;
+	token->text = arena_printf(sema->arena, "/* pure */ (%s)", text->string);
+	expr->token = token;
+	sema_embedded_expr(sema, expr);
+}

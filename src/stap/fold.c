@@ -2,6 +2,7 @@
 /* Constant expressions, and statements whose condition is constant. */
 #include <string.h>
 
+#include "stap/regex.h"
 #include "stap/sema.h"
 
 static bool is_number(const struct stap_expr *expr)
@@ -178,6 +179,20 @@ struct folding {
 	bool changed;
 };
 
+/* What a match leaves behind for matched() is not thrown away. */
+static bool fold_regex(struct sema *sema, struct stap_expr *expr)
+{
+	int found;
+
+	if (!sema || !is_string(expr->binary.left) || !is_string(expr->binary.right) ||
+		sema->uses_groups)
+		return false;
+	found = stap_regex_try(
+		sema->arena, expr->binary.right->string, expr->binary.left->string);
+	return found >= 0 &&
+	       become_number(expr, found ^ (expr->binary.op != STAP_OP_MATCH));
+}
+
 static bool fold_one(struct stap_expr *expr, void *data)
 {
 	struct folding *folding = data;
@@ -196,6 +211,9 @@ static bool fold_one(struct stap_expr *expr, void *data)
 		break;
 	case STAP_EXPR_TERNARY:
 		changed = fold_ternary(expr);
+		break;
+	case STAP_EXPR_REGEX:
+		changed = fold_regex(folding->sema, expr);
 		break;
 	default:
 		break;

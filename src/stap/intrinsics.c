@@ -37,6 +37,12 @@ const struct stap_intrinsic *stap_intrinsic_find(
 	return NULL;
 }
 
+bool stap_intrinsic_asks_groups(const struct stap_intrinsic *intrinsic)
+{
+	return !strncmp(intrinsic->symbol, "rt_fn_matched", 13) ||
+	       !strcmp(intrinsic->symbol, "rt_fn_ngroups");
+}
+
 bool stap_intrinsic_exists(const char *name)
 {
 	for (uint32_t i = 0; i < INTRINSIC_COUNT; i++) {

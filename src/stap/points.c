@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "stap/kernel.h"
 #include "stap/sema.h"
 
 enum {
@@ -623,6 +624,11 @@ static bool match(const struct matching *matching, const struct sema_pattern *no
 	} else if (node->is_end && !wild) {
 		return fail(err, component->token, "invalid suffix for probe");
 	}
+	if (position == 0 && stap_is_kernel_family(component->name))
+		return fail(err, component->token,
+			arena_printf(sema->arena,
+				"%s probes need the kernel; only processes can be probed",
+				component->name));
 	return match_similar(matching, node, position,
 		wild ? "probe point mismatch: didn't find any wildcard matches"
 		     : "probe point mismatch",

@@ -3,9 +3,12 @@
 #include "stap/regex.h"
 
 #include <ctype.h>
+#include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/vec.h"
+#include "runtime/runtime.h"
 
 enum {
 	MAX_CLOSURES = 20,       /* on one factor */
@@ -544,4 +547,28 @@ struct stap_regex_result stap_regex_compile(
 	vec_free(&c.code);
 	vec_free(&c.classes);
 	return result;
+}
+
+int stap_regex_try(struct arena *arena, const char *pattern, const char *text)
+{
+	struct stap_regex_result result = stap_regex_compile(arena, pattern, false);
+	struct abi_session *session;
+	struct abi_context *c;
+	int r = -EINVAL;
+
+	if (!result.regex)
+		return r;
+	session = calloc(1, sizeof(*session));
+	c = aligned_alloc(64, (sizeof(*c) + 63) & ~(size_t)63);
+	if (session && c) {
+		memset(c, 0, sizeof(*c));
+		session->max_string = (uint32_t)strlen(text) + 1;
+		c->session = (uint64_t)(uintptr_t)session;
+		r = (int)rt_regex_match(c, result.regex, text);
+		if (c->error)
+			r = -ENOMEM;
+	}
+	free(session);
+	free(c);
+	return r;
 }

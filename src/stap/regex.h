@@ -27,3 +27,9 @@ struct stap_regex_result {
  */
 struct stap_regex_result stap_regex_compile(
 	struct arena *arena, const char *pattern, bool wants_groups);
+
+/**
+ * stap_regex_try() - match a text that is known already
+ * Return: 1 or 0; negative: the pattern is bad, or there is too little memory
+ */
+int stap_regex_try(struct arena *arena, const char *pattern, const char *text);

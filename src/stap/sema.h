@@ -7,6 +7,7 @@
  *   target_symbols.c  $x, @cast, @var, @defined, @entry in a copied body
  *   symbols.c         names bound to variables and functions; pulls in library files
  *   embedded.c        what C in the script says of itself
+ *   autocast.c        p->x after p = $pointer
  *   fold.c, elide.c   constants, dead branches, unused things, with their warnings
  *   types.c           inference to a fixed point
  *   check.c           what needs types: iteration, loops, statistics, formats
@@ -32,6 +33,7 @@ struct sema {
 	VEC(struct stap_function *) functions; /* of those files */
 	VEC(struct stap_var *) globals;
 	struct sema_pattern *patterns;
+	bool uses_groups; /* something asks what =~ has matched */
 	/* of the latest traversal, see struct stap_function; usage_mark: those of usage.c */
 	uint32_t mark, usage_mark;
 };
@@ -144,6 +146,11 @@ bool sema_control_file(struct sema *sema, struct stap_derived_probe *probe,
 	const struct stap_point *point, struct sema_error *err);
 /** sema_lower_file_value() - $value in its body */
 void sema_lower_file_value(struct sema *sema, struct stap_derived_probe *probe);
+/** sema_autocast() - the types of pointers follow them through variables and functions */
+void sema_autocast(struct sema *sema);
+/** sema_lower_cast() - p->x, where p turned out to point to a type, as @cast(p, TYPE, MODULE)->x */
+void sema_lower_cast(struct sema *sema, struct sema_owner owner, struct stap_expr *expr,
+	const struct stap_cast *cast);
 bool sema_body_has_targets(struct stap_stmt *body, struct stap_expr *condition);
 
 void sema_activate_file(struct sema *sema, const struct stap_file *file);
@@ -154,6 +161,8 @@ void sema_resolve_probe(struct sema *sema, struct stap_derived_probe *probe);
 void sema_embedded(struct sema *sema, struct stap_function *function);
 /** sema_embedded_expr() - C as an expression becomes a call */
 void sema_embedded_expr(struct sema *sema, struct stap_expr *expr);
+/** sema_embedded_const() - @const("C") likewise, without effects */
+void sema_embedded_const(struct sema *sema, struct stap_expr *expr);
 /** sema_global_find() - a global that is visible there; NULL */
 struct stap_var *sema_global_find(
 	struct sema *sema, const char *name, const struct stap_token *token);

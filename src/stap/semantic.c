@@ -88,6 +88,9 @@ struct stap_program *stap_analyze(struct arena *arena,
 	resolve_files(&sema);
 	if (failed(&sema))
 		return NULL;
+	sema_autocast(&sema);
+	if (failed(&sema))
+		return NULL;
 	sema_elide(&sema);
 	if (failed(&sema))
 		return NULL;

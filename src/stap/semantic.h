@@ -20,10 +20,13 @@ struct stap_semantic_options {
 	const struct stap_file *const *library_files; /* tapset, already parsed */
 	uint32_t library_file_count;
 	/* arguments of the script: those that library files in use refer to are marked here */
+	const char *const *preset; /* globals that the command line sets */
+	uint32_t preset_count;
 	bool *argument_used;
 	uint32_t argument_count;
 	bool guru, unoptimized, suppress_warnings, warnings_are_errors, skip_badvars;
 	bool has_target; /* -c or -x given: bare `process` is allowed */
+	bool listing;    /* nothing will run: points that need a target may be named */
 };
 
 /**
@@ -60,6 +63,8 @@ enum stap_intrinsic_flag {
 const struct stap_intrinsic *stap_intrinsic_find(
 	const char *name, uint32_t argument_count);
 bool stap_intrinsic_exists(const char *name);
+/** stap_intrinsic_asks_groups() - is it about what =~ has matched */
+bool stap_intrinsic_asks_groups(const struct stap_intrinsic *intrinsic);
 /** for dumps and "similar" hints: NULL after the last */
 const struct stap_intrinsic *stap_intrinsic_at(uint32_t index);
 

@@ -6,6 +6,7 @@
  */
 #include <string.h>
 
+#include "stap/kernel.h"
 #include "stap/sema.h"
 
 struct scope {
@@ -79,6 +80,10 @@ static bool arity_set(struct sema *sema, struct stap_var *var, int arity,
 
 		sema_cause(sema, diagnostic, var->arity_token,
 			"arity %d first inferred here", var->arity);
+		return false;
+	}
+	if (!arity && var->size_limit) {
+		sema_error(sema, token, "inconsistent arity (unknown vs 0)");
 		return false;
 	}
 	var->arity = arity;
@@ -358,6 +363,11 @@ static bool resolve_call(struct scope *scope, struct stap_expr *expr)
 			sema, expr->token, "probe condition must not reference function");
 		return false;
 	}
+	if (!strcmp(name, "@const") && expr->call.args.count == 1 &&
+		expr->call.args.items[0]->kind == STAP_EXPR_STRING) {
+		sema_embedded_const(sema, expr);
+		return true;
+	}
 	if (name[0] == '@') {
 		sema_error(sema, expr->token, "%s is not available yet", name);
 		return false;
@@ -369,12 +379,16 @@ static bool resolve_call(struct scope *scope, struct stap_expr *expr)
 	if (expr->call.function)
 		return true;
 	expr->call.intrinsic = stap_intrinsic_find(name, expr->call.args.count);
-	if (expr->call.intrinsic)
+	if (expr->call.intrinsic) {
+		sema->uses_groups |= stap_intrinsic_asks_groups(expr->call.intrinsic);
 		return check_guru(sema, expr);
+	}
 	if (other || stap_intrinsic_exists(name))
 		return arity_mismatch(sema, expr, other);
 	sema_error(sema, expr->token, "unresolved function %s%s", name,
-		similar_functions(sema, name));
+		stap_is_kernel_function(name)
+			? " (it looks into the kernel; only processes can be probed)"
+			: similar_functions(sema, name));
 	return false;
 }
 
@@ -383,7 +397,8 @@ static bool resolve_call(struct scope *scope, struct stap_expr *expr)
 static bool is_lvalue(const struct stap_expr *expr)
 {
 	return expr->kind == STAP_EXPR_VAR || expr->kind == STAP_EXPR_INDEX ||
-	       expr->kind == STAP_EXPR_TARGET;
+	       expr->kind == STAP_EXPR_TARGET ||
+	       expr->kind == STAP_EXPR_ENTRY_VALUE; /* refused already */
 }
 
 static bool resolve_change(struct scope *scope, struct stap_expr *expr)

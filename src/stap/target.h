@@ -28,14 +28,16 @@ struct stap_location {
 	const char *module_path;
 	enum stap_event event; /* not a place in a file, but one of these */
 	int64_t event_pid;     /* of this process only; 0: any */
-	const char *function;    /* name as matched */
+	const char *function;  /* name as matched */
 	uint64_t
 		link_address; /* probed instruction (entry) in the file's address space */
 	uint64_t function_start, function_end;
 	bool is_return;
 	bool has_debug_info;
-	const char *name, *provider; /* $$name and $$provider of marks and .plt; else NULL */
-	uint64_t semaphore; /* of a mark: counter that is raised while it is probed; 0: none */
+	const char *name,
+		*provider; /* $$name and $$provider of marks and .plt; else NULL */
+	uint64_t
+		semaphore; /* of a mark: counter that is raised while it is probed; 0: none */
 	bool mid_function; /* not the first instruction: red zone and flags are live */
 	/* A condition of the place itself, tested before the script's: callees run their handler only
 	 * when called from the caller.  NULL: none. */
@@ -108,10 +110,28 @@ struct stap_access {
 	uint32_t operand_count;
 	enum stap_value_class value_class;
 	const char *type_name;   /* as C writes it: "char const*" */
+	const char *module;      /* that has the type; NULL: nobody knows */
 	uint32_t size;           /* of the value in bytes */
 	bool needs_callee_saved; /* reads rbx, rbp, r12..r15 */
 	bool needs_static;
 };
+
+/* Where a value would be stored; see stap_access_place(). */
+struct stap_place {
+	uint32_t op_count; /* these operations give the address */
+	bool is_register;
+	int register_number;
+	uint32_t size;                 /* bytes to load and store */
+	uint32_t bit_offset, bit_size; /* of a bit-field; bit_size 0: the whole */
+};
+
+/**
+ * stap_access_place() - where a value would be stored
+ * @is_member: there are -> or [] behind the variable
+ * Return: false: the value is computed, or is none that can be stored
+ */
+bool stap_access_place(
+	const struct stap_access *access, bool is_member, struct stap_place *ret);
 
 struct stap_variable_info {
 	const char *name;

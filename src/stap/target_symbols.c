@@ -50,6 +50,9 @@ static void sign_access(struct lowering *lower, const struct stap_access *access
 		strbuf_printf(out, "%d:%lld,", (int)access->ops[i].kind,
 			(long long)access->ops[i].value);
 	strbuf_printf(out, "=%d/%u;", (int)access->value_class, access->size);
+	/* what follows the pointer may stand in another variable's name */
+	if (access->value_class == STAP_VALUE_POINTER && access->module)
+		strbuf_printf(out, "%s %s;", access->type_name, access->module);
 }
 
 /* ---- accesses -------------------------------------------------------------------------- */
@@ -394,6 +397,11 @@ static void lower_pretty(struct lowering *lower, struct stap_expr *expr)
 	struct pretty pretty;
 
 	pretty_begin(&pretty, lower);
+	if (expr->target.address_of) {
+		expr->target.error = "cannot take address of pretty-printed variable";
+		sign(lower, expr->target.error);
+		return;
+	}
 	if (pretty_top(&pretty, target_plain(lower, expr), expr->target.pretty)) {
 		sign(lower, "pretty");
 		pretty_finish(&pretty, expr);
@@ -720,12 +728,23 @@ static bool lower_expr(struct stap_expr *expr, void *data)
 
 static void lower_write(struct lowering *lower, const struct stap_expr *target)
 {
+	struct stap_place place;
+
+	if (target->kind == STAP_EXPR_ENTRY_VALUE)
+		sema_error(lower->sema, target->token,
+			"write to target variable not permitted in .return probes");
 	if (target->kind != STAP_EXPR_TARGET)
 		return;
-	sema_error(lower->sema, target->token,
-		lower->sema->options->guru
-			? "writing to target variables is not available yet"
-			: "write to target variable not permitted; need stap -g");
+	if (!lower->sema->options->guru)
+		sema_error(lower->sema, target->token,
+			"write to target variable not permitted; need stap -g");
+	else if (target->target.access &&
+		 (target->target.address_of || target->target.pretty ||
+			 !stap_access_place(target->target.access,
+				 target->target.component_count > 0, &place)))
+		sema_error(lower->sema, target->token,
+			"cannot write to '$%s': it is not a value in memory or in a register here",
+			target->target.name ? target->target.name : "");
 }
 
 static bool check_writes(struct stap_expr *expr, void *data)
@@ -739,8 +758,9 @@ static bool check_writes(struct stap_expr *expr, void *data)
 
 static bool lower_top(struct stap_expr *expr, void *data)
 {
+	lower_expr(expr, data);
 	check_writes(expr, data);
-	return lower_expr(expr, data);
+	return true;
 }
 
 static bool lower_stmt(struct stap_stmt *stmt, void *data)
@@ -776,6 +796,18 @@ void sema_lower_targets(struct sema *sema, struct sema_owner owner,
 	lower_stmt(owner.function ? owner.function->body : owner.probe->body, &lower);
 	if (owner.probe && owner.probe->condition)
 		lower_top(owner.probe->condition, &lower);
+}
+
+void sema_lower_cast(struct sema *sema, struct sema_owner owner, struct stap_expr *expr,
+	const struct stap_cast *cast)
+{
+	struct lowering lower = {.sema = sema, .owner = owner, .at_entry = true};
+
+	expr->target.base = STAP_TARGET_CAST;
+	expr->target.type_name = cast->type;
+	expr->target.module = cast->module;
+	expr->target.error = NULL;
+	lower_target(&lower, expr);
 }
 
 static bool no_targets(struct stap_expr *expr, void *data)

@@ -22,10 +22,17 @@
 enum {
 	STEPS_MAX =
 		200000, /* handlers are bounded; this is for those that wait for ever */
-	TRAP_FLAG = 0x100,
 	PUSHF = 0x9c,
 	SYSCALL_SIZE = 2
 };
+
+bool deferred_has(const struct uprobe_space *space, pid_t tid)
+{
+	for (size_t i = 0; i < space->deferred.count; i++)
+		if (space->deferred.items[i].tid == tid)
+			return true;
+	return false;
+}
 
 static struct deferred_signal *find(struct uprobe_space *space, pid_t tid)
 {
@@ -225,6 +232,12 @@ bool uprobe_defer_signal(struct uprobe_space *space, struct utrace_task *task,
 	struct deferred_signal *d = find(space, tid);
 	uint32_t signal_action = action & UTRACE_SIGNAL_MASK;
 
+	/* of a step that was under way when the signal was sent again instead; not a program's own */
+	if (!d && !ours && info->si_signo == SIGTRAP && info->si_code == TRAP_TRACE &&
+		!(regs->eflags & TRAP_FLAG)) {
+		*ret = UTRACE_RESUME | UTRACE_SIGNAL_IGN;
+		return true;
+	}
 	if (!d)
 		return !ours && signal_action == UTRACE_SIGNAL_DELIVER &&
 		       is_asynchronous(info) && begin(space, tid, regs, info, ret);

@@ -183,18 +183,32 @@ static int phase_breakpoints(
 	return sync_cores(space, err);
 }
 
+/* The module was unmapped while it was being patched, and the patch with it.  Nothing else is mapped
+ * there yet, or the write would have worked: such is the answer that is expected here. */
+static bool has_vanished(struct uprobe_space *space, struct uprobe_site *site, int r)
+{
+	struct error why;
+
+	if (r != -EFAULT)
+		return false;
+	error_set(
+		&why, r, "0x%llx: unmapped meanwhile", (unsigned long long)site->address);
+	site_refuse(space, site, &why);
+	return true;
+}
+
 static int phase_tails(struct uprobe_space *space, struct error *err)
 {
 	int fd = space->memory_fd;
 
 	for (size_t i = 0; i < space->sites.count; i++) {
-		const struct uprobe_site *site = &space->sites.items[i];
+		struct uprobe_site *site = &space->sites.items[i];
 		if (site->state != SITE_TRANSIENT || site->size < 2)
 			continue;
 		step();
 		int r = remote_memory_write(
 			fd, site->address + 1, site->patch + 1, site->size - 1u);
-		if (r < 0)
+		if (r < 0 && !has_vanished(space, site, r))
 			return write_failed(space, r, err);
 	}
 	return sync_cores(space, err);
@@ -209,6 +223,8 @@ static int phase_heads(struct uprobe_space *space, struct error *err)
 		int r = site->patch[0] == BREAKPOINT
 				? 0
 				: write_byte(space, site->address, site->patch[0]);
+		if (r < 0 && has_vanished(space, site, r))
+			continue;
 		if (r < 0)
 			return write_failed(space, r, err);
 		site->state = SITE_LIVE;
@@ -226,6 +242,8 @@ static int revert_unlucky(struct uprobe_space *space, struct error *err)
 			!site->request->status)
 			continue;
 		int r = revert_transient(space, site);
+		if (r < 0 && has_vanished(space, site, r))
+			continue;
 		if (r < 0)
 			return write_failed(space, r, err);
 		struct error why = site->request->refused;
@@ -253,17 +271,36 @@ int poke_insert_live(struct uprobe_space *space, struct error *err)
 	return r < 0 ? r : phase_heads(space, err);
 }
 
+/* Threads ran after the text was looked at for the plan: the module may be gone since, or another be
+ * there. */
+static bool is_still_there(
+	struct uprobe_space *space, struct uprobe_site *site, struct text_reader *reader)
+{
+	uint8_t live[SITE_PATCH_MAX];
+	struct error why;
+	int r = text_read(reader, site->address, live, site->size);
+
+	if (r == 0 && memcmp(live, site->original, site->size) == 0)
+		return true;
+	error_set(&why, -EFAULT, "0x%llx: unmapped or replaced meanwhile",
+		(unsigned long long)site->address);
+	site_refuse(space, site, &why);
+	return false;
+}
+
 int poke_insert_stopped(struct uprobe_space *space, struct error *err)
 {
 	struct text_change *changes = calloc(space->sites.count + 1, sizeof(*changes));
+	struct text_reader reader;
 	size_t count = 0;
 	int fd = space->memory_fd, r = 0;
 
 	if (!changes)
 		return error_set(err, -ENOMEM, "out of memory");
+	text_reader_init(&reader, fd);
 	for (size_t i = 0; i < space->sites.count && r >= 0; i++) {
 		struct uprobe_site *site = &space->sites.items[i];
-		if (site->state != SITE_PENDING)
+		if (site->state != SITE_PENDING || !is_still_there(space, site, &reader))
 			continue;
 		site->state = SITE_TRANSIENT;
 		changes[count++] =
@@ -342,9 +379,9 @@ static int remove_heads(struct uprobe_space *space, bool final)
 			continue;
 		int r = write_byte(
 			space, site->address, final ? site->original[0] : BREAKPOINT);
-		if (r < 0)
+		if (r < 0 && r != -EFAULT)
 			return r;
-		if (final)
+		if (final || r == -EFAULT) /* unmapped meanwhile */
 			site->state = SITE_REMOVED;
 	}
 	return 0;
@@ -355,13 +392,15 @@ static int remove_tails(struct uprobe_space *space)
 	int fd = space->memory_fd;
 
 	for (size_t i = 0; i < space->sites.count; i++) {
-		const struct uprobe_site *site = &space->sites.items[i];
+		struct uprobe_site *site = &space->sites.items[i];
 		if (site->state != SITE_TRANSIENT || site->size < 2)
 			continue;
 		step();
 		int r = remote_memory_write(
 			fd, site->address + 1, site->original + 1, site->size - 1u);
-		if (r < 0)
+		if (r == -EFAULT)
+			site->state = SITE_REMOVED;
+		else if (r < 0)
 			return r;
 	}
 	return 0;

@@ -16,7 +16,9 @@
 enum {
 	SETTLE_ROUNDS = 200,
 	SETTLE_ROUNDS_PER_STEP = 10,
-	SETTLE_PAUSE_NS = 100000
+	SETTLE_PAUSE_NS = 100000,
+	RETURN_TRIES = 50,
+	RETURN_PAUSE_MS = 5
 };
 
 /* ---- text
@@ -122,7 +124,8 @@ static bool is_inside(const struct held_thread *thread, void *data)
 	if (thread_regs(thread, &regs) < 0)
 		return false;
 	/* A breakpoint of ours that has trapped but is not reported yet. */
-	if (site_find(space, regs.rip - 1) && thread_has_pending_trap(thread->tid))
+	if ((site_find(space, regs.rip - 1) || deferred_has(space, thread->tid)) &&
+		thread_has_pending_trap(thread->tid))
 		return true;
 	if (!arena_contains(space, regs.rip))
 		return false;
@@ -266,24 +269,45 @@ static uint64_t mapped_bytes(const struct uprobe_space *space)
 	return bytes;
 }
 
+/*
+ * Stop all threads outside of the arenas.  A signal handler that returns into one is given time to do
+ * so: text is clean, so no other comes after it.  One that takes longer is what is left in the end.
+ */
+static int stop_outside(struct uprobe_space *space, struct held_threads *held,
+	size_t *ret_inside, size_t *ret_returning, struct error *err)
+{
+	for (unsigned int i = 0;; i++) {
+		int r = threads_stop(space->session.utrace, space->pid, held, err);
+		if (r < 0)
+			return r;
+		r = restore_padding(space, held);
+		if (r < 0) {
+			threads_resume(held);
+			return error_set(err, r, "cannot write text of process %d: %s",
+				space->pid, strerror(-r));
+		}
+		*ret_inside = threads_evacuate(held, is_inside, space);
+		*ret_returning = returns_inside(space, held);
+		if (*ret_inside || !*ret_returning || i == RETURN_TRIES)
+			return 0;
+		threads_resume(held);
+		r = threads_run_on(space, RETURN_PAUSE_MS, err);
+		if (r < 0)
+			return r;
+	}
+}
+
 static int remove_memory(
 	struct uprobe_space *space, size_t foreign, uint64_t *ret_left, struct error *err)
 {
 	struct held_threads held;
+	size_t inside = 0, returning = 0;
 	bool taken;
-	int r = threads_stop(space->session.utrace, space->pid, &held, err);
+	int r = stop_outside(space, &held, &inside, &returning, err);
 
 	if (r < 0)
 		return r;
-	r = restore_padding(space, &held);
-	if (r < 0) {
-		threads_resume(&held);
-		return error_set(err, r, "cannot write text of process %d: %s",
-			space->pid, strerror(-r));
-	}
-	size_t inside = threads_evacuate(&held, is_inside, space);
 	deferred_give_back(space);
-	size_t returning = returns_inside(space, &held);
 	if (inside || returning || foreign) {
 		*ret_left = mapped_bytes(space);
 		error_set(err, -EBUSY,

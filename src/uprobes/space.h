@@ -19,6 +19,7 @@
 
 enum {
 	BREAKPOINT = 0xcc,
+	TRAP_FLAG = 0x100, /* of eflags: the processor steps */
 	SITE_PATCH_MAX = 5,
 	BARE_SLOT_MAX = 64, /* a displaced copy in padding */
 	TEXT_PAGE = 4096
@@ -192,6 +193,7 @@ void semaphores_lower(struct uprobe_space *space);
 /* ---- signals held back (defer.c)
  * -------------------------------------------------------------------------- */
 
+bool deferred_has(const struct uprobe_space *space, pid_t tid);
 /** send again what is still held, to threads that are stopped; the space goes away */
 void deferred_give_back(struct uprobe_space *space);
 /** send a signal that had been held back, as near to what it was as the kernel lets us */
@@ -277,6 +279,9 @@ must_check int thread_regs(
 must_check int thread_set_regs(
 	const struct held_thread *thread, const struct user_regs_struct *regs);
 
+/** threads_run_on() - serve the threads, which run, for a while */
+must_check int threads_run_on(
+	struct uprobe_space *space, unsigned int ms, struct error *err);
 /**
  * threads_evacuate() - let threads run until none is inside, for a bounded time
  * @is_inside: true while the stopped thread has business with us that only running

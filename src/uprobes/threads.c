@@ -220,6 +220,23 @@ bool threads_settle_traps(struct uprobe_space *space)
 	}
 }
 
+int threads_run_on(struct uprobe_space *space, unsigned int ms, struct error *err)
+{
+	struct utrace *utrace = space->session.utrace;
+	struct pollfd fd = {.fd = utrace_fd(utrace), .events = POLLIN};
+	uint64_t deadline = now_ms() + ms;
+
+	/* signals come as often as they like: each is one event */
+	while (now_ms() < deadline) {
+		int r = poll(&fd, 1, 1) < 0 && errno != EINTR ? -errno : 0;
+		if (r == 0)
+			r = utrace_dispatch(utrace, err);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
 size_t threads_evacuate(struct held_threads *held, thread_inside_fn is_inside, void *data)
 {
 	uint64_t deadline = now_ms() + EVACUATE_MS;

@@ -254,14 +254,11 @@ static int find_areas(struct undo *undo, int fd, struct error *err)
 /* ---- seizing
  * ------------------------------------------------------------------------------------ */
 
-/* The dead tracer's last step; the processor's flag for it ends with the trap. */
-static bool was_stepped(const struct undo *undo, pid_t tid)
+/* The dead tracer's last step: what asked for it ended with that tracer, unlike a program's own flag. */
+static bool is_left_step(const struct user_regs_struct *regs, const siginfo_t *info)
 {
-	for (size_t i = 0; i < undo->victims.items.count; i++)
-		if (undo->victims.items.items[i].tid == (uint32_t)tid &&
-			!undo->victims.items.items[i].stub_size)
-			return true;
-	return false;
+	return info->si_signo == SIGTRAP && info->si_code == TRAP_TRACE &&
+	       !(regs->eflags & TRAP_FLAG);
 }
 
 /* Threads that ran into a breakpoint go on at the instruction, which is back by then. */
@@ -275,8 +272,7 @@ static uint32_t watch_signal(uint32_t action, struct utrace_engine *engine,
 		regs->rip--;
 		return UTRACE_RESUME | UTRACE_SIGNAL_IGN;
 	}
-	if (info->si_signo == SIGTRAP && info->si_code == TRAP_TRACE &&
-		was_stepped(undo, utrace_task_tid(utrace_engine_task(engine))))
+	if (is_left_step(regs, info))
 		return UTRACE_RESUME | UTRACE_SIGNAL_IGN;
 	return UTRACE_RESUME | (action & UTRACE_SIGNAL_MASK);
 }
@@ -405,6 +401,15 @@ static bool is_in_stub(const struct held_thread *thread, void *data)
 	return thread_regs(thread, &regs) >= 0 && stub_at(undo, regs.rip);
 }
 
+static bool was_stepped(const struct undo *undo, pid_t tid)
+{
+	for (size_t i = 0; i < undo->victims.items.count; i++)
+		if (undo->victims.items.items[i].tid == (uint32_t)tid &&
+			!undo->victims.items.items[i].stub_size)
+			return true;
+	return false;
+}
+
 static bool is_inside(const struct held_thread *thread, void *data)
 {
 	const struct undo *undo = data;
@@ -412,7 +417,8 @@ static bool is_inside(const struct held_thread *thread, void *data)
 
 	if (thread_regs(thread, &regs) < 0)
 		return false;
-	if (patch_at(undo, regs.rip - 1) && thread_has_pending_trap(thread->tid))
+	if ((patch_at(undo, regs.rip - 1) || was_stepped(undo, thread->tid)) &&
+		thread_has_pending_trap(thread->tid))
 		return true;
 	return in_arena(undo, regs.rip) || stub_at(undo, regs.rip);
 }

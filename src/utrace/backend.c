@@ -77,6 +77,7 @@ const struct utrace_backend_ops utrace_ptrace_backend = {
 	.wait = ptrace_wait,
 	.peek_stop = ptrace_peek_stop,
 	.take_stop = ptrace_take_stop,
+	.peek = ptrace_peek,
 	.peek_exit = ptrace_peek_exit,
 	.get_regs = ptrace_get_regs,
 	.set_regs = ptrace_set_regs,

@@ -25,6 +25,7 @@ struct utrace_backend_ops {
 	int (*wait)(pid_t tid, bool block, struct ptrace_event *ret);
 	int (*peek_stop)(pid_t tid, struct ptrace_event *ret); /* 0: any */
 	int (*take_stop)(pid_t tid, struct ptrace_event *ret);
+	int (*peek)(bool block, struct ptrace_event *ret); /* tid 0: an exit */
 	int (*peek_exit)(pid_t *ret_tid);
 
 	int (*get_regs)(pid_t tid, struct user_regs_struct *ret);

@@ -15,6 +15,8 @@
 enum {
 	/* a fork storm must not starve the caller's other fds */
 	MAX_EVENTS_PER_DISPATCH = 4096,
+	/* stops between two rounds over all tasks, at least: a round of few would cost more than it gives */
+	MIN_STOPS_PER_ROUND = 64,
 	/* another thread of ours may have swallowed a SIGCHLD */
 	POLL_SLICE_MS = 100,
 };
@@ -134,6 +136,7 @@ int utrace_move(struct utrace_task *task, enum utrace_motion how, int signal)
 	struct utrace *utrace = task->utrace;
 	if (utrace->peeked.tid == task->tid && how == UTRACE_MOTION_LISTEN)
 		take_peeked(utrace);
+	task->alternates = false;
 	int r = utrace->backend->move(task->tid, how, signal);
 	if (r == 0 && utrace->peeked.tid == task->tid)
 		utrace->peeked.tid = 0;
@@ -142,18 +145,24 @@ int utrace_move(struct utrace_task *task, enum utrace_motion how, int signal)
 
 /* The stop is not taken before it has been dealt with: until then a signal is still the kernel's to
  * deliver, should we be killed. */
+static void handle_peeked(struct utrace *utrace, const struct ptrace_event *event)
+{
+	utrace->peeked = *event;
+	utrace->served = event->tid;
+	/* the kernel refuses requests to a task whose exec changed its tid, until that is taken note of */
+	if (event->stop == PTRACE_STOP_EXEC)
+		take_peeked(utrace);
+	handle_event(utrace, event);
+	take_peeked(utrace);
+}
+
 static bool take_stop(struct utrace *utrace, pid_t tid)
 {
 	struct ptrace_event event;
 	take_peeked(utrace);
 	if (utrace->backend->peek_stop(tid, &event) <= 0)
 		return false;
-	utrace->peeked = event;
-	/* the kernel refuses requests to a task whose exec changed its tid, until that is taken note of */
-	if (event.stop == PTRACE_STOP_EXEC)
-		take_peeked(utrace);
-	handle_event(utrace, &event);
-	take_peeked(utrace);
+	handle_peeked(utrace, &event);
 	return true;
 }
 
@@ -189,6 +198,57 @@ static bool take_exit(struct utrace *utrace)
 	return false;
 }
 
+/*
+ * The kernel offers the same threads first every time: when these stop again before the others have had
+ * their turn it never comes.  So after as many stops as there are tasks each task is asked once.  No
+ * thread waits for more than two stops of each of the others.
+ */
+static bool take_from_round(struct utrace *utrace)
+{
+	struct utrace_round *round = &utrace->round;
+	struct utrace_task *task, *next;
+	if (round->next == round->tids.count) {
+		size_t count = HASH_COUNT(utrace->tasks);
+		if (round->stops < MIN_STOPS_PER_ROUND || round->stops < count)
+			return false;
+		round->stops = round->next = round->tids.count = 0;
+		HASH_ITER(hh, utrace->tasks, task, next)
+		vec_append(&round->tids, task->tid);
+	}
+	while (round->next < round->tids.count) {
+		task = utrace_lookup(utrace, round->tids.items[round->next++]);
+		if (task && task->state != TASK_STOPPED && take_stop(utrace, task->tid))
+			return true;
+	}
+	return false;
+}
+
+static bool take_status(struct utrace *utrace)
+{
+	struct ptrace_event event;
+	take_peeked(utrace);
+	if (take_from_round(utrace))
+		return true;
+	if (utrace->backend->peek(false, &event) <= 0)
+		return false;
+	utrace->round.stops++;
+	if (event.tid) {
+		handle_peeked(utrace, &event);
+		return true;
+	}
+	/* stops first: the one that tells of a new task, before its end */
+	return take_stop(utrace, 0) || take_exit(utrace);
+}
+
+/* All that may have happened before the last drain() is done with; for what comes later there will be
+ * another SIGCHLD. */
+static bool is_all_seen(const struct utrace *utrace)
+{
+	return HASH_COUNT(utrace->tasks) == 1 && utrace->tasks->state == TASK_RUNNING &&
+	       utrace->tasks->tid == utrace->served && !utrace->deferred.count &&
+	       !utrace->work.count;
+}
+
 static void drain(struct utrace *utrace)
 {
 	struct signalfd_siginfo info;
@@ -203,10 +263,11 @@ static void drain(struct utrace *utrace)
 void utrace_dispatch_locked(struct utrace *utrace)
 {
 	drain(utrace);
+	utrace->served = 0;
 	for (int i = 0; i < MAX_EVENTS_PER_DISPATCH; i++) {
-		bool some = take_deferred(utrace) || take_work(utrace) ||
-			    take_stop(utrace, 0) || take_exit(utrace);
-		if (!some)
+		bool some =
+			take_deferred(utrace) || take_work(utrace) || take_status(utrace);
+		if (!some || is_all_seen(utrace))
 			return;
 	}
 	utrace_wake(utrace); /* there may be more */
@@ -218,6 +279,43 @@ int utrace_dispatch(struct utrace *utrace, struct error *err)
 	utrace_dispatch_locked(utrace);
 	utrace_unlock(utrace);
 	return 0;
+}
+
+/* A program that does nothing else can wait in the kernel's own way. */
+static int wait_for_one(struct utrace *utrace)
+{
+	struct ptrace_event event;
+	take_peeked(utrace);
+	if (utrace->deferred.count || utrace->work.count || utrace->is_woken) {
+		utrace_dispatch_locked(utrace);
+		return 0;
+	}
+	if (take_from_round(utrace))
+		return 0;
+	utrace_unlock(utrace);
+	int r = utrace->backend->peek(true, &event);
+	utrace_lock(utrace);
+	if (r > 0 && event.tid) {
+		utrace->round.stops++;
+		handle_peeked(utrace, &event);
+	} else if (r > 0 && !take_stop(utrace, 0) && !take_exit(utrace)) {
+		/* It is a child of ours that nobody traces, and stays: waiting for all ends at once. */
+		utrace_unlock(utrace);
+		utrace_wait_for_events(utrace, utrace_now_ms() + POLL_SLICE_MS);
+		utrace_lock(utrace);
+		utrace_dispatch_locked(utrace);
+	}
+	return r < 0 ? r : 0;
+}
+
+int utrace_wait(struct utrace *utrace, struct error *err)
+{
+	utrace_lock(utrace);
+	int r = HASH_COUNT(utrace->tasks) ? wait_for_one(utrace) : -ECHILD;
+	utrace_unlock(utrace);
+	if (r == -EINTR)
+		return error_set(err, r, "interrupted by a signal");
+	return r < 0 ? error_set(err, r, "nothing is traced") : 0;
 }
 
 /* ---- waiting ------------------------------------------------------------------------------------ */

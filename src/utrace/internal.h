@@ -93,7 +93,9 @@ struct utrace_task {
 	bool queued;      /* in utrace->work */
 	bool filtered;    /* launched with a seccomp filter: only the wanted calls stop */
 	bool call_traced; /* was resumed so that it stops at system calls */
-	bool stepping;    /* was resumed for one step */
+	bool direction_known; /* whether the syscall-stop that it is in is an entry- or an exit-stop */
+	bool alternates; /* if its next stop is a syscall-stop, it is the other of the two */
+	bool stepping;     /* was resumed for one step */
 	bool step_goes_on; /* that step has led into the kernel */
 	bool step_over;    /* the step is the system call it is in */
 	bool signal_due;   /* the signal of this stop is to be reported (again) */
@@ -111,6 +113,13 @@ struct utrace_task {
 	struct traced_call call;
 	struct pass_regs *regs; /* in a pass that shows registers */
 	struct utrace_engine *engines;
+};
+
+/* Asking each task for a stop, once in a while (dispatch.c). */
+struct utrace_round {
+	size_t stops; /* since the last one */
+	size_t next;
+	VEC(pid_t) tids;
 };
 
 struct utrace {
@@ -131,6 +140,8 @@ struct utrace {
 	utrace_new_task_fn new_task;
 	void *new_task_data;
 	struct ptrace_event peeked; /* being dealt with, and not taken yet; tid 0: none */
+	pid_t served;               /* whose stop was dealt with last in this dispatch */
+	struct utrace_round round;
 	VEC(struct ptrace_event) deferred;
 	VEC(struct utrace_task *) work; /* with references */
 };

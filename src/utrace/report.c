@@ -283,6 +283,7 @@ static void enter_stop(struct utrace_task *task, const struct ptrace_event *even
 	task->interrupting = false;
 	task->signal = 0;
 	task->deferred = false;
+	task->direction_known = false;
 	task->signal_due = false;
 	task->in_delivery = false;
 	task->parked = false;

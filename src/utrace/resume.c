@@ -146,6 +146,7 @@ void utrace_resume(struct utrace_task *task)
 		utrace_kick(task);
 	/* -ESRCH: SIGKILL took it out of its stop; the exit is on its way */
 	(void)set_in_motion(task, how);
+	task->alternates = task->direction_known && how == UTRACE_MOTION_SYSCALL;
 }
 
 void utrace_settle(struct utrace_task *task)

@@ -60,6 +60,7 @@ static int take_stop(struct utrace_task *task, const struct ptrace_event *event)
 	task->stop = *event;
 	task->stops++;
 	task->call.inside = false;
+	task->direction_known = false;
 	task->signal_due = false;
 	task->in_delivery = event->stop == PTRACE_STOP_SIGNAL;
 	task->interrupting = false;

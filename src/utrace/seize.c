@@ -89,6 +89,17 @@ static int check_process(const struct utrace *utrace, pid_t pid, struct error *e
 	return -ESRCH;
 }
 
+/* Threads of ours are counted until we reap them: when there are no others, none has been overlooked, and
+ * what these create is ours by itself. */
+static bool has_all_threads(const struct utrace *utrace, pid_t pid)
+{
+	struct proc_stat stat;
+	unsigned count = 0;
+	for (const struct utrace_task *task = utrace->tasks; task; task = task->hh.next)
+		count += task->pid == pid;
+	return utrace->backend->read_stat(pid, &stat) == 0 && stat.threads == count;
+}
+
 static int seize_process(struct utrace *utrace, pid_t pid, struct error *err)
 {
 	struct error reason = {0};
@@ -97,8 +108,8 @@ static int seize_process(struct utrace *utrace, pid_t pid, struct error *err)
 		return r;
 	do
 		r = seize_pass(utrace, pid, &reason);
-	while (r > 0);
-	if (r == 0 && utrace_first(utrace, pid))
+	while (r > 0 && !has_all_threads(utrace, pid));
+	if (r >= 0 && utrace_first(utrace, pid))
 		return 0;
 	if (err)
 		*err = reason;

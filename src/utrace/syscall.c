@@ -141,10 +141,12 @@ static void leave_call(struct utrace_task *task)
 void utrace_handle_syscall(struct utrace_task *task)
 {
 	unsigned long message = 0;
-	if (task->utrace->backend->get_event_message(task->tid, &message) < 0)
-		return;
 	/* Older kernels do not tell, but the two always alternate. */
 	bool is_entry = !task->call.inside;
+	if (!task->alternates &&
+		task->utrace->backend->get_event_message(task->tid, &message) < 0)
+		return;
+	task->direction_known = true;
 	if (message == EVENT_MESSAGE_ENTRY || message == EVENT_MESSAGE_EXIT)
 		is_entry = message == EVENT_MESSAGE_ENTRY;
 	if (is_entry)

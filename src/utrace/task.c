@@ -311,6 +311,7 @@ void utrace_destroy(struct utrace *utrace)
 		utrace_task_unref(utrace->work.items[i]);
 	vec_free(&utrace->work);
 	vec_free(&utrace->deferred);
+	vec_free(&utrace->round.tids);
 	leave_family(utrace);
 	close_descriptors(utrace);
 	utrace_unlock(utrace);

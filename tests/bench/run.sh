@@ -53,6 +53,13 @@ traced "utrace: record, time stamp + 2 arguments" \
 traced "utrace: latency histogram (entry + return)" \
 	"global h; probe process(\"$w\").function(\"work\").return { h <<< gettimeofday_ns() - @entry(gettimeofday_ns()) } probe end { print(@hist_log(h)) }"
 
+if [ -x "$build/examples/uprobes/example-count-calls" ]; then
+	"$build/examples/uprobes/example-count-calls" "$w" work $run >"$dir/out" 2>"$dir/err"
+	row "libutrace-uprobes: a native function" "$dir/out"
+	"$build/examples/uprobes/example-malloc-sizes" "$w" work "$w" 3 1000 1000 >"$dir/out" 2>"$dir/err"
+	row "libutrace-uprobes: handler and ret_handler" "$dir/out" "two stops"
+fi
+
 plain=$run base_before=$base
 run="$dir/workload $bursts 1000 $pause 20"
 $run >"$dir/out"

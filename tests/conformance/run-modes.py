@@ -15,8 +15,8 @@ NAMES = [
     "run/foreach-order",
     "run/functions-overloaded", "run/globals-shown-at-end", "run/histograms", "run/maxaction-target",
     "run/operators-integer", "run/print-family", "run/process-events", "run/process-exec", "run/process-syscall",
-    "run/process-syscall-counts", "run/statistics", "run/try-catch", "tapset/context", "tapset/indent",
-    "tapset/memory-numbers", "tapset/memory-strings", "tapset/registers", "tapset/set-arguments", "tapset/strings",
+    "run/process-syscall-counts", "run/statistics", "run/values-write", "run/try-catch", "tapset/context", "tapset/indent",
+    "tapset/memory-numbers", "tapset/memory-strings", "tapset/rest", "tapset/registers", "tapset/set-arguments", "tapset/strings",
 ]
 
 

@@ -7,6 +7,7 @@
 
 #include "base/fd.h"
 #include "elf/access.h"
+#include "elf/cfi.h"
 #include "elf/dwarf.h"
 #include "elf/library.h"
 #include "elf/line.h"
@@ -135,6 +136,14 @@ static void visit_tables(struct elf_module *module)
 				module, &functions[i], &arena, &implementations);
 	}
 	(void)elf_module_symbol(module, "main", &address);
+	(void)elf_module_object_at(module, 0x4000);
+	struct elf_cfi cfi;
+	if (elf_cfi_read(module, &cfi) == 0) {
+		for (size_t i = 0; i < cfi.row_count; i++)
+			if (cfi.rows[i].rule >= cfi.rule_count)
+				abort();
+		elf_cfi_free(&cfi);
+	}
 	arena_deinit(&arena);
 }
 

@@ -57,6 +57,25 @@ is "$(text_state $busy)" "same" "... and the text is clean"
 kill $busy
 wait $busy 2>/dev/null
 
+# The run ends with its process, however that ends.
+for how in KILL TERM; do
+	"$tracees/counter" 4 2000000000 >/dev/null &
+	busy=$!
+	pids="$pids $busy"
+	"$utrace" run -e 'global n probe process.function("branchy") { n++ } probe end { println(n > 0 ? "some" : "none") }' \
+		-x $busy >"$dir/out" 2>"$dir/err" &
+	tracer=$!
+	sleep 1
+	kill -$how $busy
+	gone() { ! kill -0 $tracer 2>/dev/null; }
+	wait_for 20 gone
+	ok $? "SIG$how of the process ends the run"
+	kill -KILL $tracer 2>/dev/null
+	wait $tracer
+	is "$?, $(cat "$dir/out" "$dir/err")" "0, some" "... with status 0, after its end probes"
+	wait $busy 2>/dev/null
+done
+
 # Bad targets.
 "$utrace" run -e 'probe process.function("main") { }' -x 999999999 >"$dir/out" 2>"$dir/err"
 is "$?" "1" "no such process: status 1"

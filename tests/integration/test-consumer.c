@@ -590,6 +590,71 @@ static void test_native(void)
 	tap_is_long(warnings, 0, "without a warning");
 }
 
+static const char *tracee_dir;
+
+static int load(const char *name, const char *symbol, const struct uprobe_code **ret,
+	struct utrace_error *err)
+{
+	static char bytes[65536];
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), "%s/native-%s.o", tracee_dir, name);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t size = fd < 0 ? -1 : read(fd, bytes, sizeof(bytes));
+	close(fd);
+	return size < 0 ? -ENOENT
+			: uprobe_code_load(probes, bytes, (size_t)size, symbol, ret, err);
+}
+
+/* What tests/tracees/native.c keeps. */
+struct seen {
+	uint64_t calls, cookies, text, unreadable, tids;
+};
+
+static void test_native_object(void)
+{
+	struct program p = start();
+	long plain = tell(&p, "c 10\n");
+	const struct uprobe_code *code = NULL, *none;
+	struct utrace_error err = {0};
+	const struct {
+		const char *name, *symbol, *words;
+		int want;
+	} refused[] = {
+		{"data", "probe_hit", ".bss", -ENOEXEC},
+		{"libc", "probe_hit", "puts", -ENOEXEC},
+		{"vectors", "probe_hit", "general-regs-only", -ENOEXEC},
+		{"right", "no_such", "no_such", -ENOENT},
+	};
+
+	begin(true);
+	for (size_t i = 0; i < sizeof(refused) / sizeof(*refused); i++) {
+		int r = load(refused[i].name, refused[i].symbol, &none, &err);
+		tap_ok(r == refused[i].want && strstr(err.message, refused[i].words),
+			"refused: %d %s", r, err.message);
+	}
+	err.message[0] = 0;
+	int r = load("right", "probe_hit", &code, &err);
+	tap_ok(r == 0, "a relocatable object %s", err.message);
+	struct uprobe_consumer first = {.code = code, .cookie = 1},
+			       second = {.code = code, .cookie = 2};
+	reg("inner", &first);
+	reg("inner", &second);
+	add(&p);
+	tap_is_long(tell(&p, "c 10\n"), plain, "the program computes what it did");
+	const struct seen *seen = uprobes_shared(probes);
+	tap_is_long((long)seen->calls, 20 * (2 + 3),
+		"both consumers run, with constants of their own");
+	tap_is_long((long)seen->cookies, 20 * (1 + 2), "each with its cookie");
+	tap_is_long((long)seen->text, 2 * 10 * ('a' + 'x'),
+		"they read memory of the program");
+	tap_is_long((long)seen->unreadable, 40, "and are told when there is none");
+	tap_is_long((long)seen->tids, p.pid, "and know the thread");
+	end();
+	tap_is_long(tell(&p, "c 10\n"), plain, "the same after the end");
+	tap_is_long(finish(&p), 0, "it ends as it should");
+}
+
 /* Registered and unregistered again and again, in the middle of hits. */
 static void test_unregister_during_hits(bool in_process)
 {
@@ -666,6 +731,7 @@ int main(int argc, char **argv)
 {
 	if (argc < 2)
 		return 2;
+	tracee_dir = argv[1];
 	snprintf(program, sizeof(program), "%s/probed", argv[1]);
 	snprintf(plugin, sizeof(plugin), "%s/libplugin.so", argv[1]);
 	signal(SIGPIPE, SIG_IGN);
@@ -679,6 +745,7 @@ int main(int argc, char **argv)
 	test_semaphore();
 	test_errors();
 	test_native();
+	test_native_object();
 	test_unregister_during_hits(false);
 	test_unregister_during_hits(true);
 	return tap_done();

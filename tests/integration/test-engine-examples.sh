@@ -31,6 +31,19 @@ is "$? $out" "1 error: cannot run /nonexistent: No such file or directory" "a co
 "$examples/example-trace-calls" >"$dir/out" 2>&1
 is $? 2 "no command: usage"
 
+# ---- time-calls
+"$examples/example-time-calls" -o "$dir/times" sh -c 'sleep 0.3; cat /nonexistent; exit 4' 2>"$dir/err"
+is $? 4 "time-calls: the exit status is the program's"
+slept=$(sed -nE 's/^ *([0-9]+) +0\.([0-9]{3}).* (clock_nanosleep|nanosleep)$/\2/p' "$dir/times")
+like "$slept" '^([3-9][0-9][0-9])$' "0.3 seconds in sleep"
+like "$(cat "$dir/times")" '^ *[0-9]+ +0\.(2[89]|[3-9])[0-9]* +[1-9][0-9]* +[0-9]+ wait4$' "its parent has waited as long"
+like "$(cat "$dir/times")" '^ *[0-9]+ +0\.[0-9]* +[0-9]+ +[1-9][0-9]* openat$' "errors are counted"
+"$examples/example-trace-calls" -o "$dir/calls" cat /etc/hostname >"$dir/out"
+"$examples/example-time-calls" -o "$dir/times" cat /etc/hostname >"$dir/out"
+# exec began before anybody looked
+is "$(awk '{ print $4, $5 }' "$dir/times" | sed 's/^[0-9]* //' | sort)" \
+	"$(sed -n 's/^[0-9]* \([a-z0-9_]*\)(.*/\1/p' "$dir/calls" | sort -u)" "the calls that trace-calls writes"
+
 # ---- inject-faults
 out=$("$examples/example-inject-faults" -e read=EIO -n 2 dd if=/dev/zero of=/dev/null bs=10 count=50 2>&1)
 like "$out" 'Input/output error' "inject-faults: a read fails with the error that was asked for"
@@ -114,7 +127,7 @@ start_many()
 {
 	rm -f "$dir/input" "$dir/calls" "$dir/many"
 	mkfifo "$dir/input"
-	"$tracees/many-threads" 1000 300 <"$dir/input" >"$dir/many" &
+	"$tracees/many-threads" 1000 <"$dir/input" >"$dir/many" &
 	many=$!
 	exec 9>"$dir/input"
 	wait_for 60 grep -q ready "$dir/many"

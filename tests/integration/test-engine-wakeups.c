@@ -3,6 +3,7 @@
  * No stop stays unseen: by a tracer that sleeps until utrace_fd() is readable, and without limit.  If one does,
  * the test does not end.
  */
+#include <limits.h>
 #include <sys/epoll.h>
 
 #include "engine.h"
@@ -315,6 +316,122 @@ static void test_two_tracers(void)
 		exit(1);
 }
 
+/* ---- many at once ------------------------------------------------------------------------------- */
+
+enum {
+	MANY = 200
+};
+
+static void *call_for_ever(void *data)
+{
+	for (;;)
+		syscall(SYS_getppid);
+	return data;
+}
+
+static void many_callers(void)
+{
+	pthread_t thread;
+	for (int i = 1; i < MANY; i++) {
+		if (pthread_create(&thread, NULL, call_for_ever, NULL) != 0)
+			_exit(1);
+	}
+	meet();
+	call_for_ever(NULL);
+}
+
+struct caller {
+	long stops;
+};
+static long all_stops;
+
+static uint32_t count_call(
+	uint32_t action, struct utrace_engine *engine, struct user_regs_struct *regs)
+{
+	((struct caller *)utrace_engine_data(engine))->stops++;
+	all_stops++;
+	return UTRACE_RESUME | utrace_syscall_action(action);
+}
+
+static const struct utrace_engine_ops count_ops = {.report_syscall_entry = count_call};
+
+/* More stops than one tracer can answer: each thread has its turn. */
+static void test_fairness(int (*next)(void))
+{
+	static struct caller callers[MANY];
+	struct utrace_engine *engines[MANY];
+	long fewest = LONG_MAX, most = 0;
+	int count = 0;
+	pid_t pid = start(many_callers);
+	struct utrace_task *task = seize(pid);
+	memset(callers, 0, sizeof(callers));
+	all_stops = 0;
+	for (; task && count < MANY; task = utrace_next_task(task, pid), count++) {
+		if (utrace_attach_task(task, UTRACE_ATTACH_CREATE, &count_ops,
+			    &callers[count], &engines[count]) < 0 ||
+			utrace_set_events(
+				task, engines[count], UTRACE_EVENT(SYSCALL_ENTRY)) < 0)
+			exit(1);
+	}
+	send_on();
+	while (all_stops < 100l * MANY) {
+		if (next() < 0)
+			exit(1);
+	}
+	for (int i = 0; i < count; i++) {
+		fewest = callers[i].stops < fewest ? callers[i].stops : fewest;
+		most = callers[i].stops > most ? callers[i].stops : most;
+		utrace_engine_put(engines[i]);
+	}
+	kill_and_finish(pid);
+	printf("# stops of one thread: %ld to %ld\n", fewest, most);
+	tap_ok(count == MANY && fewest >= 20,
+		"%d threads that stop all the time: none starves", MANY);
+}
+
+static int next_by_poll(void)
+{
+	sleep_and_dispatch(utrace);
+	return 0;
+}
+
+static int next_by_wait(void)
+{
+	return utrace_wait(utrace, NULL);
+}
+
+/* ---- utrace_wait() ------------------------------------------------------------------------------ */
+
+static void exit_at_once(void)
+{
+	meet();
+}
+
+static void test_wait(void)
+{
+	struct utrace_error err = {0};
+	tap_is_long(utrace_wait(utrace, &err), -ECHILD,
+		"utrace_wait() with nothing to wait for");
+	pid_t other = fork();
+	if (other == 0)
+		_exit(0);
+	siginfo_t info;
+	waitid(P_PID, (id_t)other, &info, WEXITED | WNOWAIT);
+	pid_t pid = start(exit_at_once);
+	struct recorder all = recorder('a');
+	struct utrace_engine *a = attach(seize(pid), &all,
+		UTRACE_EVENT_SYSCALL | UTRACE_EVENT(EXIT) | UTRACE_EVENT(DEATH));
+	send_on();
+	int r = 0;
+	while (r == 0 && utrace_first_task(utrace, pid))
+		r = utrace_wait(utrace, &err);
+	tap_is_long(r, 0,
+		"it hears of everything while a child that nobody traces waits to be reaped");
+	tap_ok(has_heard("a:ending") && has_heard("a:death"), "the end, too");
+	tap_is_long(waitpid(other, NULL, 0), other, "and leaves that child alone");
+	utrace_engine_put(a);
+}
+
 int main(void)
 {
 	const struct sigaction ignore = {.sa_handler = SIG_IGN};
@@ -333,6 +450,9 @@ int main(void)
 	test_sigchld(&no_stops, "so does one with SA_NOCLDSTOP");
 	test_launched_ignores();
 	test_two_tracers();
+	test_fairness(next_by_poll);
+	test_fairness(next_by_wait);
+	test_wait();
 	utrace_destroy(utrace);
 	return tap_done();
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""A session of an editor with `utrace lsp`.   usage: test-lsp.py UTRACE"""
+"""A session of an editor with `utrace lsp`.   usage: test-lsp.py UTRACE TRACEES"""
 import json
 import os
 import subprocess
@@ -83,7 +83,7 @@ def labels(completion):
 
 
 def main():
-    utrace = sys.argv[1]
+    utrace, tracee = sys.argv[1], os.path.join(os.path.abspath(sys.argv[2]), "points")
     client = Client(utrace, "lsp")
     uri = "file:///tmp/a%20script.stp"
     answer = client.request("initialize", {"processId": None, "rootUri": None, "capabilities": {}})["result"]
@@ -141,6 +141,20 @@ probe end { foreach ([a, b] in hits) println(a, b, hits[a, b]) }
         items = labels(client.request("textDocument/completion", {
             "textDocument": {"uri": uri}, "position": {"line": 0, "character": len(typed)}})["result"])
         check(wanted in items, f"completion of a probe point: {typed}", list(items)[:20])
+    for typed, wanted in (("probe timer.ms(5) { if (ti", "tid"), ("probe syscall.read { print(f", "fd"),
+                          ('probe process("TRACEE").function("branch") { x = $', "$text"),
+                          ('probe begin { } probe process("TRACEE").function("branch").return { print($r', "$return"),
+                          ('probe mine = process("TRACEE").function("leaf") { d = $d', "$depth")):
+        typed = typed.replace("TRACEE", tracee)
+        client.change(uri, typed)
+        items = labels(client.request("textDocument/completion", {
+            "textDocument": {"uri": uri}, "position": {"line": 0, "character": len(typed)}})["result"])
+        check(wanted in items, f"completion of a variable: {typed}", list(items)[:20])
+    typed = 'probe process("%s").function("branch") { x = $' % tracee
+    client.change(uri, typed)
+    items = labels(client.request("textDocument/completion", {
+        "textDocument": {"uri": uri}, "position": {"line": 0, "character": len(typed)}})["result"])
+    check(items.get("$text", {}).get("detail") == "char const*", "... with its type", items.get("$text"))
     client.change(uri, good)
 
     # hover
@@ -170,6 +184,36 @@ probe end { foreach ([a, b] in hits) println(a, b, hits[a, b]) }
     client.send("$/whatever", {})
     client.send_text("{broken")
     check(client.receive()["error"]["code"] == -32700, "what is not JSON")
+    for text in ("[]", "17", "null", '"text"', "[1, 2]"):
+        client.send_text(text)
+        check(client.receive()["error"]["code"] in (-32600, -32700), f"what is no request: {text}")
+    client.process.stdin.write(b"Content-Type: none\r\n\r\nContent-Length: 0\r\n\r\n")
+    for params in (None, [], 5, {}, {"textDocument": 3}, {"textDocument": {"uri": 3}}, {"textDocument": {"uri": uri}},
+                   {"textDocument": {"uri": uri}, "position": "here"},
+                   {"textDocument": {"uri": uri}, "position": {"line": -5, "character": -5}},
+                   {"textDocument": {"uri": uri}, "position": {"line": 10**12, "character": 10**12}}):
+        for method in ("hover", "definition", "completion", "documentSymbol"):
+            answer = client.request(f"textDocument/{method}", params)
+            if "result" not in answer:
+                check(False, f"{method} with {params}", answer)
+        for method in ("didOpen", "didChange", "didClose"):
+            if not (isinstance(params, dict) and params.get("textDocument") == {"uri": uri}):
+                client.send(f"textDocument/{method}", params)
+    client.send("textDocument/didChange", {"textDocument": {"uri": uri}, "contentChanges": "all"})
+    check(client.at("hover", uri, good, "strlen") is not None, "wrong parameters change nothing")
+    for text in ("{", "}", "probe", 'probe process("', "probe process.", "%(", "@define a %(", "/*", '"\\', "\x00", "probe a = b { $", "global g[",
+                 "function f(", "probe timer.ms(", "%{", "$1", "@1", "probe begin { foreach ([a,", "\ufeffprobe begin {}", "probe *.* { $"):
+        client.change(uri, text)
+        for place in range(len(text) + 1):
+            for method in ("hover", "completion"):
+                client.request(f"textDocument/{method}", {"textDocument": {"uri": uri}, "position": {"line": 0, "character": place}})
+    check(client.change(uri, good) == [], "texts that are cut off anywhere do no harm", client.published)
+    alias = "# Both ends.\nprobe both = begin, end { }\nprobe both { println(1) }\n"
+    client.change(uri, alias)
+    answer = client.at("definition", uri, alias, "both {")
+    check(answer and answer["range"]["start"]["line"] == 1, "definition of an alias", answer)
+    answer = client.at("hover", uri, alias, "both {")
+    check(answer and "Both ends." in answer["contents"]["value"], "hover: an alias", answer)
     client.send("textDocument/didOpen", {"textDocument": {}})
     check(client.at("hover", "file:///unknown", good, "strlen") is None, "a document that is not open")
     client.send("textDocument/didClose", {"textDocument": {"uri": uri}})

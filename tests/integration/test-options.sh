@@ -19,6 +19,15 @@ first=$(cat $(ls rotated.* | sort -t. -k2n) | head -n 1 | cut -d' ' -f1)
 is "$(cat $(ls rotated.* | sort -t. -k2n) | cut -d' ' -f1)" "$(seq -f %07g "$first" 7999)" "... and what is left has no gap"
 like "$(stat -c %s rotated.* | sort -n | tail -n 1)" '^10[0-9]{5}$' "... files of one megabyte"
 
+# Listings need no target; limits are numbers.
+is "$("$utrace" run -L syscall.read 2>&1)" \
+	"syscall.read name:string fd:long buf_uaddr:long count:long argstr:string" "-L: an alias over process.syscall"
+is "$("$utrace" run -L process.syscall.return 2>&1)" 'process.syscall.return $syscall:long $return:long' "... and the point itself"
+is "$("$utrace" run -l 'timer.*' 2>&1)" "timer.profile" "-l: timers"
+is "$("$utrace" run -DMAXACTION=1x -e 'probe begin { exit() }' 2>&1; echo $?)" \
+	"$(printf -- "-D MAXACTION: '1x' is not a number\n1")" "-D: a limit that is no number"
+is "$("$utrace" run -p1 -e 'probe begin { exit() }' | head -n 2)" "$(printf '# parse tree dump\n# file <input>')" "-p1: names the file"
+
 # The time in the name; SIGUSR2 opens it anew.
 "$utrace" run -o 'out-%Y' -e 'probe timer.ms(10) { println("line") }' &
 run=$!
@@ -48,8 +57,8 @@ is "$("$utrace" run -F -e 'probe begin { exit() }' 2>&1 | head -n 1)" "-F needs 
 
 # -t: every hit is counted, of handlers that are inlined otherwise, too.
 out=$("$utrace" run -t -e 'global n probe process.function("leaf") { n++ } probe never { n++ }' -c "$tracees/counter 1 200000" 2>&1)
-like "$out" 'function\("leaf@[^"]*"\), \(<input>:1:[0-9]+\), hits: 150000, cycles: [0-9]+min/[0-9]+avg/[0-9]+max, from: process.function\("leaf"\), index: 0$' \
-	"-t: hits and cycles"
+like "$out" 'function\("leaf@[^"]*"\), \(<input>:1:[0-9]+\), hits: 150000, cycles: [0-9]+min/[0-9]+avg/[0-9]+max, variance: [1-9][0-9]*, from: process.function\("leaf"\), index: 0$' \
+	"-t: hits, cycles and how much they vary"
 like "$out" '^----- refresh report:$' "... in SystemTap's form"
 
 # --monitor: on a terminal only.
@@ -60,7 +69,14 @@ if command -v script >/dev/null; then
 	like "$out" 'globals' "--monitor: the globals"
 	like "$out" '0mn=[0-9]+' "... their values"
 	like "$out" '^[^A-Za-z]*a\[\]: [0-9]+ entries' "... sizes of arrays"
+	like "$out" '^[^A-Za-z]*a\[[0-9]+\]=1' "... and what is in them"
 	like "$out" 'the end15000' "... and what comes at the end"
+	out=$( (for key in s s s p p q; do sleep 0.3; printf %s "$key"; done) | timeout 30 script -qec "$utrace run --monitor -e 'global n probe timer.ms(5) { n++ } probe timer.ms(7) { n++ }'" /dev/null)
+	like "$out" 'probes as in the script' "--monitor: probes in the order of the script"
+	like "$out" 'probes by hits' "... by hits after a key"
+	like "$out" 'probes by maximum' "... and by another number after two more"
+	like "$out" '\(held\)' "... held"
+	like "$out" 'probes as in the script|n=' "... until q ends the run"
 else
 	skip "--monitor: no script(1)"
 fi

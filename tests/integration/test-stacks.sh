@@ -1,6 +1,6 @@
 #!/bin/sh
 # Stacks by call frame information.   usage: test-stacks.sh UTRACE TRACEES
-utrace=$1
+utrace=$(realpath "$1")
 stacks=$2/stacks
 . "$(dirname "$0")/../lib/tap.sh"
 dir=$(mktemp -d)
@@ -65,6 +65,52 @@ if command -v node >/dev/null 2>&1; then
 		'^0 wrong, enough compared$' "of node"
 else
 	skip "no node"
+fi
+
+# Stacks that lead nowhere end; the program does not notice.
+out=$("$utrace" run -e 'probe process.function("leaf") { printf("<"); print_ubacktrace_brief(); printf(">") }' -c "$2/strange" 2>&1)
+like "$out" '^>?10 7$' "misleading frame pointers disturb nothing"
+is "$(printf '%s\n' "$out" | grep -c '^>*<leaf+0x0$')" 10 "each has its first frame"
+is "$(printf '%s\n' "$out" | grep -c '^misled')" 9 "... and its caller"
+like "$(printf '%s\n' "$out" | sed -n '/^handle/,$p' | tr '\n' ' ')" \
+	'^handle[^ ]* __restore_rt[^ ]* .*raise[^ ]* elsewhere[^ ]* main' "from an alternate stack back to the first"
+
+# Variables and stubs have names too.
+out=$("$utrace" run -e 'probe process.function("handle") { println(usymname(&@var("strange_table") + 16)) exit() }' -c "$2/strange" 2>&1)
+like "$out" '^strange_table$' "a variable"
+out=$("$utrace" run -e 'probe process.plt("raise") { println(usymname(uaddr())) exit() }' -c "$2/strange" 2>&1)
+like "$out" '^raise@plt$' "a stub"
+
+# Go: compressed call frame information, or none and frame pointers.
+for name in points-go points-go-stripped; do
+	if [ -x "$2/$name" ]; then
+		out=$("$utrace" run -v -e "probe process.function(\"main.deep\") { print_ubacktrace_brief() println(\"--\") }" \
+			-c "$2/$name 5" 2>&1)
+		is "$(printf '%s\n' "$out" | grep -c '^main.main.func1+0x')" 48 "$name: every stack reaches its goroutine's function"
+		is "$(printf '%s\n' "$out" | grep -c '^main.deep+0x')" 168 "... through all levels"
+		like "$out" '^Pass 5: 0 stacks' "... without the tracer"
+	else
+		skip "no $name" && skip "no $name" && skip "no $name"
+	fi
+done
+
+# Generated code, named by the map that node writes for perf.
+if command -v node >/dev/null 2>&1; then
+	cat >"$dir/script.js" <<'JS'
+function innermost(n) { return process.hrtime.bigint() + BigInt(n); }
+function middle(n) { return innermost(n) + 1n; }
+let sum = 0n;
+for (let i = 0; i < 30000; i++) sum += middle(i);
+console.log(sum > 0n);
+JS
+	# it writes a log of its own where it runs
+	out=$(cd "$dir" && "$utrace" run -v -e 'global n probe process.function("uv_hrtime") { if (n++ % 1000 == 0) { print_ubacktrace_brief() println("--") } }' \
+		-c "$(command -v node) --perf-basic-prof $dir/script.js" 2>&1)
+	like "$out" '^JS:.* .*/script[.]js:' "generated code has its names"
+	like "$out" '^true$' "... and computes what it should"
+	grep -lF "$dir/script.js" /tmp/perf-*.map 2>/dev/null | xargs -r rm -f
+else
+	skip "no node" && skip "no node"
 fi
 
 # From registers that the script gives.

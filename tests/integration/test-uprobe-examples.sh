@@ -24,6 +24,13 @@ libc=$(ldd "$probed" | sed -n 's/.*=> \(.*libc[.]so[^ ]*\).*/\1/p')
 out=$("$examples/example-malloc-sizes" "$libc" malloc sh -c 'true | cat')
 like "$out" '^[1-9][0-9]* calls, [1-9][0-9]* bytes, 0 failed$' "malloc of a shell and its children"
 
+# Threads that count for themselves.
+for example in count-calls malloc-sizes; do
+	out=$("$examples/example-$example" "$tracees/counter" leaf "$tracees/counter" 4 5000)
+	like "$out" ' leaf=15000 ' "$example: four threads do what they do"
+	like "$out" '^15000 calls' "and each call is counted"
+done
+
 out=$("$examples/example-watch-mark" "$probed" probed call "$probed" <"$dir/orders")
 like "$out" '^1010 hits$' "watch-mark: the semaphore is raised, in the child too"
 like "$out" '^first in thread [0-9]+ at 0x[0-9a-f]+$' "and the place is told"

@@ -31,7 +31,7 @@ judge() # NAME STATUS
 	passed=$((passed + good)) failed=$((failed + bad)) skipped=$((skipped + left))
 }
 
-[ $# -gt 0 ] || set -- $(cd "$here" && ls ./*.sh | sed 's,^\./,,; s,\.sh$,,' | grep -vx run)
+[ $# -gt 0 ] || set -- $(cd "$here" && ls ./*.sh | sed 's,^\./,,; s,\.sh$,,' | grep -vx -e run -e table)
 for name; do
 	echo "# $name: $DURATION s"
 	{

@@ -59,6 +59,11 @@ __attribute__((noinline, noclone, noipa)) int use(struct node *node, char letter
 	return node->number + node->place.x + letter + counts[0] + title[0];
 }
 
+/* One instruction, which is its entry and its exit. */
+__attribute__((noinline, noclone, noipa)) void nothing(void)
+{
+}
+
 __attribute__((noinline, noclone, noipa)) struct point make(int x)
 {
 	return (struct point){x, x * 2};
@@ -67,6 +72,7 @@ __attribute__((noinline, noclone, noipa)) struct point make(int x)
 int main(int argc, char **argv)
 {
 	first.next = &first;
+	nothing();
 	int sum = use(current, 'Z') + make(4).y;
 	return sum > 0 ? atoi(argc > 1 ? argv[1] : "0") : 1;
 }

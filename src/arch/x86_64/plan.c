@@ -31,6 +31,32 @@ static bool plan_choose(const struct flow *flow, uint64_t address,
 	       window_breakpoint(flow, address, options, ret, reason);
 }
 
+/*
+ * Is the instruction part of mov $15,%eax; syscall (rt_sigreturn)?  Unwinders and debuggers know the
+ * frame of a signal by these very bytes (libgcc, gdb, libunwind), and read them at any time.
+ */
+static bool is_signal_return(struct arch_text *text, uint64_t address)
+{
+	static const struct {
+		uint8_t bytes[9], size;
+	} forms[] = {
+		{{0x48, 0xc7, 0xc0, 15, 0, 0, 0, 0x0f, 0x05}, 9},
+		{{0xb8, 15, 0, 0, 0, 0x0f, 0x05}, 7},
+	};
+	for (size_t i = 0; i < sizeof(forms) / sizeof(*forms); i++) {
+		unsigned int move = forms[i].size - 2u;
+		for (unsigned int back = 0; back <= move; back += move) {
+			size_t size;
+			const uint8_t *bytes =
+				text_bytes(text, address - back, false, &size);
+			if (bytes && size >= forms[i].size &&
+				memcmp(bytes, forms[i].bytes, forms[i].size) == 0)
+				return true;
+		}
+	}
+	return false;
+}
+
 int arch_plan_site(struct arch_text *text, uint64_t address, uint64_t start, uint64_t end,
 	const struct arch_plan_options *options, struct arch_plan *ret, struct error *err)
 {
@@ -44,6 +70,11 @@ int arch_plan_site(struct arch_text *text, uint64_t address, uint64_t start, uin
 		return error_set(err, -EINVAL,
 			"no instruction of the function at 0x%llx begins at 0x%llx",
 			(unsigned long long)start, (unsigned long long)address);
+	if (is_signal_return(text, address))
+		return error_set(err, -EOPNOTSUPP,
+			"instruction at 0x%llx: it returns from a signal, and unwinders know its "
+			"frame by its bytes",
+			(unsigned long long)address);
 	/* an indirect call has to find the endbr64 */
 	uint64_t patch = insn_is_endbr(bytes, size) ? address + 4 : address;
 	struct arch_plan plan;
@@ -144,6 +175,15 @@ bool arch_plans_join(struct arch_text *text, uint64_t start, uint64_t end,
 	struct arch_plan plan;
 	uint64_t head = a->address < b->address ? a->address : b->address;
 	uint64_t last = last_point(a) > last_point(b) ? last_point(a) : last_point(b);
+	/* the only instruction of a function is its entry and its exit */
+	if (a->form == ARCH_PATCH_BREAKPOINT && b->form == ARCH_PATCH_BREAKPOINT &&
+		a->address == b->address &&
+		a->point_count + b->point_count <= ARCH_MAX_POINTS) {
+		plan = *a;
+		join_points(&plan, b);
+		*ret = plan;
+		return true;
+	}
 	if (options->no_jumps || flow_get(text, start, end, &flow, NULL) < 0 ||
 		a->point_count + b->point_count > ARCH_MAX_POINTS)
 		return false;

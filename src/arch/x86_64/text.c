@@ -16,16 +16,17 @@
  */
 #include "arch/x86_64/text.h"
 
+#include <emmintrin.h>
 #include <string.h>
 
 #include "arch/x86_64/flow.h"
+#include "base/sort.h"
 
 enum {
 	REL8_REACH = 130, /* farthest distance of a rel8 branch from its target */
 	MAX_BACK =
 		15, /* an instruction that covers a byte starts at most this far before */
-	RADIX_BITS = 11,
-	RADIX_SIZE = 1 << RADIX_BITS,
+	BLOCK = 16, /* bytes that are looked at together */
 };
 
 /* ---- creation ---- */
@@ -271,36 +272,6 @@ static bool is_real_branch(
 
 /* ---- rel32 candidates ---- */
 
-/* Least significant digit first over the target half; the source half needs no order. */
-static void sort_refs(uint64_t *refs, size_t count)
-{
-	uint64_t *other = malloc((count + 1) * sizeof(*other));
-	size_t *position = malloc(RADIX_SIZE * sizeof(*position));
-	if (!other || !position)
-		abort();
-	uint64_t *from = refs, *to = other;
-	for (unsigned int shift = 32; shift < 64; shift += RADIX_BITS) {
-		memset(position, 0, RADIX_SIZE * sizeof(*position));
-		for (size_t i = 0; i < count; i++)
-			position[from[i] >> shift & (RADIX_SIZE - 1)]++;
-		size_t sum = 0;
-		for (size_t i = 0; i < RADIX_SIZE; i++) {
-			size_t here = position[i];
-			position[i] = sum;
-			sum += here;
-		}
-		for (size_t i = 0; i < count; i++)
-			to[position[from[i] >> shift & (RADIX_SIZE - 1)]++] = from[i];
-		uint64_t *swap = from;
-		from = to;
-		to = swap;
-	}
-	if (from != refs)
-		memcpy(refs, from, count * sizeof(*refs));
-	free(other);
-	free(position);
-}
-
 struct ref_scan {
 	struct arch_text *text;
 	uint8_t *is_start; /* bit per byte of the span */
@@ -320,18 +291,41 @@ static inline void scan_add(struct ref_scan *scan, uint64_t source,
 	vec_append(&scan->refs, offset << 32 | (source - scan->text->low));
 }
 
+static void scan_byte(struct ref_scan *scan, const struct text_segment *s, size_t i)
+{
+	const uint8_t *b = s->bytes + i;
+	if (i + 5 <= s->size && (b[0] & 0xfe) == 0xe8)
+		scan_add(scan, s->address + i, 1, b);
+	else if (i + 6 <= s->size && ((b[0] == 0x0f && (b[1] & 0xf0) == 0x80) ||
+					     (b[0] == 0xc7 && b[1] == 0xf8)))
+		scan_add(scan, s->address + i, 2, b);
+}
+
+/* Which of 16 bytes can begin a branch, as a bit for each. */
+static inline unsigned scan_block(const uint8_t *b)
+{
+	__m128i first = _mm_loadu_si128((const __m128i *)(const void *)b);
+	__m128i second = _mm_loadu_si128((const __m128i *)(const void *)(b + 1));
+	__m128i call = _mm_cmpeq_epi8(_mm_and_si128(first, _mm_set1_epi8((char)0xfe)),
+		_mm_set1_epi8((char)0xe8));
+	__m128i jcc = _mm_and_si128(_mm_cmpeq_epi8(first, _mm_set1_epi8(0x0f)),
+		_mm_cmpeq_epi8(_mm_and_si128(second, _mm_set1_epi8((char)0xf0)),
+			_mm_set1_epi8((char)0x80)));
+	__m128i xbegin = _mm_and_si128(_mm_cmpeq_epi8(first, _mm_set1_epi8((char)0xc7)),
+		_mm_cmpeq_epi8(second, _mm_set1_epi8((char)0xf8)));
+	return (unsigned)_mm_movemask_epi8(_mm_or_si128(call, _mm_or_si128(jcc, xbegin)));
+}
+
 static void scan_segment(struct ref_scan *scan, const struct text_segment *s)
 {
-	const uint8_t *b = s->bytes;
-	for (size_t i = 0; i + 5 <= s->size; i++) {
-		if ((b[i] & 0xfe) == 0xe8) {
-			scan_add(scan, s->address + i, 1, b + i);
-		} else if (i + 6 <= s->size &&
-			   ((b[i] == 0x0f && (b[i + 1] & 0xf0) == 0x80) ||
-				   (b[i] == 0xc7 && b[i + 1] == 0xf8))) {
-			scan_add(scan, s->address + i, 2, b + i);
-		}
+	size_t i = 0;
+	for (; i + BLOCK + 1 <= s->size; i += BLOCK) {
+		unsigned mask = scan_block(s->bytes + i);
+		for (; mask; mask &= mask - 1)
+			scan_byte(scan, s, i + (size_t)__builtin_ctz(mask));
 	}
+	for (; i < s->size; i++)
+		scan_byte(scan, s, i);
 }
 
 static void scan_refs(struct arch_text *text)
@@ -352,8 +346,8 @@ static void scan_refs(struct arch_text *text)
 		if (!text->segments[i].is_data)
 			scan_segment(&scan, &text->segments[i]);
 	free(scan.is_start);
-	if (scan.refs.count)
-		sort_refs(scan.refs.items, scan.refs.count);
+	/* by target; the half behind it makes no difference */
+	sort_words(scan.refs.items, scan.refs.count);
 	text->refs = scan.refs.items;
 	text->ref_count = scan.refs.count;
 }

@@ -47,7 +47,7 @@ static void push(struct machine *m, LLVMValueRef value)
 }
 
 /* DWARF register numbers of x86-64 to places in struct abi_regs. */
-static LLVMValueRef read_register(struct machine *m, int64_t number)
+static LLVMValueRef register_at(struct emit_body *b, int64_t number)
 {
 	static const size_t offsets[] = {
 		offsetof(struct abi_regs, rax),
@@ -67,6 +67,12 @@ static LLVMValueRef read_register(struct machine *m, int64_t number)
 		offsetof(struct abi_regs, r14),
 		offsetof(struct abi_regs, r15),
 	};
+
+	return emit_at(b, b->regs, offsets[number], "register");
+}
+
+static LLVMValueRef read_register(struct machine *m, int64_t number)
+{
 	struct emit_body *b = m->b;
 
 	if (number == 7)
@@ -78,8 +84,7 @@ static LLVMValueRef read_register(struct machine *m, int64_t number)
 			"register %d cannot be read here", (int)number);
 		return emit_const(b, 0);
 	}
-	return emit_load(
-		b, b->e->i64, emit_at(b, b->regs, offsets[number], ""), "register");
+	return emit_load(b, b->e->i64, register_at(b, number), "register");
 }
 
 static LLVMValueRef load_invariant(struct emit_body *b, LLVMValueRef at, const char *name)
@@ -337,4 +342,81 @@ LLVMValueRef emit_access(struct emit_body *b, const struct stap_expr *expr)
 	for (uint32_t i = 0; i < access->op_count && !b->e->failed; i++)
 		step(&m, access, &access->ops[i]);
 	return pop(&m);
+}
+
+/* ---- writing
+ * ---------------------------------------------------------------------------------- */
+
+struct emit_target emit_target_open(struct emit_body *b, const struct stap_expr *expr)
+{
+	const struct stap_access *access = expr->target.access;
+	struct machine m = {.b = b, .expr = expr};
+	struct emit_target target = {.expr = expr, .address = emit_const(b, 0)};
+
+	if (!access || !stap_access_place(
+			       access, expr->target.component_count > 0, &target.place)) {
+		emit_fail(b->e, -EINVAL, expr->token, "'$%s' cannot be written",
+			expr->target.name);
+		return target;
+	}
+	for (uint32_t i = 0; i < target.place.op_count && !b->e->failed; i++)
+		step(&m, access, &access->ops[i]);
+	if (!target.place.is_register)
+		target.address = pop(&m);
+	return target;
+}
+
+LLVMValueRef emit_target_load(struct emit_body *b, const struct emit_target *target)
+{
+	const struct stap_access *access = target->expr->target.access;
+	struct machine m = {.b = b, .expr = target->expr};
+
+	if (!target->place.is_register)
+		push(&m, target->address);
+	/* a register is read anew */
+	for (uint32_t i = target->place.op_count; i < access->op_count && !b->e->failed;
+		i++)
+		step(&m, access, &access->ops[i]);
+	return pop(&m);
+}
+
+static LLVMValueRef old_bits(struct emit_body *b, const struct emit_target *target)
+{
+	const struct stap_place *place = &target->place;
+
+	if (place->is_register)
+		return emit_load(
+			b, b->e->i64, register_at(b, place->register_number), "old");
+	LLVMValueRef old = EMIT_CALL(
+		b, rt_user_read, b->c, target->address, emit_const32(b, place->size));
+	emit_check_error(b, target->expr->token);
+	return old;
+}
+
+void emit_target_store(
+	struct emit_body *b, const struct emit_target *target, LLVMValueRef value)
+{
+	const struct stap_place *place = &target->place;
+	LLVMBuilderRef builder = b->e->builder;
+
+	if (b->e->failed)
+		return;
+	if (place->bit_size) {
+		uint64_t mask = (place->bit_size < 64 ? 1ull << place->bit_size : 0) - 1;
+		LLVMValueRef old = old_bits(b, target);
+
+		old = LLVMBuildAnd(builder, old,
+			emit_const(b, (int64_t) ~(mask << place->bit_offset)), "");
+		value = LLVMBuildAnd(builder, value, emit_const(b, (int64_t)mask), "");
+		value = LLVMBuildShl(
+			builder, value, emit_const(b, place->bit_offset), "");
+		value = LLVMBuildOr(builder, old, value, "");
+	}
+	if (place->is_register) {
+		emit_store(b, value, register_at(b, place->register_number));
+		return;
+	}
+	EMIT_CALL(b, rt_user_write, b->c, target->address, value,
+		emit_const32(b, place->size));
+	emit_check_error(b, target->expr->token);
 }

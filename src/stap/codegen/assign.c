@@ -96,6 +96,32 @@ static struct emit_text assign_element_text(
 	return place;
 }
 
+/* ---- variables of the program
+ * ---------------------------------------------------------------- */
+
+static LLVMValueRef assign_target(struct emit_body *b, const struct stap_expr *expr)
+{
+	struct emit_target target = emit_target_open(b, expr->assign.target);
+	LLVMValueRef value = emit_long(b, expr->assign.value);
+
+	if (expr->assign.op != STAP_OP_ASSIGN)
+		value = emit_arithmetic(b, expr->assign.op, emit_target_load(b, &target),
+			value, expr->token);
+	emit_target_store(b, &target, value);
+	return value;
+}
+
+static LLVMValueRef step_target(
+	struct emit_body *b, const struct stap_expr *expr, LLVMValueRef by)
+{
+	struct emit_target target = emit_target_open(b, expr->crrement.target);
+	LLVMValueRef old = emit_target_load(b, &target);
+	LLVMValueRef new = LLVMBuildAdd(b->e->builder, old, by, "new");
+
+	emit_target_store(b, &target, new);
+	return expr->crrement.is_post ? old : new;
+}
+
 struct emit_value emit_assign(
 	struct emit_body *b, const struct stap_expr *expr, bool used)
 {
@@ -117,9 +143,10 @@ struct emit_value emit_assign(
 			value.text = assign_element_text(b, expr);
 		else
 			value.number = assign_element_long(b, expr);
+	} else if (target->kind == STAP_EXPR_TARGET && !is_text) {
+		value.number = assign_target(b, expr);
 	} else {
-		emit_fail(b->e, -ENOSYS, expr->token,
-			"writing to the traced program's variables is not supported");
+		emit_fail(b->e, -EINVAL, expr->token, "this cannot be assigned to");
 	}
 	return value;
 }
@@ -147,9 +174,10 @@ LLVMValueRef emit_crrement(struct emit_body *b, const struct stap_expr *expr, bo
 		struct emit_keys keys = emit_keys(b, target, false, true);
 		return step_at(b, expr, emit_insert(b, &keys));
 	}
+	if (target->kind == STAP_EXPR_TARGET)
+		return step_target(b, expr, by);
 	if (target->kind != STAP_EXPR_VAR) {
-		emit_fail(b->e, -ENOSYS, expr->token,
-			"writing to the traced program's variables is not supported");
+		emit_fail(b->e, -EINVAL, expr->token, "this cannot be assigned to");
 		return by;
 	}
 	if (!used) {

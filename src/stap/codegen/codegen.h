@@ -15,6 +15,8 @@ struct codegen_options {
 	uint32_t max_string;      /* MAXSTRINGLEN */
 	uint32_t max_map_entries; /* MAXMAPENTRIES */
 	uint32_t max_action, max_action_interruptible, max_nesting;
+	uint32_t hist_width;  /* HIST_WIDTH */
+	int32_t hist_elision; /* HIST_ELISION */
 	bool suppress_time_limits;
 	bool timing;  /* handlers count and time their runs */
 	bool dump_ir; /* to stderr */

@@ -92,6 +92,8 @@ struct codegen_global *emit_global(struct emit *e, const struct stap_var *var);
 	X(rt_string_append, "v", "ppp")       \
 	X(rt_string_compare, "i", "pp")       \
 	X(rt_sprintf, "v", "pppp")            \
+	X(rt_memory_hex, "v", "ppll")         \
+	X(rt_histogram_text, "v", "ppppii")   \
 	X(rt_regex_match, "l", "ppp")         \
 	X(rt_map_find, "p", "ppp")            \
 	X(rt_map_insert, "p", "ppp")          \
@@ -117,7 +119,8 @@ struct codegen_global *emit_global(struct emit *e, const struct stap_var *var);
 	X(rt_counter_write, "v", "ppil")      \
 	X(rt_pair_push, "p", "pili")          \
 	X(rt_pair_pop, "p", "pil")            \
-	X(rt_user_read, "l", "pli")
+	X(rt_user_read, "l", "pli")           \
+	X(rt_user_write, "v", "plli")
 
 #define EMIT_RUNTIME_ID(name, result, arguments) EMIT_##name,
 enum emit_runtime {
@@ -375,6 +378,19 @@ const struct stap_var *emit_stat_var(const struct stap_expr *target);
 /** emit_histogram() - as emit_stat(), an error when it is empty */
 LLVMValueRef emit_histogram(struct emit_body *b, const struct stap_expr *expr);
 void emit_foreach_bucket(struct emit_body *b, const struct stap_stmt *stmt);
+
+/* ---- access.c: a variable of the program to write to
+ * ----------------------------------------- */
+
+struct emit_target {
+	const struct stap_expr *expr;
+	struct stap_place place;
+	LLVMValueRef address; /* in memory */
+};
+struct emit_target emit_target_open(struct emit_body *b, const struct stap_expr *expr);
+LLVMValueRef emit_target_load(struct emit_body *b, const struct emit_target *target);
+void emit_target_store(
+	struct emit_body *b, const struct emit_target *target, LLVMValueRef value);
 
 /* ---- print.c, access.c, stmt.c
  * ---------------------------------------------------------------- */

@@ -325,7 +325,7 @@ static uint32_t pair_size(struct emit_body *b)
 		size += b->probe->entry_values.items[i]->type == STAP_TYPE_STRING
 				? (b->e->options->max_string + 7) & ~7u
 				: (uint32_t)sizeof(int64_t);
-	if (size > ABI_CONTEXT_PAIR_SIZE / 2)
+	if (size > ABI_CONTEXT_PAIR_SIZE / 64)
 		emit_fail(
 			b->e, -E2BIG, b->probe->token, "too many values kept from entry");
 	return size;
@@ -384,8 +384,8 @@ static void handler_main(struct emit_body *b)
 	emit_stmt(b, b->probe->body);
 }
 
-static void handler_prologue(
-	struct emit_body *b, uint32_t budget, LLVMBasicBlockRef start)
+static void handler_prologue(struct emit_body *b, const struct emit_use *use,
+	uint32_t budget, LLVMBasicBlockRef start)
 {
 	emit_store(b, emit_const32(b, b->frame_max),
 		emit_at(b, b->c, offsetof(struct abi_context, scratch_top), ""));
@@ -393,6 +393,10 @@ static void handler_prologue(
 		emit_store(b, emit_const(b, budget),
 			emit_at(b, b->c, offsetof(struct abi_context, action_budget),
 				""));
+	/* what an earlier handler has matched is none of this one's business */
+	if (use->wants_groups)
+		emit_store(b, emit_const32(b, 0),
+			emit_at(b, b->c, offsetof(struct abi_context, match_groups), ""));
 	LLVMBuildBr(b->e->builder, start);
 }
 
@@ -428,7 +432,7 @@ static void handler_body(struct emit_body *b, const struct emit_use *use, uint32
 	LLVMPositionBuilderAtEnd(builder, refused);
 	LLVMBuildRetVoid(builder);
 	LLVMPositionBuilderAtEnd(builder, entered);
-	handler_prologue(b, budget, start);
+	handler_prologue(b, use, budget, start);
 }
 
 /* ---- counting in the trampoline

@@ -61,6 +61,7 @@ static bool check_print(struct emit_body *b, const struct stap_expr *expr)
  * them in the frame: many of them would live across calls. */
 struct print_values {
 	LLVMValueRef at[MAX_PRINT_ARGS];
+	bool is_memory[MAX_PRINT_ARGS]; /* the text that was made of an address */
 	bool in_frame;
 	uint32_t frame_offset;
 };
@@ -99,14 +100,65 @@ static void print_operands(
 	}
 }
 
+static bool is_text(
+	const struct print_values *values, const struct stap_expr *arg, uint32_t i)
+{
+	return arg->type == STAP_TYPE_STRING || values->is_memory[i];
+}
+
 static LLVMValueRef print_value(struct emit_body *b, const struct print_values *values,
 	const struct stap_expr *arg, uint32_t i)
 {
 	if (!values->in_frame)
 		return values->at[i];
-	bool is_pointer = arg->kind == STAP_EXPR_HIST || arg->type == STAP_TYPE_STRING;
+	bool is_pointer = arg->kind == STAP_EXPR_HIST || is_text(values, arg, i);
 	return LLVMBuildLoad2(b->e->builder, is_pointer ? b->e->ptr : b->e->i64,
 		print_slot(b, values, i), "");
+}
+
+/* What %m and %M show has to be read now; it travels as text. */
+static void take_memory(struct emit_body *b, const struct stap_expr *expr,
+	struct print_values *values, const struct format_part *part, uint32_t i)
+{
+	const struct stap_expr *const *args =
+		(const struct stap_expr *const *)expr->print.args.items;
+	LLVMValueRef text = emit_frame(b, 2 * b->e->options->max_string, "memory");
+	LLVMValueRef size = part->precision == FORMAT_DYNAMIC
+				    ? print_value(b, values, args[i - 1], i - 1)
+				    : emit_const(b, part->precision);
+
+	EMIT_CALL(b, rt_memory_hex, b->c, text, print_value(b, values, args[i], i), size);
+	emit_check_error(b, expr->token);
+	values->at[i] = text;
+	values->is_memory[i] = true;
+	if (values->in_frame)
+		emit_store(b, text, print_slot(b, values, i));
+}
+
+static bool is_memory_part(const struct format_part *part)
+{
+	return part->kind == FORMAT_LONG &&
+	       (part->conversion == 'm' || part->conversion == 'M');
+}
+
+static void print_memory(
+	struct emit_body *b, const struct stap_expr *expr, struct print_values *values)
+{
+	const struct format *format = expr->print.format;
+	uint32_t next = 0;
+
+	for (uint32_t k = 0; k < format->part_count; k++) {
+		const struct format_part *part = &format->parts[k];
+
+		if (part->kind == FORMAT_LITERAL)
+			continue;
+		if (part->kind != FORMAT_HISTOGRAM)
+			next += (part->width == FORMAT_DYNAMIC) +
+				(part->precision == FORMAT_DYNAMIC);
+		if (is_memory_part(part))
+			take_memory(b, expr, values, part, next);
+		next++;
+	}
 }
 
 /* ---- records
@@ -129,7 +181,7 @@ static LLVMValueRef record_size(struct emit_body *b, const struct stap_expr_list
 
 		if (arg->kind == STAP_EXPR_HIST) {
 			fixed += hist_desc(b, arg)->size;
-		} else if (arg->type == STAP_TYPE_STRING) {
+		} else if (is_text(values, arg, i)) {
 			LLVMValueRef more = EMIT_CALL(
 				b, rt_record_string_size, print_value(b, values, arg, i));
 			size = size ? LLVMBuildAdd(b->e->builder, size, more, "") : more;
@@ -155,7 +207,7 @@ static void record_fill(struct emit_body *b, const struct stap_expr_list *args,
 			at = EMIT_CALL(b, rt_record_bytes, here, value,
 				emit_const32(b, hist_desc(b, arg)->size));
 			offset = 0;
-		} else if (arg->type == STAP_TYPE_STRING) {
+		} else if (is_text(values, arg, i)) {
 			at = EMIT_CALL(b, rt_record_string, here, value);
 			offset = 0;
 		} else {
@@ -173,6 +225,7 @@ void emit_print(struct emit_body *b, const struct stap_expr *expr)
 
 	if (check_print(b, expr)) {
 		print_operands(b, expr, &values);
+		print_memory(b, expr, &values);
 		LLVMValueRef at = EMIT_CALL(b, rt_record_reserve, b->c,
 			emit_const32(b, ABI_RECORD_PRINT),
 			emit_const32(b, format_index(b->e, expr)),
@@ -190,16 +243,41 @@ void emit_print(struct emit_body *b, const struct stap_expr *expr)
 /* ---- sprint
  * ----------------------------------------------------------------------------------- */
 
+/* It is the only argument. */
+static void sprint_histogram(struct emit_body *b, const struct stap_expr *expr,
+	LLVMValueRef stat, LLVMValueRef dst)
+{
+	const struct stap_expr *target = expr->print.args.items[0]->stat.target;
+
+	EMIT_CALL(b, rt_histogram_text, b->c, dst, stat,
+		emit_stat_desc(b, emit_stat_var(target)),
+		emit_const32(b, b->e->options->hist_width),
+		emit_const32(b, (uint32_t)b->e->options->hist_elision));
+	if (expr->print.format->part_count > 1)
+		EMIT_CALL(b, rt_string_append, b->c, dst, emit_literal(b->e, "\n"));
+}
+
 static void sprint_into(
 	struct emit_body *b, const struct stap_expr *expr, LLVMValueRef dst)
 {
 	struct print_values values = {.in_frame = true};
 
 	print_operands(b, expr, &values);
+	if (expr->print.format->part_count &&
+		expr->print.format->parts[0].kind == FORMAT_HISTOGRAM) {
+		sprint_histogram(b, expr,
+			print_value(b, &values, expr->print.args.items[0], 0), dst);
+		return;
+	}
 	EMIT_CALL(b, rt_sprintf, b->c, dst,
 		emit_bytes(
 			b->e, expr->print.format, expr->print.format->size, 8, "format"),
 		print_slot(b, &values, 0));
+	for (uint32_t k = 0; k < expr->print.format->part_count; k++)
+		if (is_memory_part(&expr->print.format->parts[k])) {
+			emit_check_error(b, expr->token);
+			break;
+		}
 }
 
 /* What an argument raises ends here; MAXACTION and abort() go through. */

@@ -153,8 +153,7 @@ static void use_call(struct emit_use *use, const struct stap_expr *expr)
 		use->needs_callee_saved = true;
 	if (intrinsic->flags & STAP_INTRINSIC_MEMORY)
 		use->reads_user_memory = true;
-	use->wants_groups |= !strncmp(intrinsic->symbol, "rt_fn_matched", 13) ||
-			     !strcmp(intrinsic->symbol, "rt_fn_ngroups");
+	use->wants_groups |= stap_intrinsic_asks_groups(intrinsic);
 	if (intrinsic->flags & STAP_INTRINSIC_SYMBOLS)
 		use->asks_symbols = true;
 	if (intrinsic->flags & STAP_INTRINSIC_STACKS)

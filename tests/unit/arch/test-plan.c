@@ -32,6 +32,8 @@ CODE(ud2, "ud2\n ret");
 CODE(int3, "int3\n ret");
 CODE(xbegin, "xbegin 1f\n xend\n 1: ret");
 CODE(syscall, "mov %edi,%eax\n syscall\n ret");
+CODE(signal_return, "mov $15,%rax\n syscall\n ret");
+CODE(signal_return_short, "mov $15,%eax\n syscall\n ret");
 CODE(syscall_padded, "mov %edi,%eax\n syscall\n ret\n" PAD5);
 CODE(hlt_first, "hlt\n ret");
 CODE(endbr, "endbr64\n push %rbp\n mov %rsp,%rbp\n pop %rbp\n ret");
@@ -120,6 +122,9 @@ static const struct row {
 	{"system call behind two bytes, padding near", CODE_BYTES(syscall_padded),
 		.end = 5, .form = ARCH_PATCH_JUMP_SHORT, .window = 2, .insns = 1,
 		.live = true, .padding = 5},
+	{"the return from a signal", CODE_BYTES(signal_return), .refusal = "returns from a signal"},
+	{"... its second instruction", CODE_BYTES(signal_return), .site = 7, .refusal = "returns from a signal"},
+	{"... another encoding", CODE_BYTES(signal_return_short), .refusal = "returns from a signal"},
 	{"system call itself", CODE_BYTES(syscall), .site = 2, .refusal = "system call"},
 	{"endbr64 stays", CODE_BYTES(endbr), .form = ARCH_PATCH_JUMP_WINDOW, .window = 5,
 		.insns = 3, .live = true},

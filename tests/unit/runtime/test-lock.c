@@ -70,6 +70,19 @@ static void test_table(void)
 	tap_is_long(
 		(long long)f.sites[a->site].skipped, 1, "the hit is counted as skipped");
 	tap_is_long(a->locks_held, 0, "holds nothing");
+	f.session->state = ABI_STATE_RUNNING;
+	f.session->skipped_count = 0;
+	f.session->max_skipped = 1;
+	tap_ok(!rt_lock(a, 0, true) && f.session->state == ABI_STATE_RUNNING,
+		"as many as MAXSKIPPED may be skipped");
+	f.session->flags |= ABI_FLAG_SUPPRESS_ERRORS;
+	tap_ok(!rt_lock(a, 0, true) && f.session->state == ABI_STATE_RUNNING,
+		"and more where errors do not end the run");
+	f.session->flags &= ~(uint32_t)ABI_FLAG_SUPPRESS_ERRORS;
+	tap_ok(!rt_lock(a, 0, true) && f.session->state == ABI_STATE_ERROR,
+		"one more ends the run");
+	f.session->state = ABI_STATE_RUNNING;
+	f.session->max_skipped = 100;
 	rt_unlock_all(b);
 	tap_ok(rt_lock(a, 0, true), "a writer");
 	tap_is_long(lock_of(0)->value, 0x80000001u, "named in the lock");

@@ -47,14 +47,54 @@ static void test_left_frames(void)
 
 static void test_deep(void)
 {
+	enum {
+		DEEP = 100 * 1000,
+		TOO_DEEP = 400 * 1000
+	};
 	f.c->pair_top = 0;
 	bool good = true;
-	for (uint64_t i = 0; i < 10000; i++)
-		push(1, 0x1000000 - i * 64, i);
-	for (uint64_t i = 10000; i-- > 9500;)
-		good = good && pop(1, 0x1000000 - i * 64) == (long long)i;
-	tap_ok(good, "deep recursion keeps the innermost frames");
-	tap_is_long(pop(1, 0x1000000), -1, "and lost the outermost");
+	for (uint64_t i = 0; i < DEEP; i++)
+		push(1, 0x10000000 - i * 64, i);
+	for (uint64_t i = DEEP; i-- > 0;)
+		good = good && pop(1, 0x10000000 - i * 64) == (long long)i;
+	tap_ok(good, "recursion 10^5 deep keeps all frames");
+	tap_is_long(pop(1, 0x10000000), -1, "a return without an entry");
+	tap_is_long((long)f.session->pairs_lost, 0, "... is none that was lost");
+
+	for (uint64_t i = 0; i < TOO_DEEP; i++)
+		push(1, 0x10000000 - i * 64, i);
+	long lost = 0;
+	for (uint64_t i = TOO_DEEP; i-- > 0;) {
+		long long v = pop(1, 0x10000000 - i * 64);
+		lost += v == -1;
+		good = good &&
+		       (v == -1 ? i < TOO_DEEP / 2 + TOO_DEEP / 4 : v == (long long)i);
+	}
+	tap_ok(good && lost > 0, "deeper than there is room: the innermost frames");
+	tap_is_long((long)f.session->pairs_lost, lost,
+		"... and each that was lost is counted");
+	f.c->pair_dropped = 0;
+}
+
+/* Frames alive in many coroutines whose stacks lie next to each other: none is taken for one that
+ * longjmp left, however many came and went. */
+static void test_many_coroutines(void)
+{
+	enum {
+		FIBERS = 200,
+		ROUNDS = 300
+	};
+	f.c->pair_top = f.c->pair_limit = 0;
+	bool good = true;
+	for (uint64_t round = 0; round < ROUNDS; round++)
+		for (uint64_t i = 0; i < FIBERS; i++) {
+			uint64_t sp = 0x1000000 + i * 65536;
+			good = good &&
+			       (!round || pop(1, sp) == (long long)(round * FIBERS + i));
+			push(1, sp, (round + 1) * FIBERS + i);
+		}
+	tap_ok(good, "all values of many coroutines");
+	tap_ok(f.c->pair_top < 64 * 1024, "... in little room");
 }
 
 /* Values popped out of order leave holes, which go before any live value does. */
@@ -95,7 +135,7 @@ static void test_scribbled(void)
 		x = x * 1664525 + 1013904223;
 		((uint32_t *)(void *)f.c->pair)[x >> 20] = x;
 		if (round % 50 == 0)
-			f.c->pair_top = x;
+			f.c->pair_top = x, f.c->pair_limit = x ^ 0x55555555;
 		push(x >> 30, x & 0xfff0, 1);
 		pop(x >> 29 & 3, x >> 8 & 0xfff0);
 		if (f.c->pair_top > ABI_CONTEXT_PAIR_SIZE)
@@ -114,6 +154,7 @@ int main(void)
 	test_deep();
 	test_holes();
 	test_coroutines();
+	test_many_coroutines();
 	test_scribbled();
 	return tap_done();
 }

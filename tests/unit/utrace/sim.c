@@ -142,6 +142,12 @@ static int take_stop(pid_t tid, struct ptrace_event *ret)
 	return 0;
 }
 
+static int peek(bool block, struct ptrace_event *ret)
+{
+	*ret = (struct ptrace_event){0};
+	return event_count != 0;
+}
+
 static int peek_exit(pid_t *ret_tid)
 {
 	for (size_t i = 0; i < event_count; i++) {
@@ -264,7 +270,8 @@ static int read_stat(pid_t tid, struct proc_stat *ret)
 	*ret = (struct proc_stat){.state = thread->state,
 		.sig_caught = thread->caught & 0x7fffffff,
 		.sig_ignored = thread->ignored & 0x7fffffff,
-		.exit_signal = SIGCHLD};
+		.exit_signal = SIGCHLD,
+		.threads = 1};
 	return 0;
 }
 
@@ -304,6 +311,7 @@ const struct utrace_backend_ops sim_backend = {
 	.wait = wait_one,
 	.peek_stop = peek_stop,
 	.take_stop = take_stop,
+	.peek = peek,
 	.peek_exit = peek_exit,
 	.get_regs = get_regs,
 	.set_regs = set_regs,

@@ -1,0 +1,121 @@
+#!/bin/sh
+# Frames that end, move or repeat in unusual ways, and signals and libraries that come while probes are put in.
+# Each case prints what it computed itself; probes must say the same.   usage: test-hazards.sh UTRACE TRACEES
+utrace=$1
+tracees=$2
+. "$(dirname "$0")/../lib/tap.sh"
+dir=$(mktemp -d)
+trap 'kill $pids 2>/dev/null; rm -rf "$dir"' EXIT
+pids=
+
+# The same counts from entries, returns and values kept from the entry.
+script='global c, r, s
+probe process.function("work").call { c++ } probe process.function("recurse").call ? { c++ }
+probe process.function("work").return { r++ } probe process.function("recurse").return ? { r++ }
+probe process.function("work").return { s += @entry($n) } probe process.function("recurse").return ? { s += @entry($n) }
+probe end { printf("calls=%d returns=%d sum=%d\n", c, r, s) }'
+
+agrees() # MODE NAME COMMAND
+{
+	"$utrace" run --mode=$1 -o "$dir/seen" -e "$script" -c "$3" >"$dir/out" 2>"$dir/err"
+	[ -s "$dir/out" ] && like "$(cat "$dir/out")" "^calls=[1-9]" "$2, $1: the program comes to its end"
+	is "$(cat "$dir/seen" "$dir/err")" "$(cat "$dir/out")" "... calls, returns and values of entries agree"
+}
+
+agrees inject "longjmp over one frame and two" "$tracees/hazards longjmp 3000"
+agrees inject "fibers: swapcontext in probed frames" "$tracees/hazards fibers 1000"
+agrees inject "pthread_exit in a probed frame" "$tracees/hazards exit 300"
+agrees inject "threads cancelled in a probed frame" "$tracees/hazards cancel 300"
+agrees inject "clone(CLONE_VM) children, vforked or not" "$tracees/hazards clone 100"
+agrees inject "alternate stacks, left by siglongjmp" "$tracees/hazards altstack 3000"
+agrees inject "recursion 10^5 deep" "$tracees/hazards deep 100000"
+for case in "longjmp 200" "fibers 50" "exit 50" "cancel 50" "clone 50" "altstack 200" "deep 2000"; do
+	agrees ptrace "${case% *}" "$tracees/hazards $case"
+done
+
+# Recursion too deep for the values of entries: none is wrong, and what is missing is counted.
+out=$("$utrace" run -e 'global r, ok, last probe process.function("recurse").return { r++ }
+	probe process.function("recurse").return { n = @entry($n); if (ok && n != last + 1) wrong++; last = n; ok++
+		if (wrong) println("wrong") }
+	probe end { printf("all=%d kept=%d\n", r, ok) }' -c "$tracees/hazards deep 300000" 2>"$dir/err" | grep -v calls)
+kept=${out##*kept=}
+like "$out" "^all=300001 kept=[1-9][0-9]{5}$" "recursion 3*10^5 deep: all values that are told are right"
+is "$(sed -n 's/^WARNING: \([0-9]*\) returns were skipped.*/\1/p' "$dir/err")" "$((300001 - ${kept:-0}))" \
+	"... the others are counted"
+
+# A handler of a signal that interrupts one of ours is skipped as a whole, and counted.
+out=$("$utrace" run -v -e "$script" -c "$tracees/hazards storm 3000000" 2>"$dir/err" | sed 's/ sum.*//' | sort -u)
+like "$out" "^calls=[0-9]* returns=[0-9]*$" "a storm of signals whose handler is probed"
+is "$(printf '%s\n' "$out" | wc -l)" "1" "... counts are exact"
+
+# The same storm while probes come and go.
+"$tracees/hazards" storm 2000000000 >"$dir/storm" &
+storm=$!
+pids="$pids $storm"
+visits=0
+for i in 1 2 3 4 5 6 7 8 9 10; do
+	"$utrace" run -e 'global n probe process.function("work") { n++ } probe process.function("work").return { if (++n > 5000) exit() }
+		probe process.function("on_tick") { n++ } probe process.function("on_tick").return { n++ }
+		probe process.library("libc.so*").function("__restore_rt") ? { n++ }' -x $storm >/dev/null 2>"$dir/err" && visits=$((visits + 1))
+done
+is "$visits" "10" "ten visits to a process in a storm of signals"
+is "$(text_state $storm)" "same" "... leave nothing behind"
+kill -0 $storm
+ok $? "... and it lives"
+kill $storm
+wait $storm 2>/dev/null
+
+# The frame of a signal is known by the bytes it returns to.
+libc=$(ldd "$tracees/hazards" | sed -n 's/.*libc\.so.* => \([^ ]*\).*/\1/p')
+if [ -n "$("$utrace" list "process(\"$libc\").function(\"__restore_rt\")" 2>/dev/null)" ]; then
+	like "$("$utrace" list -v "process(\"$libc\").function(\"__restore_rt\")" 2>&1)" \
+		"refused: .*returns from a signal" "__restore_rt is never patched"
+else
+	skip "libc without symbols: __restore_rt"
+fi
+
+# Functions in assembly return values in flags, also where they have debug information (Go's asyncPreempt).
+plain=$("$tracees/hazards" flags 1000)
+out=$("$utrace" run -e 'global n probe process.function("above") { n++ } probe process.function("above").return { n++ }
+	probe end { println(n) }' -c "$tracees/hazards flags 1000" 2>"$dir/err")
+is "$out" "$plain
+2000" "flags that assembly returns"
+
+# A library comes and goes all the time while probes in it do.
+"$tracees/loader" "$tracees/libplugin.so" 100000000 >"$dir/loader" 2>&1 &
+loader=$!
+pids="$pids $loader"
+good=0
+for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15; do
+	out=$("$utrace" run -e "global n probe process(\"$tracees/libplugin.so\").function(\"*\") { if (++n > 200) exit() }
+		probe process(\"$tracees/libplugin.so\").function(\"plugin_work\").return { n++ }
+		probe end { println(n > 200) }" -x $loader 2>>"$dir/err")
+	[ "$out" = 1 ] && good=$((good + 1))
+done
+is "$good" "15" "fifteen visits to a process that loads and unloads what is probed"
+kill -0 $loader
+ok $? "... which lives"
+for delay in 0.03 0.06 0.1 0.15 0.2; do
+	"$utrace" run -e "probe process(\"$tracees/libplugin.so\").function(\"*\") { next }" -x $loader >/dev/null 2>&1 &
+	tracer=$!
+	sleep $delay
+	kill -KILL $tracer
+	wait $tracer 2>/dev/null
+	clean() { [ "$(text_state $loader)" = same ]; }
+	wait_for 10 clean && kill -0 $loader
+	ok $? "... also when the tracer is killed after $delay s"
+done
+kill $loader
+wait $loader 2>/dev/null
+
+# Go enters duffzero and duffcopy in the middle.
+if [ -x "$tracees/points-go" ]; then
+	plain=$("$tracees/points-go" 300)
+	out=$("$utrace" run -e 'global n probe process.function("runtime.duff*") { n++ } probe process.function("runtime.duff*").return { n++ }
+		probe process.function("runtime.mem*") { n++ } probe end { println(n > 1000) }' -c "$tracees/points-go 300" 2>"$dir/err")
+	is "$out" "$plain
+1" "Go: duffzero, duffcopy, memmove probed"
+else
+	skip "no go here: Go programs"
+fi
+tap_done
