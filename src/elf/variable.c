@@ -2,6 +2,7 @@
 #include "elf/variable.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "elf/type.h"
@@ -42,6 +43,51 @@ static bool abstract_function(Dwarf_Die *function, Dwarf_Die *ret)
 	       dwarf_formref_die(&attr, ret);
 }
 
+/* Does a qualified name, or the tail of one, end in the scopes around this variable? */
+static bool is_scoped(Dwarf_Die *die, const char *name)
+{
+	Dwarf_Die declaration = *die, *scopes = NULL;
+	Dwarf_Attribute attr;
+	const char *end = name + strlen(name);
+	bool matches = true;
+
+	/* a static member is defined outside of its class */
+	if (dwarf_attr(die, DW_AT_specification, &attr))
+		dwarf_formref_die(&attr, &declaration);
+	int count = dwarf_getscopes_die(&declaration, &scopes);
+	for (int i = 0; i < count && matches && end > name; i++) {
+		const char *scope = dwarf_diename(&scopes[i]);
+		size_t size = scope ? strlen(scope) : 0;
+
+		if (i && (dwarf_tag(&scopes[i]) == DW_TAG_compile_unit || !scope))
+			break;
+		matches = size && (size_t)(end - name) >= size &&
+			  !memcmp(end - size, scope, size);
+		end -= matches ? size : 0;
+		if (end > name)
+			matches = matches && end - name > 2 && end[-1] == ':' &&
+				  end[-2] == ':';
+		end -= matches && end > name ? 2 : 0;
+	}
+	free(scopes);
+	return matches && end == name;
+}
+
+static bool is_named(Dwarf_Die *die, const char *name)
+{
+	const char *have = dwarf_diename(die), *colon = strrchr(name, ':');
+
+	if (!have)
+		return false;
+	if (!colon)
+		return strcmp(have, name) == 0;
+	return strcmp(have, colon + 1) == 0 && is_scoped(die, name);
+}
+
+static bool find_in_namespaces(
+	Dwarf_Die *scope, const char *name, int depth, struct elf_variable *ret);
+
+/* What stands in the scope itself goes before what namespaces in it have. */
 static bool find_in_scope(
 	Dwarf_Die *scope, const char *name, int depth, struct elf_variable *ret)
 {
@@ -50,21 +96,34 @@ static bool find_in_scope(
 	if (depth > SCOPE_DEPTH_MAX || dwarf_child(scope, &die) != 0)
 		return false;
 	do {
-		int tag = dwarf_tag(&die);
-		if (tag == DW_TAG_namespace && find_in_scope(&die, name, depth + 1, ret))
-			return true;
-		const char *die_name;
-		if (tag != DW_TAG_variable || !(die_name = dwarf_diename(&die)) ||
-			strcmp(die_name, name) != 0)
+		if (dwarf_tag(&die) != DW_TAG_variable || !is_named(&die, name))
 			continue;
 		ret->die = die;
 		ret->is_global = true;
 		ret->is_parameter = false;
 		found = true;
-		if (dwarf_hasattr(&die, DW_AT_location))
-			return true; /* else a declaration: the definition may follow */
+		/* a declaration's definition may follow; what is declared elsewhere is defined here, but
+		 * a name without scopes means this scope's own first */
+		if (dwarf_hasattr(&die, DW_AT_location) &&
+			(strchr(name, ':') || !dwarf_hasattr(&die, DW_AT_specification)))
+			return true;
 	} while (dwarf_siblingof(&die, &die) == 0);
-	return found;
+	return (found && dwarf_hasattr(&ret->die, DW_AT_location)) ||
+	       find_in_namespaces(scope, name, depth, ret) || found;
+}
+
+static bool find_in_namespaces(
+	Dwarf_Die *scope, const char *name, int depth, struct elf_variable *ret)
+{
+	Dwarf_Die die;
+	if (dwarf_child(scope, &die) != 0)
+		return false;
+	do {
+		if (dwarf_tag(&die) == DW_TAG_namespace &&
+			find_in_scope(&die, name, depth + 1, ret))
+			return true;
+	} while (dwarf_siblingof(&die, &die) == 0);
+	return false;
 }
 
 static bool is_block(int tag)

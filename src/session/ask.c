@@ -40,7 +40,7 @@ struct session_asker {
 	VEC(struct ask_times) times; /* of threads that are ending */
 	struct ask_question question;
 	struct ask_answer answer;
-	uint64_t stacks;   /* that were followed here */
+	uint64_t stacks; /* that were followed here */
 	VEC(struct asker_alias) aliases;
 	uint32_t stopping; /* atomic */
 };
@@ -172,15 +172,16 @@ static pid_t real_pid(const struct session_asker *asker, pid_t seen)
 	return seen;
 }
 
-void session_ask_add_process(struct session *s, pid_t pid)
+pid_t session_ask_add_process(struct session *s, pid_t pid)
 {
 	struct proc_status status;
 	if (!s->asker || proc_read_status(pid, &status, NULL) < 0 || !status.ns_pid ||
 		status.ns_pid == pid)
-		return;
+		return pid;
 	pthread_mutex_lock(&s->asker->lock);
 	vec_append(&s->asker->aliases, ((struct asker_alias){pid, status.ns_pid}));
 	pthread_mutex_unlock(&s->asker->lock);
+	return status.ns_pid;
 }
 
 void session_ask_remove_process(struct session *s, pid_t pid)
@@ -309,8 +310,7 @@ void session_ask_symbol(struct session *s, pid_t pid, uint64_t address, uint32_t
 		return;
 	}
 	pthread_mutex_lock(&s->asker->lock);
-	ask_symbol_at(
-		s->asker->symbols, real_pid(s->asker, pid), address, style, out);
+	ask_symbol_at(s->asker->symbols, real_pid(s->asker, pid), address, style, out);
 	pthread_mutex_unlock(&s->asker->lock);
 }
 

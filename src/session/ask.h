@@ -30,8 +30,8 @@ void session_ask_forget_times(struct session *s, pid_t tid);
  */
 void session_ask_begin_past(struct session *s, pid_t pid);
 void session_ask_end_past(struct session *s, pid_t pid);
-/** session_ask_add_process() - it may have another number in its own namespace */
-void session_ask_add_process(struct session *s, pid_t pid);
+/** session_ask_add_process() - Return: the number that it has in its own namespace */
+pid_t session_ask_add_process(struct session *s, pid_t pid);
 void session_ask_remove_process(struct session *s, pid_t pid);
 /** session_ask_forget_maps() - what a process has mapped is not what it was */
 void session_ask_forget_maps(struct session *s, pid_t pid);

@@ -107,6 +107,22 @@ static void front_dump_parse(const struct front *f)
 	strbuf_deinit(&text);
 }
 
+/* A file of the library is found by itself; as the script it would be there twice. */
+static bool front_runs_library(const struct session *s, const struct front *f)
+{
+	for (size_t i = 0; i < s->options->scripts.count; i++) {
+		const char *name = s->options->scripts.items[i].name;
+		if (!stap_tapset_holds(f->tapset, name))
+			continue;
+		fprintf(stderr,
+			"usage error: tapset file '%s' cannot be run directly as a session script.\n"
+			"Pass 1: parse failed.  [man error::pass1]\n",
+			name);
+		return true;
+	}
+	return false;
+}
+
 int session_front_pass1(struct session *s, struct front *f)
 {
 	const struct session_options *o = s->options;
@@ -124,6 +140,8 @@ int session_front_pass1(struct session *s, struct front *f)
 	f->tapset = stap_tapset_load(&s->arena, f->include.items,
 		(uint32_t)f->include.count, &f->parse, &s->diagnostics);
 	f->parse.macros = stap_tapset_macros(f->tapset);
+	if (!f->silent && front_runs_library(s, f))
+		return -1;
 	int r = front_parse(s, f);
 	if (r == 0 && o->last_pass == 1)
 		front_dump_parse(f);

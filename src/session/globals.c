@@ -47,6 +47,15 @@ static void put_key(struct globals_printer *p, struct abi_map *map, uint32_t ent
 	strbuf_putc(p->out, ']');
 }
 
+/* What is known to be a pointer is shown as one. */
+static void put_number(struct globals_printer *p, int64_t value)
+{
+	if (p->global->var->cast)
+		strbuf_printf(p->out, "0x%" PRIx64, (uint64_t)value);
+	else
+		strbuf_printf(p->out, "%" PRId64, value);
+}
+
 static void put_entry(
 	struct globals_printer *p, struct abi_map *map, uint32_t entry, const void *value)
 {
@@ -60,7 +69,7 @@ static void put_entry(
 	if (map->value_type == ABI_VALUE_STRING)
 		put_string(p->out, value);
 	else
-		strbuf_printf(p->out, "%" PRId64, *(const int64_t *)value);
+		put_number(p, *(const int64_t *)value);
 	strbuf_putc(p->out, '\n');
 }
 
@@ -84,7 +93,9 @@ static void put_global(struct globals_printer *p)
 	const char *name = g->var->name;
 	switch (g->storage) {
 	case CODEGEN_SCALAR_LONG:
-		strbuf_printf(p->out, "%s=%" PRId64 "\n", name, *(const int64_t *)at);
+		strbuf_printf(p->out, "%s=", name);
+		put_number(p, *(const int64_t *)at);
+		strbuf_putc(p->out, '\n');
 		break;
 	case CODEGEN_COUNTER:
 		strbuf_printf(p->out, "%s=%" PRId64 "\n", name,

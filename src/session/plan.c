@@ -322,6 +322,18 @@ static void plan_free_padding(struct session_module *m)
 	}
 }
 
+/*
+ * Values wait for the return with the thread, by the stack pointer.  A goroutine may return on another
+ * thread, and its stack may have been moved: the values found could be another call's.
+ */
+static bool plan_loses_values(
+	const struct session_module *m, const struct session_site *site)
+{
+	const struct stap_derived_probe *probe = site->handler->probe;
+	return probe->kind == STAP_PROBE_URETURN && probe->entry_values.count &&
+	       elf_module_is_go(m->elf);
+}
+
 int session_plan(struct session *s, struct error *err)
 {
 	uint32_t count = (uint32_t)s->sites.count; /* exits add to them */
@@ -331,6 +343,13 @@ int session_plan(struct session *s, struct error *err)
 			continue;
 		struct session_module *m = plan_get_module(s, site->location);
 		s->uprobe_count++;
+		if (plan_loses_values(m, site)) {
+			if (!site->handler->is_entry_part)
+				plan_refuse(s, m, site,
+					"it keeps values from the entry, and goroutines change threads "
+					"and stacks before they return ($return alone works)");
+			continue;
+		}
 		if (site->handler->probe->kind == STAP_PROBE_URETURN &&
 			!site->handler->is_entry_part)
 			plan_exits(s, m, i);

@@ -37,7 +37,7 @@ struct session_process *process_new(struct session *s, pid_t pid)
 	p->inserted = inserted;
 	p->bias = bias;
 	process_learn_program(p);
-	session_ask_add_process(s, pid);
+	p->seen_pid = session_ask_add_process(s, pid);
 	p->next = s->processes;
 	s->processes = p;
 	return p;

@@ -21,7 +21,10 @@ bool target_is_header(const char *name)
 /* The text stands in an #include line and nowhere else. */
 static bool is_one_name(const char *name)
 {
-	return !strpbrk(name, "\n\r\\") && strcspn(name + 1, "<>\"") == strlen(name) - 2;
+	size_t size = strlen(name);
+
+	return size > 2 && !strpbrk(name, "\n\r\\") &&
+	       strcspn(name + 1, "<>\"") == size - 2;
 }
 
 int target_open_header(struct target *target, const char *name,

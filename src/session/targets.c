@@ -36,10 +36,18 @@ struct target_sample {
 	uint64_t asked_ns;
 };
 
+/* A thread as its context has it: by the numbers of its own namespace. */
+struct target_thread {
+	pid_t pid, tid; /* the tracer's numbers; pid 0: not known any more */
+	pid_t seen_pid, seen_tid;
+};
+
 struct session_target_state {
+	VEC(struct target_thread) elsewhere; /* those in other namespaces */
 	VEC(struct target_work) work;
 	VEC(struct target_sample) samples;
-	VEC(pid_t) dead_threads; /* contexts to free once their rings are read */
+	VEC(struct target_thread)
+	dead_threads; /* contexts to free once their rings are read */
 };
 
 enum {
@@ -82,6 +90,41 @@ static unsigned long wanted_events(struct session *s, struct utrace_task *task)
 	return events;
 }
 
+/* Its number there can be read as long as it lives. */
+static void thread_remember(struct session *s, struct utrace_task *task)
+{
+	const struct session_process *p = process_find(s, utrace_task_pid(task));
+	pid_t tid = utrace_task_tid(task);
+	struct proc_status status;
+	if (!p || p->seen_pid == p->pid || proc_read_status(tid, &status, NULL) < 0)
+		return;
+	vec_append(&s->target_state->elsewhere,
+		((struct target_thread){p->pid, tid, p->seen_pid, status.ns_pid}));
+}
+
+static struct target_thread thread_forget(
+	struct session *s, const struct session_process *p, pid_t tid)
+{
+	struct session_target_state *state = s->target_state;
+	for (size_t i = 0; i < state->elsewhere.count; i++)
+		if (state->elsewhere.items[i].tid == tid) {
+			struct target_thread found = state->elsewhere.items[i];
+			state->elsewhere.items[i] =
+				state->elsewhere.items[--state->elsewhere.count];
+			return found;
+		}
+	pid_t pid = p ? p->pid : 0;
+	return (struct target_thread){pid, tid, pid, tid};
+}
+
+/* Contexts of handlers that run in the tracer have the tracer's numbers. */
+static bool thread_owns(const struct target_thread *thread, const struct abi_context *c)
+{
+	pid_t tid = (pid_t)c->tid, pid = (pid_t)c->pid;
+	bool is_tracers = tid == thread->tid && (pid == thread->pid || !thread->pid);
+	return is_tracers || (tid == thread->seen_tid && pid == thread->seen_pid);
+}
+
 static int task_watch(struct session *s, struct utrace_task *task)
 {
 	struct utrace_engine *engine;
@@ -94,6 +137,7 @@ static int task_watch(struct session *s, struct utrace_task *task)
 		return r;
 	r = utrace_set_events(task, engine, wanted_events(s, task));
 	utrace_engine_put(engine);
+	thread_remember(s, task);
 	return r;
 }
 
@@ -299,7 +343,7 @@ static uint32_t target_report_death(
 		session_event(s, p, tid, STAP_EVENT_THREAD_END, NULL);
 	if (p && group_dead)
 		session_event(s, p, pid, STAP_EVENT_PROCESS_END, NULL);
-	vec_append(&s->target_state->dead_threads, tid);
+	vec_append(&s->target_state->dead_threads, thread_forget(s, p, tid));
 	forget_samples(s, tid);
 	if (!group_dead)
 		return UTRACE_RESUME;
@@ -378,13 +422,13 @@ static void work_free_contexts(struct session *s)
 {
 	struct session_target_state *state = s->target_state;
 	for (size_t i = 0; i < state->dead_threads.count; i++)
-		session_ask_forget_times(s, state->dead_threads.items[i]);
+		session_ask_forget_times(s, state->dead_threads.items[i].tid);
 	if (!state->dead_threads.count)
 		return;
 	for (uint32_t slot = 1; slot < session_context_limit(s); slot++) {
 		struct abi_context *c = session_context(s, slot);
 		for (size_t i = 0; i < state->dead_threads.count && c->claimed; i++) {
-			if ((pid_t)c->tid != state->dead_threads.items[i])
+			if (!thread_owns(&state->dead_threads.items[i], c))
 				continue;
 			rt_recover_locks(s->memory.base, slot);
 			if (c->ring_head != c->ring_tail)
@@ -709,6 +753,7 @@ void session_targets_free(struct session *s)
 		vec_free(&s->target_state->work);
 		vec_free(&s->target_state->samples);
 		vec_free(&s->target_state->dead_threads);
+		vec_free(&s->target_state->elsewhere);
 	}
 	if (s->utrace)
 		utrace_destroy(s->utrace);

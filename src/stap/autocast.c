@@ -24,6 +24,11 @@ static const struct stap_cast *pointee(
 	size_t size = name ? strlen(name) : 0;
 	struct stap_cast *cast;
 
+	/* `this` is a constant pointer */
+	if (size > 6 && !strcmp(name + size - 6, " const"))
+		size -= 6;
+	if (size > 5 && !strncmp(name + size - 6, "*const", 6))
+		size -= 5;
 	if (size < 2 || name[size - 1] != '*' || !access->module ||
 		(access->value_class != STAP_VALUE_POINTER &&
 			access->value_class != STAP_VALUE_STRING_POINTER))

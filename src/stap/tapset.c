@@ -189,3 +189,18 @@ uint32_t stap_tapset_file_count(const struct stap_tapset *tapset)
 {
 	return (uint32_t)tapset->files.count;
 }
+
+bool stap_tapset_holds(const struct stap_tapset *tapset, const char *path)
+{
+	struct stat info;
+
+	if (stat(path, &info) < 0)
+		return false;
+	for (size_t i = 0; i < tapset->found.count; i++) {
+		const struct found *found = &tapset->found.items[i];
+
+		if (found->device == info.st_dev && found->inode == info.st_ino)
+			return true;
+	}
+	return false;
+}

@@ -25,4 +25,6 @@ void stap_tapset_free(struct stap_tapset *tapset); /* accepts NULL */
 const struct stap_macros *stap_tapset_macros(const struct stap_tapset *tapset);
 const struct stap_file *const *stap_tapset_files(
 	const struct stap_tapset *tapset, uint32_t *ret_count);
+/** is it one of the library's files, by whatever name? */
+bool stap_tapset_holds(const struct stap_tapset *tapset, const char *path);
 uint32_t stap_tapset_file_count(const struct stap_tapset *tapset);

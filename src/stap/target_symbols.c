@@ -687,6 +687,54 @@ static void lower_target(struct lowering *lower, struct stap_expr *expr)
 	}
 }
 
+/* ---- @probewrite ------------------------------------------------------------------------------- */
+
+static bool is_same_name(const struct stap_expr *a, const struct stap_expr *b)
+{
+	if (a->kind != b->kind)
+		return false;
+	if (a->kind == STAP_EXPR_VAR)
+		return !strcmp(a->var.name, b->var.name);
+	return a->kind == STAP_EXPR_TARGET && a->target.base == STAP_TARGET_VAR &&
+	       b->target.base == STAP_TARGET_VAR &&
+	       !strcmp(a->target.name, b->target.name);
+}
+
+static bool leaves_expr(struct stap_expr *expr, void *data)
+{
+	const struct stap_expr *target =
+		expr->kind == STAP_EXPR_ASSIGN     ? expr->assign.target
+		: expr->kind == STAP_EXPR_CRREMENT ? expr->crrement.target
+						   : NULL;
+
+	return (!target || !is_same_name(target, data)) &&
+	       sema_each_operand(expr, leaves_expr, data);
+}
+
+static bool leaves_stmt(struct stap_stmt *stmt, void *data)
+{
+	return sema_each_expr(stmt, leaves_expr, data) &&
+	       sema_each_stmt(stmt, leaves_stmt, data);
+}
+
+/* Does the handler as it was written, without those of aliases, write to the variable? */
+static bool lower_probewrite(struct lowering *lower, struct stap_expr *expr)
+{
+	struct stap_expr *variable = expr->call.args.items[0];
+
+	if (!lower->owner.probe ||
+		(variable->kind != STAP_EXPR_VAR && variable->kind != STAP_EXPR_TARGET)) {
+		sema_error(lower->sema, expr->token,
+			"@probewrite needs a variable of a probe");
+		*expr = *sema_number(lower->sema, 0, expr->token);
+		return true;
+	}
+	bool is_written = !leaves_stmt(lower->owner.probe->origin->body, variable);
+	sign(lower, is_written ? "written" : "unwritten");
+	*expr = *sema_number(lower->sema, is_written, expr->token);
+	return true;
+}
+
 /* The access borrows its operands from the tree: they are lowered first, in place. */
 static bool lower_expr(struct stap_expr *expr, void *data)
 {
@@ -721,6 +769,10 @@ static bool lower_expr(struct stap_expr *expr, void *data)
 		sema_each_operand(expr, lower_expr, lower);
 		lower_target(lower, expr);
 		return true;
+	case STAP_EXPR_CALL:
+		if (expr->call.args.count == 1 && !strcmp(expr->call.name, "@probewrite"))
+			return lower_probewrite(lower, expr);
+		return sema_each_operand(expr, lower_expr, lower);
 	default:
 		return sema_each_operand(expr, lower_expr, lower);
 	}

@@ -64,6 +64,11 @@ static int list_tasks(pid_t pid, struct proc_tids *ret)
 	return proc_list_tasks(pid, ret, NULL);
 }
 
+static bool is_thread(pid_t pid, pid_t tid)
+{
+	return syscall(SYS_tgkill, pid, tid, 0) == 0 || errno != ESRCH;
+}
+
 static int send_signal(pid_t pid, pid_t tid, const siginfo_t *info)
 {
 	long r = syscall(SYS_rt_tgsigqueueinfo, pid, tid, info->si_signo, info);
@@ -95,5 +100,6 @@ const struct utrace_backend_ops utrace_ptrace_backend = {
 	.read_stat = proc_read_stat,
 	.read_syscall = proc_read_syscall,
 	.list_tasks = list_tasks,
+	.is_thread = is_thread,
 	.send_signal = send_signal,
 };

@@ -38,11 +38,27 @@ static bool is_zombie(const struct utrace *utrace, pid_t tid)
 	       status.state == 'X';
 }
 
+/* It had ended before it was seized, and another process has its tid now: that one is let go as soon as it
+ * stops, and no engine hears of it. */
+static void let_stranger_go(struct utrace *utrace, pid_t tid)
+{
+	struct proc_status status;
+	bool is_there = utrace->backend->read_status(tid, &status) == 0;
+	struct utrace_task *task =
+		utrace_task_create(utrace, tid, is_there ? status.tgid : tid);
+	task->detaching = true;
+	utrace_kick(task);
+}
+
 /* One thread; 1: seized, 0: needs nothing. */
 static int seize_thread(struct utrace *utrace, pid_t pid, pid_t tid, struct error *err)
 {
 	struct error reason = {0};
 	int r = utrace->backend->seize(tid, UTRACE_PTRACE_OPTIONS, &reason);
+	if (r == 0 && !utrace->backend->is_thread(pid, tid)) {
+		let_stranger_go(utrace, tid);
+		return 0;
+	}
 	if (r == 0) {
 		utrace_task_create(utrace, tid, pid);
 		return 1;

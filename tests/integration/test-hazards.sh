@@ -115,6 +115,17 @@ if [ -x "$tracees/points-go" ]; then
 		probe process.function("runtime.mem*") { n++ } probe end { println(n > 1000) }' -c "$tracees/points-go 300" 2>"$dir/err")
 	is "$out" "$plain
 1" "Go: duffzero, duffcopy, memmove probed"
+	plain=$("$tracees/moving-go" 50)
+	out=$("$utrace" run -e 'global c, r probe process.function("main.work") { c++ } probe process.function("main.work").return { r++ }
+		probe end { printf("calls=%d returns=%d\n", c, r) }' -c "$tracees/moving-go 50" 2>"$dir/err")
+	is "$out" "$plain
+calls=3200 returns=3200" "Go: goroutines that change threads and stacks in a probed frame"
+	out=$("$utrace" run -e 'global s probe process.function("main.work") { next }
+		probe process.function("main.work").return { s += @entry($n) } probe end { println(s) }' \
+		-c "$tracees/moving-go 50" 2>"$dir/err")
+	is "$out" "$plain
+0" "... no value of another call's entry is told"
+	like "$(cat "$dir/err")" "return at 0x[0-9a-f]* refused: .*goroutines change threads" "... but refused, with the reason"
 else
 	skip "no go here: Go programs"
 fi

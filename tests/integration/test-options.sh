@@ -28,6 +28,14 @@ is "$("$utrace" run -DMAXACTION=1x -e 'probe begin { exit() }' 2>&1; echo $?)" \
 	"$(printf -- "-D MAXACTION: '1x' is not a number\n1")" "-D: a limit that is no number"
 is "$("$utrace" run -p1 -e 'probe begin { exit() }' | head -n 2)" "$(printf '# parse tree dump\n# file <input>')" "-p1: names the file"
 
+# A file of the library is no script.
+mkdir library
+echo 'function twice(x) { return 2 * x }' >library/twice.stp
+is "$("$utrace" run -I library -e 'probe begin { println(twice(4)) exit() }')" "8" "-I: a function of a file there"
+is "$("$utrace" run -I library library/twice.stp 2>&1; echo $?)" \
+	"$(printf "usage error: tapset file 'library/twice.stp' cannot be run directly as a session script.\nPass 1: parse failed.  [man error::pass1]\n1")" \
+	"... which cannot be run"
+
 # The time in the name; SIGUSR2 opens it anew.
 "$utrace" run -o 'out-%Y' -e 'probe timer.ms(10) { println("line") }' &
 run=$!

@@ -32,7 +32,7 @@ static struct utrace *utrace;
 
 static void wait_for(volatile int *word, int value)
 {
-	for (int now; (now = *word) < value;)
+	for (int now; (now = __atomic_load_n(word, __ATOMIC_SEQ_CST)) < value;)
 		syscall(SYS_futex, word, FUTEX_WAIT, now, NULL, NULL, 0);
 }
 

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Attaching and detaching against threads that end at any moment, as it is and under AddressSanitizer and
-# ThreadSanitizer, by a third of the time each.   usage: engine-races.sh BUILD
+# ThreadSanitizer, by a third of the time each; every second round as an ordinary user, when called by root.   usage: engine-races.sh BUILD
 here=$(dirname "$0")
 . "$here/../lib/tap.sh"
 build=$1
@@ -20,7 +20,9 @@ race() # BUILD ATTACHES LABEL: rounds until its time is over; the first that fai
 {
 	end=$(($(date +%s) + DURATION / 3)) rounds=0 status=0
 	while [ "$status" = 0 ] && { [ "$rounds" = 0 ] || [ "$(date +%s)" -lt "$end" ]; }; do
-		"$1/tests/integration/test-engine-races" "$1/tests/tracees" "$2" >"$log" 2>&1
+		user=
+		[ $((rounds % 2)) = 0 ] || [ "$(id -u)" != 0 ] || user="sh $here/../lib/as-user.sh"
+		$user "$1/tests/integration/test-engine-races" "$1/tests/tracees" "$2" >"$log" 2>&1
 		status=$?
 		rounds=$((rounds + 1))
 	done

@@ -60,7 +60,7 @@ program() # NAME ROUNDS
 		command="bash -c 'f() { [ \$1 = 0 ] || f \$((\$1 - 1)); }; for k in \$(seq $2); do f 200; for i in \$(seq 100); do x=\$(echo \$i | tr 0-9 a-j); done; done; trap \"echo bye\" EXIT; set -e; (exit 3) || echo \$?\$x'" ;;
 	sqlite3)
 		need sqlite3 && file=$(library_of sqlite3 libsqlite3) status=0
-		command="sh -c 'for i in \$(seq $2); do sqlite3 :memory: <$dir/work.sql; done'"
+		command="sh -c 'for i in \$(seq $2); do cat $dir/work.sql; done | sqlite3 :memory:'"
 		cp "$workloads/work.sql" "$dir/" ;;
 	python3)
 		# a wrapper of version managers is no program

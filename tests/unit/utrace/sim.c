@@ -8,6 +8,7 @@
 static struct sim_thread threads[SIM_THREADS];
 static struct ptrace_event events[64];
 static size_t event_count;
+static int moves;
 
 struct sim_thread *sim_thread(pid_t tid)
 {
@@ -32,6 +33,7 @@ void sim_reset(void)
 {
 	memset(threads, 0, sizeof(threads));
 	event_count = 0;
+	moves = 0;
 }
 
 static void push(const struct ptrace_event *event)
@@ -95,17 +97,29 @@ static int interrupt(pid_t tid)
 	return 0;
 }
 
+static void stop_at_once(struct sim_thread *thread)
+{
+	thread->stops_at_once--;
+	sim_stop(thread, PTRACE_STOP_VFORK_DONE, SIGTRAP);
+	struct ptrace_event last = events[event_count - 1];
+	memmove(events + 1, events, (event_count - 1) * sizeof(events[0]));
+	events[0] = last;
+}
+
 static int move(pid_t tid, enum utrace_motion how, int signal)
 {
 	struct sim_thread *thread = stopped(tid);
 	if (!thread)
 		return -ESRCH;
 	thread->moves++;
+	thread->moved_at = ++moves;
 	thread->motion = how;
 	thread->signal = signal;
 	thread->is_stopped = false;
 	thread->is_listening = how == UTRACE_MOTION_LISTEN;
 	thread->state = 'S';
+	if (thread->stops_at_once)
+		stop_at_once(thread);
 	return 0;
 }
 
@@ -294,6 +308,12 @@ static int list_tasks(pid_t pid, struct proc_tids *ret)
 	return ret->tids.count ? 0 : -ESRCH;
 }
 
+static bool is_thread(pid_t pid, pid_t tid)
+{
+	const struct sim_thread *thread = sim_thread(tid);
+	return thread && !thread->is_stranger;
+}
+
 static int send_signal(pid_t pid, pid_t tid, const siginfo_t *info)
 {
 	struct sim_thread *thread = sim_thread(tid);
@@ -329,5 +349,6 @@ const struct utrace_backend_ops sim_backend = {
 	.read_stat = read_stat,
 	.read_syscall = read_syscall,
 	.list_tasks = list_tasks,
+	.is_thread = is_thread,
 	.send_signal = send_signal,
 };

@@ -21,8 +21,11 @@ struct sim_thread {
 	unsigned long message;
 	char state; /* of /proc */
 	bool in_user_code;
+	bool is_stranger; /* of another process by now */
+	int stops_at_once; /* so often it stops again as soon as it is moved, and is offered first */
 	/* what was done to it */
 	int moves, interrupts;
+	int moved_at; /* the number of its last move among those of all threads */
 	enum utrace_motion motion;
 	int signal; /* of the last move */
 	int sent;   /* signal sent to it */

@@ -351,6 +351,57 @@ static void test_killed_at_exit(void)
 	}
 }
 
+/* The kernel offers the same thread first, however often: the others have their turn. */
+static void test_fairness(void)
+{
+	enum {
+		BUSY = 2000,
+		ROUND = 64 /* of dispatch.c */
+	};
+	begin(1, 0);
+	struct sim_thread *busy = thread, *other;
+	sim_start(1);
+	sim_start(2);
+	if (utrace_seize_process(world, SIM_PID, NULL) < 0)
+		abort();
+	other = sim_thread(SIM_PID + 2);
+	busy->stops_at_once = BUSY;
+	sim_stop(busy, PTRACE_STOP_VFORK_DONE, SIGTRAP);
+	sim_stop(other, PTRACE_STOP_VFORK_DONE, SIGTRAP);
+	happen();
+	tap_is_long(
+		busy->moves, BUSY + 1, "a thread that stops all the time is answered");
+	tap_ok(other->moved_at && other->moved_at <= 2 * ROUND,
+		"another one, too, before that ends (after %d)", other->moved_at);
+	end(1);
+}
+
+static int announced;
+
+static void count_new(struct utrace_task *new_task, struct utrace_task *parent,
+	unsigned long flags, void *data)
+{
+	announced++;
+}
+
+/* Between the list of a process's threads and PTRACE_SEIZE a tid can be used again. */
+static void test_reused_tid(void)
+{
+	begin(1, UTRACE_EVENT(QUIESCE));
+	struct sim_thread *stranger = sim_start(1);
+	stranger->is_stranger = true;
+	utrace_on_new_task(world, count_new, NULL);
+	tap_is_long(utrace_seize_process(world, SIM_PID, NULL), 0,
+		"a tid that is another process's by now");
+	tap_is_long(stranger->interrupts, 1, "is stopped");
+	sim_stop(stranger, PTRACE_STOP_INTERRUPT, SIGTRAP);
+	happen();
+	tap_is_long(stranger->motion, UTRACE_MOTION_DETACH, "and let go");
+	tap_ok(!utrace_find_task(world, stranger->tid) && !announced,
+		"nobody hears of it");
+	end(1);
+}
+
 int main(void)
 {
 	test_control();
@@ -361,5 +412,7 @@ int main(void)
 	test_attach_zombie(true);
 	test_death();
 	test_killed_at_exit();
+	test_fairness();
+	test_reused_tid();
 	return tap_done();
 }
