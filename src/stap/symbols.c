@@ -224,6 +224,20 @@ static bool resolve_index(struct scope *scope, struct stap_expr *expr)
 	return expr->index.resolved != NULL;
 }
 
+/* An element: slices are for delete, foreach and in. */
+static bool resolve_element(struct scope *scope, struct stap_expr *expr)
+{
+	for (uint32_t i = 0; i < expr->index.keys.count; i++) {
+		if (expr->index.keys.items[i])
+			continue;
+		sema_error(scope->sema, expr->token,
+			"an array slice is no value; only 'delete', 'foreach' and 'in' "
+			"take '*'");
+		return false;
+	}
+	return resolve_index(scope, expr);
+}
+
 /* ---- functions ---------------------------------------------------------------------------- */
 
 static bool is_candidate(const struct stap_function *function, const char *name,
@@ -446,6 +460,7 @@ static bool resolve_expr(struct stap_expr *expr, void *data)
 	case STAP_EXPR_VAR:
 		return resolve_var(scope, expr);
 	case STAP_EXPR_INDEX:
+		return resolve_element(scope, expr);
 	case STAP_EXPR_IN:
 		return resolve_index(scope, expr);
 	case STAP_EXPR_CALL:
@@ -506,6 +521,8 @@ static bool resolve_delete(struct scope *scope, struct stap_stmt *stmt)
 			"write to target variable not permitted; need stap -g");
 		return false;
 	}
+	if (expr->kind == STAP_EXPR_INDEX)
+		return resolve_index(scope, expr);
 	if (expr->kind != STAP_EXPR_VAR)
 		return resolve_expr(expr, scope);
 	/* a whole array or a scalar: whatever the name is */

@@ -67,7 +67,10 @@ visited() # NAME
 	wait $pid
 	got=$?
 	cmp -s "$dir/plain" "$dir/visited" && [ $got = $status ]
-	ok $? "$1$who: as alone, visited $visits times and left by killed tracers (status $got)"
+	good=$?
+	# its work was done before a visit was: that shows nothing
+	[ $visits != 0 ] || [ $good != 0 ] || { skip "$1$who: ended before all functions were armed"; return; }
+	ok $good "$1$who: as alone, visited $visits times and left by killed tracers (status $got)"
 	diff "$dir/plain" "$dir/visited" | head -n 4 | cut -c 1-200 | sed 's/^/# /'
 	is $dirty 0 "$1$who: text and mappings as before after each visit"
 }
@@ -89,7 +92,7 @@ test_program() # NAME ROUNDS
 rounds() # NAME
 {
 	case $1 in
-	python3) echo 60 ;; node) echo 20 ;; java) echo 5 ;; rust) echo 100 ;; go*) echo 5 ;; openssl | cc1) echo 1 ;;
+	python3) echo 60 ;; node) echo 60 ;; java) echo 30 ;; rust) echo 100 ;; go*) echo 5 ;; openssl | cc1) echo 1 ;;
 	*) echo 8 ;;
 	esac
 }

@@ -58,6 +58,7 @@ Made by `tests/torture/table.sh`. Each program does a fixed piece of work (`test
 a counting probe on every function of the named file; its output and exit status are compared by
 `tests/torture/programs.sh`, which also visits the running program and kills the tracer.
 
+- **functions**: names that `function("*")` matches; a function's inlined copies are further places of it, and have no returns.
 - **one** and **window**: a five-byte jump over one instruction, or over a window of several; **short**: a two-byte jump to padding;
   **int3**: a breakpoint, answered in the process; **refused**: places left alone, with the rule met most often. No
   program here needs ptrace mode.

@@ -8,7 +8,7 @@ for round in $(seq "$1"); do
 	for digest in sha1 sha256 sha512 sha3-256 blake2s256 sm3 ripemd160; do
 		openssl dgst -$digest /usr/bin/openssl
 	done
-	openssl prime -generate -bits 256 | wc -c
+	openssl prime 170141183460469231731687303715884105727
 	openssl speed -seconds 1 aes-256-cbc sha256 ecdsap256 >/dev/null 2>&1
 done
 exit 7
