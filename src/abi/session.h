@@ -193,7 +193,8 @@ enum abi_journal_live {
 };
 
 /* A thread that makes system calls for the tracer: its signals are blocked meanwhile, and padding
- * of the text holds the code it calls from. */
+ * of the text holds the code it calls from.  Or, with a stub_size of 0, a thread that is being stepped
+ * out of our code before a signal (a siginfo_t in stub_original) is delivered to it. */
 struct abi_journal_victim {
 	uint64_t mask; /* the program's own */
 	uint32_t pid, tid;

@@ -289,11 +289,14 @@ struct signal_info {
 
 struct signal_context {
 	uint64_t flags, link, stack[3];
-	uint64_t r8, r9, r10, r11, r12, r13, r14, r15, di, si, bp, bx, dx, ax, cx, sp, ip;
+	uint64_t r8, r9, r10, r11, r12, r13, r14, r15, di, si, bp, bx, dx, ax, cx, sp, ip,
+		status;
 };
 
 enum {
 	SIGNAL_TRAP = 5,
+	TRAP_OF_STEP = 2, /* TRAP_TRACE */
+	STEP_FLAG = 0x100,
 	SIGNAL_BUS = 7,
 	SIGNAL_SEGV = 11,
 	ACTION_DEFAULT = 0,
@@ -378,6 +381,9 @@ static bool resolve(
 	}
 	if (signal != SIGNAL_TRAP || info->code <= 0)
 		return false;
+	/* of a tracer that was killed while it stepped us: its flag is off by now, a program's own is not */
+	if (info->code == TRAP_OF_STEP && !(context->status & STEP_FLAG))
+		return true;
 	uint64_t trampoline = find_trampoline(context->ip - BREAKPOINT_SIZE);
 	if (trampoline)
 		context->ip = trampoline;

@@ -232,8 +232,9 @@ must_check int session_split_command(
 void session_targets_release(struct session *s); /* let the launched command run */
 /** the threads that run are to run a profile probe's handler */
 void session_targets_sample(struct session *s, uint32_t site);
-void session_targets_poll(struct session *s); /* newly mapped libraries */
-void session_targets_stop(struct session *s); /* take everything out, detach */
+void session_targets_settle(struct session *s); /* threads whose signals are held back */
+void session_targets_poll(struct session *s);   /* newly mapped libraries */
+void session_targets_stop(struct session *s);   /* take everything out, detach */
 void session_targets_free(struct session *s);
 
 must_check int session_loop(struct session *s, struct error *err);

@@ -201,6 +201,8 @@ static void loop_tick(struct loop *l)
 		timer_arm(l->tick, period, period);
 	}
 	l->ticks++;
+	if (l->ticks % TICKS_PER_POLL == 0)
+		session_targets_settle(s);
 	if (l->ticks % TICKS_PER_POLL == 0 && s->poll_modules)
 		session_targets_poll(s);
 	if (l->ticks % TICKS_PER_SECOND == 0)

@@ -261,8 +261,13 @@ static uint32_t target_report_signal(uint32_t action, struct utrace_engine *engi
 	struct utrace_task *task = utrace_engine_task(engine);
 	struct uprobe_space *space = task_space(s, task);
 	const void *notice = NULL;
-	if (!space || !uprobe_report_signal(space, task, regs, info, &notice))
-		return UTRACE_RESUME | (action & UTRACE_SIGNAL_MASK);
+	uint32_t answer = UTRACE_RESUME | (action & UTRACE_SIGNAL_MASK);
+	bool ours = space && uprobe_report_signal(space, task, regs, info, &notice);
+	if ((space && !notice &&
+		    uprobe_defer_signal(
+			    space, task, action, ours, regs, info, &answer)) ||
+		!ours)
+		return answer;
 	pid_t pid = utrace_task_pid(task);
 	const struct session_process *p = process_find(s, pid);
 	bool is_loader = loader_is_notice(notice);
@@ -656,6 +661,15 @@ void session_targets_poll(struct session *s)
 		process_poll(s, p);
 		next = p->next;
 		process_drop(s, p);
+	}
+}
+
+void session_targets_settle(struct session *s)
+{
+	for (const struct session_process *p = s->processes, *next; p; p = next) {
+		next = p->next;
+		if (p->space)
+			uprobe_defer_settle(p->space);
 	}
 }
 

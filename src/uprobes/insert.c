@@ -11,14 +11,11 @@
 /* Signals the agent has to take by itself once no tracer does it any more. */
 static uint64_t wanted_front(const struct uprobe_space *space)
 {
-	uint64_t signals = 0;
+	/* defer.c steps threads, which leaves one more SIGTRAP behind when the tracer is killed */
+	uint64_t signals = SIGNAL_BIT(SIGTRAP);
 
 	if (space->session.needs_signal_front)
 		signals |= SIGNAL_BIT(SIGSEGV) | SIGNAL_BIT(SIGBUS);
-	for (size_t i = 0; i < space->sites.count; i++)
-		if (space->sites.items[i].state == SITE_LIVE &&
-			space->sites.items[i].form == ARCH_PATCH_BREAKPOINT)
-			signals |= SIGNAL_BIT(SIGTRAP);
 	return signals;
 }
 
@@ -145,9 +142,7 @@ static int insert_pending(struct uprobe_space *space, struct error *err)
 	if (r >= 0)
 		r = front_repair(space, err);
 	uint64_t wanted = wanted_front(space);
-	/* Whoever hit a transient breakpoint needs it until its signal has been seen. */
-	if (!threads_settle_traps(space))
-		wanted |= SIGNAL_BIT(SIGTRAP);
+	(void)!threads_settle_traps(space);
 	if (r >= 0)
 		r = front_install(space, wanted, err);
 	return r < 0 ? r : front_remove(space, ~wanted, err);

@@ -8,11 +8,15 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "ptrace/ptrace.h"
 #include "uprobes/space.h"
 
 enum {
+	SETTLE_ROUNDS = 200,
+	SETTLE_ROUNDS_PER_STEP = 10,
+	SETTLE_PAUSE_NS = 100000,
 	RETURN_TRIES = 50,
 	RETURN_PAUSE_MS = 5
 };
@@ -120,7 +124,8 @@ static bool is_inside(const struct held_thread *thread, void *data)
 	if (thread_regs(thread, &regs) < 0)
 		return false;
 	/* A breakpoint of ours that has trapped but is not reported yet. */
-	if (site_find(space, regs.rip - 1) && thread_has_pending_trap(thread->tid))
+	if ((site_find(space, regs.rip - 1) || deferred_has(space, thread->tid)) &&
+		thread_has_pending_trap(thread->tid))
 		return true;
 	if (!arena_contains(space, regs.rip))
 		return false;
@@ -302,6 +307,7 @@ static int remove_memory(
 
 	if (r < 0)
 		return r;
+	deferred_give_back(space);
 	if (inside || returning || foreign) {
 		*ret_left = mapped_bytes(space);
 		error_set(err, -EBUSY,
@@ -329,6 +335,20 @@ static int remove_memory(
 	return r;
 }
 
+/* With the text as it was no thread comes in any more, and those with a signal held back are soon out. */
+static void settle_deferred(struct uprobe_space *space)
+{
+	const struct timespec pause = {.tv_nsec = SETTLE_PAUSE_NS};
+
+	for (int i = 0; i < SETTLE_ROUNDS && space->deferred.count; i++) {
+		if (utrace_dispatch(space->session.utrace, NULL) < 0)
+			return;
+		nanosleep(&pause, NULL);
+		if (i % SETTLE_ROUNDS_PER_STEP == 0)
+			uprobe_defer_settle(space);
+	}
+}
+
 static int space_remove(struct uprobe_space *space, uint64_t *ret_left, struct error *err)
 {
 	size_t foreign = 0;
@@ -340,7 +360,10 @@ static int space_remove(struct uprobe_space *space, uint64_t *ret_left, struct e
 		r = restore_text(space, &foreign, err);
 	if (r >= 0)
 		r = space_release_victim(space, err);
-	return r < 0 ? r : remove_memory(space, foreign, ret_left, err);
+	if (r < 0)
+		return r;
+	settle_deferred(space);
+	return remove_memory(space, foreign, ret_left, err);
 }
 
 int uprobe_space_remove(struct uprobe_space *space, uint64_t *ret_left, struct error *err)

@@ -14,6 +14,7 @@ void space_free(struct uprobe_space *space)
 	if (!space)
 		return;
 	inject_destroy(space->inject);
+	deferred_give_back(space);
 	if (space->memory_fd >= 0)
 		close(space->memory_fd);
 	vec_free(&space->sites);

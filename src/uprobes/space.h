@@ -9,6 +9,8 @@
  */
 #pragma once
 
+#include <signal.h>
+
 #include "abi/session.h"
 #include "base/step.h"
 #include "base/vec.h"
@@ -17,6 +19,7 @@
 
 enum {
 	BREAKPOINT = 0xcc,
+	TRAP_FLAG = 0x100, /* of eflags: the processor steps */
 	SITE_PATCH_MAX = 5,
 	BARE_SLOT_MAX = 64, /* a displaced copy in padding */
 	TEXT_PAGE = 4096
@@ -62,6 +65,22 @@ struct blocked_thread { /* had SIGTRAP, SIGSEGV or SIGBUS blocked when last look
 	uint64_t mask;
 };
 
+/* Raised by the thread's own instructions; forcing a blocked one would reset its disposition. */
+#define SIGNAL_BIT(signal) (1ull << ((signal)-1))
+#define SIGNALS_SYNCHRONOUS                                              \
+	(SIGNAL_BIT(SIGSEGV) | SIGNAL_BIT(SIGBUS) | SIGNAL_BIT(SIGILL) | \
+		SIGNAL_BIT(SIGFPE) | SIGNAL_BIT(SIGTRAP) | SIGNAL_BIT(SIGSYS))
+
+/* of a thread that is being stepped out of our code: defer.c */
+struct deferred_signal {
+	pid_t tid;
+	uint32_t journal;
+	unsigned int steps, steps_seen;
+	bool at_pushf;
+	uint64_t mask; /* the program's own */
+	siginfo_t info;
+};
+
 struct trap_table { /* struct agent_site_entry[capacity] in an arena */
 	uint64_t address;
 	size_t capacity;
@@ -82,6 +101,7 @@ struct uprobe_space {
 	VEC(struct uprobe_site) sites;
 	VEC(struct uprobe_arena) arenas;
 	VEC(struct blocked_thread) blocked;
+	VEC(struct deferred_signal) deferred;
 	VEC(struct uprobe_semaphore) semaphores; /* raised by us */
 	struct trap_table traps[2]; /* the one not in use is written, then published */
 	int traps_current;
@@ -169,6 +189,15 @@ must_check int semaphores_copy(
 	struct uprobe_space *space, const struct uprobe_space *parent);
 void semaphores_forget_unmapped(struct uprobe_space *space, const struct proc_maps *maps);
 void semaphores_lower(struct uprobe_space *space);
+
+/* ---- signals held back (defer.c)
+ * -------------------------------------------------------------------------- */
+
+bool deferred_has(const struct uprobe_space *space, pid_t tid);
+/** send again what is still held, to threads that are stopped; the space goes away */
+void deferred_give_back(struct uprobe_space *space);
+/** send a signal that had been held back, as near to what it was as the kernel lets us */
+void deferred_send(pid_t pid, pid_t tid, siginfo_t info);
 
 /* ---- planning an insertion (place.c)
  * -------------------------------------------------------------- */

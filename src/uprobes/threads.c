@@ -276,7 +276,8 @@ void stack_scan_frames(int memory_fd, uint64_t sp, signal_frame_fn fn, void *dat
 	uint64_t words[STACK_SCAN_SIZE / 8];
 	size_t size = 0;
 
-	sp &= ~7ull;
+	/* behind the return of a handler, and before rt_sigreturn, sp is one word above its frame */
+	sp = (sp & ~7ull) - 8;
 	while (size < sizeof(words)) {
 		uint64_t at = sp + size;
 		size_t part = TEXT_PAGE - at % TEXT_PAGE;

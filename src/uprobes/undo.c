@@ -24,8 +24,6 @@
 #include "ptrace/ptrace.h"
 #include "uprobes/space.h"
 
-#define SIGNAL_BIT(signal) (1ull << ((signal)-1))
-
 enum {
 	SEIZE_TRIES = 200,
 	SEIZE_PAUSE_USEC = 10000
@@ -256,6 +254,13 @@ static int find_areas(struct undo *undo, int fd, struct error *err)
 /* ---- seizing
  * ------------------------------------------------------------------------------------ */
 
+/* The dead tracer's last step: what asked for it ended with that tracer, unlike a program's own flag. */
+static bool is_left_step(const struct user_regs_struct *regs, const siginfo_t *info)
+{
+	return info->si_signo == SIGTRAP && info->si_code == TRAP_TRACE &&
+	       !(regs->eflags & TRAP_FLAG);
+}
+
 /* Threads that ran into a breakpoint go on at the instruction, which is back by then. */
 static uint32_t watch_signal(uint32_t action, struct utrace_engine *engine,
 	struct user_regs_struct *regs, siginfo_t *info)
@@ -267,6 +272,8 @@ static uint32_t watch_signal(uint32_t action, struct utrace_engine *engine,
 		regs->rip--;
 		return UTRACE_RESUME | UTRACE_SIGNAL_IGN;
 	}
+	if (is_left_step(regs, info))
+		return UTRACE_RESUME | UTRACE_SIGNAL_IGN;
 	return UTRACE_RESUME | (action & UTRACE_SIGNAL_MASK);
 }
 
@@ -394,6 +401,15 @@ static bool is_in_stub(const struct held_thread *thread, void *data)
 	return thread_regs(thread, &regs) >= 0 && stub_at(undo, regs.rip);
 }
 
+static bool was_stepped(const struct undo *undo, pid_t tid)
+{
+	for (size_t i = 0; i < undo->victims.items.count; i++)
+		if (undo->victims.items.items[i].tid == (uint32_t)tid &&
+			!undo->victims.items.items[i].stub_size)
+			return true;
+	return false;
+}
+
 static bool is_inside(const struct held_thread *thread, void *data)
 {
 	const struct undo *undo = data;
@@ -401,7 +417,8 @@ static bool is_inside(const struct held_thread *thread, void *data)
 
 	if (thread_regs(thread, &regs) < 0)
 		return false;
-	if (patch_at(undo, regs.rip - 1) && thread_has_pending_trap(thread->tid))
+	if ((patch_at(undo, regs.rip - 1) || was_stepped(undo, thread->tid)) &&
+		thread_has_pending_trap(thread->tid))
 		return true;
 	return in_arena(undo, regs.rip) || stub_at(undo, regs.rip);
 }
@@ -545,26 +562,37 @@ static int remove_memory(
 	return r;
 }
 
-/* The tracer died while a thread made calls for it, with the program's signals blocked. */
-static void unblock_victims(const struct undo *undo, const struct held_threads *held)
+static void unblock_victim(pid_t tid, const struct abi_journal_victim *victim)
 {
-	const uint64_t synchronous = SIGNAL_BIT(SIGSEGV) | SIGNAL_BIT(SIGBUS) |
-				     SIGNAL_BIT(SIGILL) | SIGNAL_BIT(SIGFPE) |
-				     SIGNAL_BIT(SIGTRAP) | SIGNAL_BIT(SIGSYS);
 	const uint64_t unblockable = SIGNAL_BIT(SIGKILL) | SIGNAL_BIT(SIGSTOP);
+	uint64_t mask;
+	siginfo_t info;
 
+	if (ptrace_get_sigmask(tid, &mask) < 0 ||
+		(mask | unblockable) != (victim->mask | ~SIGNALS_SYNCHRONOUS))
+		return;
+	if (!victim->stub_size) {
+		memcpy(&info, victim->stub_original, sizeof(info));
+		deferred_send((pid_t)victim->pid, tid, info);
+	}
+	(void)!ptrace_set_sigmask(tid, victim->mask); /* -ESRCH: gone */
+}
+
+/*
+ * The tracer died while a thread made calls for it, with the program's signals blocked, or while it
+ * stepped a thread out of our code before its signal.
+ */
+static void unblock_victims(
+	const struct undo *undo, const struct held_threads *held, bool deferred)
+{
 	for (size_t i = 0; i < held->threads.count; i++) {
 		pid_t tid = held->threads.items[i].tid;
 		for (size_t j = 0; j < undo->victims.items.count; j++) {
 			const struct abi_journal_victim *victim =
 				&undo->victims.items.items[j];
-			uint64_t mask;
-			if (victim->tid != (uint32_t)tid ||
-				ptrace_get_sigmask(tid, &mask) < 0)
-				continue;
-			if ((mask | unblockable) == (victim->mask | ~synchronous) &&
-				ptrace_set_sigmask(tid, victim->mask) < 0)
-				continue; /* gone */
+			if (victim->tid == (uint32_t)tid &&
+				deferred == !victim->stub_size)
+				unblock_victim(tid, victim);
 		}
 	}
 }
@@ -576,7 +604,7 @@ static int restore_stubs(const struct undo *undo, int fd)
 
 	for (size_t i = 0; i < undo->victims.items.count && r >= 0; i++) {
 		const struct abi_journal_victim *victim = &undo->victims.items.items[i];
-		if (victim->pid == (uint32_t)undo->pid)
+		if (victim->pid == (uint32_t)undo->pid && victim->stub_size)
 			r = remote_memory_write(fd, victim->stub_address,
 				victim->stub_original, victim->stub_size);
 	}
@@ -596,7 +624,7 @@ static int undo_stopped(
 		r = undo->on_stopped(undo);
 	if (r < 0)
 		return r;
-	unblock_victims(undo, held);
+	unblock_victims(undo, held, false);
 	leave_paddings(undo, held, fd);
 	undo_semaphores(undo, fd);
 	undo->semaphores_done = true;
@@ -605,6 +633,7 @@ static int undo_stopped(
 		return error_set(err, r, "cannot write text of process %d: %s", undo->pid,
 			strerror(-r));
 	size_t inside = threads_evacuate(held, is_inside, undo);
+	unblock_victims(undo, held, true);
 	if (!inside)
 		r = restore_stubs(undo, fd);
 	if (r < 0)

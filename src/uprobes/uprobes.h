@@ -135,6 +135,22 @@ must_check int uprobe_space_remove(
 bool uprobe_report_signal(struct uprobe_space *space, struct utrace_task *task,
 	struct user_regs_struct *regs, const siginfo_t *info, const void **ret_notice);
 
+/**
+ * uprobe_defer_signal() - hold back a signal that comes while the thread runs our code
+ * To be asked at every signal that uprobe_report_signal() gave no notice of, and, while one is held back,
+ * at every report that @ret asked for.
+ * @action: as in report_signal
+ * @ours:   what uprobe_report_signal() returned
+ * @info:   becomes the signal that was held back when it is time for it
+ * Return: true: *ret is the answer of the callback
+ */
+bool uprobe_defer_signal(struct uprobe_space *space, struct utrace_task *task,
+	uint32_t action, bool ours, struct user_regs_struct *regs, siginfo_t *info,
+	uint32_t *ret);
+
+/** uprobe_defer_settle() - to be called now and then: see to threads that stopped on their way out */
+void uprobe_defer_settle(struct uprobe_space *space);
+
 /** will the conditional branch under the breakpoint at regs->rip be taken? */
 bool uprobe_branch_is_taken(
 	struct uprobe_space *space, const struct user_regs_struct *regs);

@@ -30,11 +30,13 @@ row() # label, file of the traced run, remark
 		'BEGIN { printf "%-44s %10.2f   %s\n", l, t - b, r }'
 }
 
-traced() # label, script
+traced() # label, script[, options]
 {
-	"$utrace" run -o /dev/null -e "$2" -c "$run" >"$dir/out" 2>"$dir/err"
+	label=$1 script=$2
+	shift 2
+	"$utrace" run "$@" -o /dev/null -e "$script" -c "$run" >"$dir/out" 2>"$dir/err"
 	lost=$(sed -n 's/^WARNING: There were \([0-9]*\) transport failures.*/\1 records lost/p' "$dir/err")
-	row "$1" "$dir/out" "${lost:-$(sed -n 's/^\(error\|ERROR\|semantic error\): /&/p' "$dir/err" | head -n 1)}"
+	row "$label" "$dir/out" "${lost:-$(sed -n 's/^\(error\|ERROR\|semantic error\): /&/p' "$dir/err" | head -n 1)}"
 }
 
 printf 'machine: %s, %s CPUs, Linux %s\n' \
@@ -47,6 +49,7 @@ printf '%-44s %10s\n' "added to each call" "ns"
 
 w=$dir/workload
 traced "utrace: count" "global n; probe process(\"$w\").function(\"work\") { n++ }"
+traced "utrace: count, handlers in the tracer" "global n; probe process(\"$w\").function(\"work\") { n++ }" --mode=ptrace
 traced "utrace: count by integer key" "global n; probe process(\"$w\").function(\"work\") { n[long_arg(1)]++ }"
 traced "utrace: record, time stamp + 2 arguments" \
 	"probe process(\"$w\").function(\"work\") { printf(\"%d %d %d\\n\", gettimeofday_ns(), long_arg(1), long_arg(2)) }"
