@@ -105,7 +105,10 @@ static bool has_victim(const struct guarded *guarded, pid_t pid)
 
 static void undo_process(struct guarded *guarded, pid_t pid)
 {
-	struct undo undo = {.pid = pid, .on_stopped = mark_dead_again, .data = guarded};
+	struct undo undo = {.pid = pid,
+		.on_stopped = mark_dead_again,
+		.data = guarded,
+		.session_inode = guarded->inode};
 	struct error err;
 
 	undo_select(&undo, guarded->journal.abi, journal_patch_count(&guarded->journal),
@@ -144,8 +147,7 @@ static void watch_tracer(uint64_t session_size)
 
 	if (fstat(SESSION_FD, &st) < 0)
 		return;
-	guarded.inode = st.st_ino ^ (uint64_t)major(st.st_dev) << 52 ^
-			(uint64_t)minor(st.st_dev) << 40;
+	guarded.inode = proc_fold_inode(st.st_dev, st.st_ino);
 	guarded.memory = mmap(
 		NULL, session_size, PROT_READ | PROT_WRITE, MAP_SHARED, SESSION_FD, 0);
 	if (guarded.memory == MAP_FAILED)

@@ -20,7 +20,7 @@ enum {
 
 struct remains { /* of a session, in a process */
 	int fd;
-	uint64_t address, size;
+	uint64_t address, size, inode;
 	struct abi_session header;
 };
 
@@ -32,6 +32,7 @@ static bool find_session(const struct proc_maps *maps, struct remains *ret)
 			continue;
 		ret->address = map->start;
 		ret->size = map->end - map->start;
+		ret->inode = map->device_inode;
 		if (remote_memory_read(
 			    ret->fd, map->start, &ret->header, sizeof(ret->header)) < 0)
 			continue;
@@ -129,6 +130,7 @@ static int heal(pid_t pid, struct remains *remains, const struct proc_maps *maps
 	if (!find_session(maps, remains))
 		return error_set(
 			err, -ENOENT, "process %d has nothing of utrace in it", pid);
+	undo.session_inode = remains->inode;
 	int r = read_journal(remains, &journal, err);
 	if (r < 0)
 		return r;
@@ -137,7 +139,7 @@ static int heal(pid_t pid, struct remains *remains, const struct proc_maps *maps
 	if (r < 0 && undo.semaphores_done)
 		drop_semaphores(remains, journal);
 	free(journal);
-	*ret_patches = undo.restored;
+	*ret_patches += undo.restored;
 	undo_deinit(&undo);
 	return r;
 }
@@ -175,6 +177,15 @@ int uprobe_heal(pid_t pid, size_t *ret_patches, struct error *err)
 		r = proc_read_maps(pid, &maps, err);
 	if (r >= 0)
 		r = heal(pid, &remains, &maps, ret_patches, err);
+	/* of another dead tracer, which came after the first and fared no better */
+	while (r >= 0) {
+		uint64_t before = remains.inode;
+		proc_maps_free(&maps);
+		r = proc_read_maps(pid, &maps, err);
+		if (r < 0 || !find_session(&maps, &remains) || remains.inode == before)
+			break;
+		r = heal(pid, &remains, &maps, ret_patches, err);
+	}
 	proc_maps_free(&maps);
 	close(remains.fd);
 	return r;

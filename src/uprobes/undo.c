@@ -224,12 +224,32 @@ static void drop_foreign_areas(struct undo *undo, const struct proc_maps *maps, 
 	undo->areas.items.count = kept;
 }
 
+static bool is_session_memory(const struct proc_map *map)
+{
+	return !strncmp(map->path, "/memfd:", 7) && is_our_mapping(map);
+}
+
+/* The next tracer may have come and gone, too: what it left is its own guardian's, and in use until then. */
+static bool has_other_session(const struct undo *undo, const struct proc_maps *maps)
+{
+	for (size_t i = 0; i < maps->maps.count; i++)
+		if (is_session_memory(&maps->maps.items[i]) &&
+			maps->maps.items[i].device_inode != undo->session_inode)
+			return true;
+	return false;
+}
+
 /* Mappings that the tracer made but died before recording. */
 static void add_named_areas(struct undo *undo, const struct proc_maps *maps)
 {
+	bool alone = !has_other_session(undo, maps);
+
 	for (size_t j = 0; j < maps->maps.count; j++) {
 		const struct proc_map *map = &maps->maps.items[j];
-		if (map->path[0] && is_our_mapping(map) && !in_arena(undo, map->start))
+		bool own = is_session_memory(map)
+				   ? map->device_inode == undo->session_inode
+				   : alone && map->path[0] && is_our_mapping(map);
+		if (own && !in_arena(undo, map->start))
 			vec_append(&undo->areas.items,
 				((struct abi_journal_area){.address = map->start,
 					.size = map->end - map->start,

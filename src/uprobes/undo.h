@@ -36,8 +36,9 @@ struct undo {
 	 */
 	int (*on_stopped)(struct undo *undo);
 	void *data;
-	bool semaphores_done; /* result: they are lowered, their records must go */
-	size_t restored;      /* result: patches whose text was changed back */
+	uint64_t session_inode; /* of session memory, as struct proc_map has it */
+	bool semaphores_done;   /* result: they are lowered, their records must go */
+	size_t restored;        /* result: patches whose text was changed back */
 };
 
 /**

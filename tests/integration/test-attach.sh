@@ -44,6 +44,40 @@ for delay in 0.02 0.03 0.04 0.05 0.06 0.07 0.08 0.1 0.12 0.15 0.2 0.3; do
 done
 is "$("$utrace" heal -p $busy)" "process $busy: nothing of utrace's in it" "heal finds nothing left"
 
+# Two tracers die before the first one's guardian gets to work: each takes away what was its own.
+guardian_of() # PID: of the last session it has mapped
+{
+	inode=$(awk '/memfd:utrace/ { print $5 }' "/proc/$1/maps" | grep -vxF "${seen:-none}" | head -n 1)
+	seen=$inode
+	for p in $(pgrep -x utrace-guardian); do
+		[ "$(stat -Lc %i "/proc/$p/fd/4")" = "$inode" ] && guardian=$p
+	done
+}
+first= second=
+for which in first second; do
+	function=branchy
+	[ $which = second ] && function=leaf
+	"$utrace" run -v -e "global n probe process.function(\"$function\") { n++ }" -x $busy >/dev/null 2>"$dir/err.$which" &
+	tracer=$!
+	wait_for 20 grep -q "starting run" "$dir/err.$which"
+	patched() { [ "$(text_state $busy)" != same ]; }
+	wait_for 20 patched
+	sleep 1
+	guardian_of $busy
+	eval "$which=$guardian"
+	kill -STOP $guardian
+	kill -KILL $tracer
+	wait $tracer 2>/dev/null
+done
+kill -CONT $second
+wait_for 20 eval "! kill -0 $second"
+kill -0 $busy
+ok $? "the second tracer's guardian leaves alone what the first one's probes need"
+kill -CONT $first
+clean() { [ "$(text_state $busy)" = same ]; }
+wait_for 20 clean
+ok $? "... and the first one's clears away the rest: $(text_state $busy)"
+
 # Ctrl-C.
 "$utrace" run -e 'global n probe process.function("branchy") { n++ } probe end { println(n > 0 ? "some" : "none") }' \
 	-x $busy >"$dir/out" 2>"$dir/err" &
