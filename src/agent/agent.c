@@ -109,6 +109,7 @@ bool rt_write(uint64_t address, uint64_t value, uint32_t size)
 enum {
 	SYSCALL_RT_SIGACTION = 13,
 	SYSCALL_RT_SIGPROCMASK = 14,
+	SYSCALL_NANOSLEEP = 35,
 	SYSCALL_GETPID = 39,
 	SYSCALL_GETUID = 102,
 	SYSCALL_GETGID = 104,
@@ -306,6 +307,8 @@ enum {
 	BREAKPOINT_SIZE = 1,
 	BREAKPOINT = 0xcc,
 	SIGSET_SIZE = 8,
+	DEATH_TRIES = 100,
+	DEATH_PAUSE_NS = 10000000,
 	SIGNAL_BLOCK = 0, /* SIG_BLOCK */
 };
 #define ACTION_RESETHAND 0x80000000u
@@ -390,6 +393,27 @@ static bool resolve(
 	return trampoline || was_moved(context->ip);
 }
 
+/*
+ * A tracer that is killed between PTRACE_SETSIGINFO and PTRACE_CONT, about to hand over another signal at
+ * the end of a step, leaves a SIGTRAP that seems to come from our parent.  Its guardian soon says that it
+ * is dead.  Only asked where the signal would end the program, which a moment later is early enough for.
+ */
+static bool is_of_killed_tracer(const struct signal_info *info)
+{
+	const struct abi_session *s =
+		(const struct abi_session *)(uintptr_t)arena()->session;
+	const uint64_t pause[2] = {0, DEATH_PAUSE_NS};
+
+	if (info->code != 0 || (uint32_t)info->address != (uint32_t)ask(SYSCALL_GETPPID))
+		return false;
+	for (int i = 0; i < DEATH_TRIES; i++) {
+		if (__atomic_load_n(&s->state, __ATOMIC_ACQUIRE) == ABI_STATE_DEAD)
+			return true;
+		rt_syscall(SYSCALL_NANOSLEEP, (uint64_t)(uintptr_t)pause, 0, 0, 0);
+	}
+	return false;
+}
+
 static void reset_action(uint32_t signal)
 {
 	const struct agent_sigaction standard = {0};
@@ -428,6 +452,8 @@ uint64_t agent_signal_decide(
 	if (old->handler == ACTION_IGNORE && info->code <= 0)
 		return 0;
 	if (old->handler == ACTION_DEFAULT || old->handler == ACTION_IGNORE) {
+		if (signal == SIGNAL_TRAP && is_of_killed_tracer(info))
+			return 0;
 		take_default(signal, info);
 		return 0;
 	}
