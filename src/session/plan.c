@@ -39,6 +39,14 @@ static struct session_module *plan_get_module(
 		return known;
 	struct session_module m = {.path = location->module_path};
 	m.elf = stap_target_module(location);
+	dev_t device;
+	ino_t inode;
+	elf_module_file(m.elf, &device, &inode);
+	m.device_inode = proc_fold_inode(device, inode);
+	/* one file by two names: what is patched is the same */
+	for (size_t i = 0; i < s->modules.count; i++)
+		if (s->modules.items[i].device_inode == m.device_inode)
+			return &s->modules.items[i];
 	m.is_library = is_library_name(m.path);
 	m.text = uprobe_text_create(m.elf);
 	vec_append(&s->modules, m);
