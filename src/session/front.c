@@ -67,10 +67,10 @@ static struct stap_source *front_source(
 	return source;
 }
 
-static int front_parse(struct session *s, struct front *f)
+static int front_parse(struct session *s, struct front *f, bool library_is_broken)
 {
 	struct strbuf summary;
-	int result = 0;
+	int result = library_is_broken ? -1 : 0;
 	strbuf_init(&summary);
 	for (size_t i = 0; i < s->options->scripts.count; i++) {
 		const struct stap_source *source =
@@ -134,6 +134,7 @@ int session_front_pass1(struct session *s, struct front *f)
 		.privilege = o->privilege,
 		.argument_used = arena_array(&s->arena, bool, o->argument_count + 1),
 	};
+	s->diagnostics.no_warnings = o->no_warnings;
 	vec_append(&f->include, front_tapset_dir(s));
 	for (size_t i = 0; i < o->include_dirs.count; i++)
 		vec_append(&f->include, o->include_dirs.items[i]);
@@ -142,7 +143,8 @@ int session_front_pass1(struct session *s, struct front *f)
 	f->parse.macros = stap_tapset_macros(f->tapset);
 	if (!f->silent && front_runs_library(s, f))
 		return -1;
-	int r = front_parse(s, f);
+	bool is_broken = o->warnings_are_errors && s->diagnostics.warning_count;
+	int r = front_parse(s, f, is_broken);
 	if (r == 0 && o->last_pass == 1)
 		front_dump_parse(f);
 	return r;
@@ -153,8 +155,7 @@ int session_front_pass1(struct session *s, struct front *f)
 static void front_warn(void *data, const char *text)
 {
 	struct session *s = data;
-	if (!s->options->no_warnings)
-		stap_diagnose(&s->diagnostics, STAP_WARNING, NULL, "%s", text);
+	stap_diagnose(&s->diagnostics, STAP_WARNING, NULL, "%s", text);
 }
 
 static void front_notice(void *data, const char *text)

@@ -4,6 +4,11 @@
 
 #include "stap/sema.h"
 
+bool sema_is_shipped_token(const struct stap_token *token)
+{
+	return token && token->source && token->source->is_shipped;
+}
+
 bool sema_is_user_token(const struct stap_token *token)
 {
 	return token && token->source && !token->source->is_library;
@@ -29,9 +34,7 @@ void sema_warn(struct sema *sema, const struct stap_token *token, const char *fm
 	va_start(ap, fmt);
 	vsnprintf(message, sizeof(message), fmt, ap);
 	va_end(ap);
-	stap_diagnose(sema->diag,
-		sema->options->warnings_are_errors ? STAP_SEMANTIC_ERROR : STAP_WARNING,
-		token, "%s", message);
+	stap_diagnose(sema->diag, STAP_WARNING, token, "%s", message);
 }
 
 /* New files appear while their users are being resolved: the lists grow during the loops. */
@@ -103,6 +106,8 @@ struct stap_program *stap_analyze(struct arena *arena,
 	if (failed(&sema))
 		return NULL;
 	sema_usage(&sema);
+	if (options->warnings_are_errors && diag->warning_count)
+		return NULL;
 	list_embedded(&sema);
 	return sema.program;
 }

@@ -49,6 +49,8 @@ struct stap_diagnostic *stap_diagnose(struct stap_diagnostics *d,
 	va_start(ap, fmt);
 	struct stap_diagnostic *diagnostic = make(d->arena, severity, token, fmt, ap);
 	va_end(ap);
+	if (severity == STAP_WARNING && d->no_warnings)
+		return diagnostic;
 	vec_append(&d->list, diagnostic);
 	if (severity == STAP_WARNING)
 		d->warning_count++;

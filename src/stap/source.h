@@ -15,6 +15,7 @@ struct stap_source {
 	const char *text; /* NUL-terminated copy in the arena */
 	size_t size;
 	bool is_library; /* tapset file */
+	bool is_shipped; /* ... of the first folder, which comes with the program */
 };
 
 enum stap_token_kind {
@@ -83,6 +84,7 @@ struct stap_diagnostics {
 	struct arena *arena;
 	VEC(struct stap_diagnostic *) list;
 	size_t error_count, warning_count;
+	bool no_warnings;                 /* they are made, and forgotten */
 	const struct stap_colors *colors; /* NULL: none */
 };
 
