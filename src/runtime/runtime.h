@@ -53,6 +53,7 @@ static inline struct abi_session *rt_session(const struct abi_context *c)
  *   void HANDLER(struct abi_context *c, struct abi_regs *regs, uint64_t sp, uint64_t ip,
  *                uint32_t site)
  *   if (rt_enter(c, regs, sp, ip, site)) { [rt_lock...] body; rt_leave(c); }
+ * Generated code does the usual course of both inline (stap/codegen/fast.c) and calls them for the rest.
  * rt_enter refuses (false) when the session is not RUNNING (the tracer excepted) or the thread
  * is inside a handler already; it counts the latter.  rt_leave releases locks, reports an
  * uncaught error as an ERROR record, clears depth and stamp.
