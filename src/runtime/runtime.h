@@ -202,6 +202,17 @@ RT_EXPORT void *rt_pair_pop(
 RT_EXPORT uint64_t rt_user_read(struct abi_context *c, uint64_t address,
 	uint32_t size); /* FALLIBLE: read fault; zero-extended */
 
+/* ---- other state of the probed thread ------------------------------------- */
+/* xmm0..xmm15: low half of number / 2, or with odd numbers the high half */
+RT_EXPORT uint64_t rt_vector_read(struct abi_context *c, uint32_t number);
+/* where its thread-local variables are; FALLIBLE: it has none yet */
+RT_EXPORT uint64_t rt_thread_pointer(struct abi_context *c);
+/* what of them a handler that runs in the tracer asks it for */
+enum rt_tracer_state {
+	RT_STATE_VECTOR, /* number: as of rt_vector_read() */
+	RT_STATE_THREAD_POINTER
+};
+
 RT_EXPORT void rt_user_write(struct abi_context *c, uint64_t address, uint64_t value,
 	uint32_t size); /* FALLIBLE: write fault */
 
