@@ -67,10 +67,10 @@ static struct stap_source *front_source(
 	return source;
 }
 
-static int front_parse(struct session *s, struct front *f, bool library_is_broken)
+static int front_parse(struct session *s, struct front *f)
 {
 	struct strbuf summary;
-	int result = library_is_broken ? -1 : 0;
+	int result = 0;
 	strbuf_init(&summary);
 	for (size_t i = 0; i < s->options->scripts.count; i++) {
 		const struct stap_source *source =
@@ -81,12 +81,13 @@ static int front_parse(struct session *s, struct front *f, bool library_is_broke
 		if (!stap_parse_summary(file, &summary))
 			result = -1;
 	}
-	if (s->diagnostics.error_count)
+	if (stap_diagnostics_failed(&s->diagnostics))
 		result = -1;
-	if (result < 0 && !f->silent) {
+	if ((result < 0 || s->options->last_pass == 1) && !f->silent) {
 		front_render(s);
-		fprintf(stderr, "%sPass 1: parse failed.  [man error::pass1]\n",
-			summary.data);
+		if (result < 0)
+			fprintf(stderr, "%sPass 1: parse failed.  [man error::pass1]\n",
+				summary.data);
 		front_render_suppressed(s);
 	}
 	strbuf_deinit(&summary);
@@ -126,6 +127,8 @@ static bool front_runs_library(const struct session *s, const struct front *f)
 int session_front_pass1(struct session *s, struct front *f)
 {
 	const struct session_options *o = s->options;
+	s->diagnostics.no_warnings = o->no_warnings;
+	s->diagnostics.warnings_are_errors = o->warnings_are_errors;
 	f->parse = (struct stap_parse_options){
 		.arguments = o->arguments,
 		.argument_count = o->argument_count,
@@ -134,7 +137,6 @@ int session_front_pass1(struct session *s, struct front *f)
 		.privilege = o->privilege,
 		.argument_used = arena_array(&s->arena, bool, o->argument_count + 1),
 	};
-	s->diagnostics.no_warnings = o->no_warnings;
 	vec_append(&f->include, front_tapset_dir(s));
 	for (size_t i = 0; i < o->include_dirs.count; i++)
 		vec_append(&f->include, o->include_dirs.items[i]);
@@ -143,8 +145,7 @@ int session_front_pass1(struct session *s, struct front *f)
 	f->parse.macros = stap_tapset_macros(f->tapset);
 	if (!f->silent && front_runs_library(s, f))
 		return -1;
-	bool is_broken = o->warnings_are_errors && s->diagnostics.warning_count;
-	int r = front_parse(s, f, is_broken);
+	int r = front_parse(s, f);
 	if (r == 0 && o->last_pass == 1)
 		front_dump_parse(f);
 	return r;
@@ -214,7 +215,6 @@ int session_front_pass2(struct session *s, struct front *f)
 		.guru = o->guru,
 		.unoptimized = o->unoptimized,
 		.suppress_warnings = o->no_warnings,
-		.warnings_are_errors = o->warnings_are_errors,
 		.skip_badvars = o->skip_badvars,
 		.has_target = o->command || o->pid,
 		.listing = f->listing,
@@ -229,6 +229,8 @@ int session_front_pass2(struct session *s, struct front *f)
 	options.library_files = stap_tapset_files(f->tapset, &options.library_file_count);
 	s->program = stap_analyze(&s->arena, &options, &s->target, &s->diagnostics);
 	front_warn_unused_arguments(s, f);
+	if (stap_diagnostics_failed(&s->diagnostics))
+		s->program = NULL;
 	if (!f->silent) {
 		front_render(s);
 		if (!s->program)

@@ -105,8 +105,6 @@ void sema_error_because(struct sema *sema, const struct stap_token *token,
 void sema_warn(struct sema *sema, const struct stap_token *token, const char *fmt, ...)
 	printf_like(3, 4);
 bool sema_is_user_token(const struct stap_token *token);
-bool sema_is_shipped_token(
-	const struct stap_token *token); /* in a file of the program's own */
 
 /* ---- the steps -------------------------------------------------------------------------------- */
 

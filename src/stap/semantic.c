@@ -4,11 +4,6 @@
 
 #include "stap/sema.h"
 
-bool sema_is_shipped_token(const struct stap_token *token)
-{
-	return token && token->source && token->source->is_shipped;
-}
-
 bool sema_is_user_token(const struct stap_token *token)
 {
 	return token && token->source && !token->source->is_library;
@@ -103,11 +98,9 @@ struct stap_program *stap_analyze(struct arena *arena,
 	sema_check(&sema);
 	if (!failed(&sema) && !sema.program->probes.count)
 		sema_error(&sema, NULL, "no probes found");
-	if (failed(&sema))
+	if (stap_diagnostics_failed(diag))
 		return NULL;
 	sema_usage(&sema);
-	if (options->warnings_are_errors && diag->warning_count)
-		return NULL;
 	list_embedded(&sema);
 	return sema.program;
 }

@@ -59,6 +59,18 @@ struct stap_diagnostic *stap_diagnose(struct stap_diagnostics *d,
 	return diagnostic;
 }
 
+bool stap_diagnostics_failed(const struct stap_diagnostics *d)
+{
+	return d->error_count || (d->warnings_are_errors && d->warning_count);
+}
+
+void stap_diagnostics_show(
+	struct stap_diagnostics *d, const struct stap_diagnostics *from)
+{
+	for (size_t i = 0; i < from->list.count; i++)
+		vec_append(&d->list, from->list.items[i]);
+}
+
 struct stap_diagnostic *stap_diagnose_cause(struct stap_diagnostics *d,
 	struct stap_diagnostic *diagnostic, const struct stap_token *token,
 	const char *fmt, ...)

@@ -113,67 +113,39 @@ static struct stap_var *local_find(const struct scope *scope, const char *name)
 	return NULL;
 }
 
-/* Whether `var` can be meant at `token`. */
-static bool is_meant(const struct stap_var *var, const char *name,
-	const struct stap_token *token, bool shipped_only)
+/* What the program brings with it means its own globals, whatever those of scripts are called. */
+static bool is_global_visible(const struct stap_var *var, const struct stap_token *used)
 {
-	return !strcmp(var->name, name) &&
-	       is_visible(var->is_private, var->token, token) &&
-	       (!shipped_only || sema_is_shipped_token(var->token));
-}
-
-static struct stap_var *active_global_find(struct sema *sema, const char *name,
-	const struct stap_token *token, bool shipped_only)
-{
-	struct stap_var *found = NULL;
-
-	for (size_t i = 0; i < sema->globals.count; i++) {
-		struct stap_var *var = sema->globals.items[i];
-
-		if (!is_meant(var, name, token, shipped_only))
-			continue;
-		if (same_file(var->token, token))
-			return var;
-		if (!found)
-			found = var;
-	}
-	return found;
-}
-
-static struct stap_var *global_find(struct sema *sema, const char *name,
-	const struct stap_token *token, bool shipped_only)
-{
-	const struct stap_semantic_options *options = sema->options;
-	struct stap_var *found = active_global_find(sema, name, token, shipped_only);
-
-	for (uint32_t i = 0; !found && i < options->library_file_count; i++) {
-		const struct stap_file *file = options->library_files[i];
-
-		for (size_t j = 0; !found && j < file->globals.count; j++) {
-			struct stap_var *var = file->globals.items[j];
-
-			if (var->is_private || !is_meant(var, name, token, shipped_only))
-				continue;
-			sema_activate_file(sema, file);
-			found = var;
-		}
-	}
-	return found;
+	if (used && used->source->is_builtin && !var->token->source->is_builtin)
+		return false;
+	return is_visible(var->is_private, var->token, used);
 }
 
 struct stap_var *sema_global_find(
 	struct sema *sema, const char *name, const struct stap_token *token)
 {
-	return global_find(sema, name, token, false);
-}
+	const struct stap_semantic_options *options = sema->options;
 
-/* The locals of functions that come with the program are their own, whatever the globals of a
- * script are called. */
-static struct stap_var *scope_global_find(
-	const struct scope *scope, const char *name, const struct stap_token *token)
-{
-	return global_find(scope->sema, name, token,
-		scope->owner.function && sema_is_shipped_token(token));
+	for (size_t i = 0; i < sema->globals.count; i++) {
+		struct stap_var *var = sema->globals.items[i];
+
+		if (!strcmp(var->name, name) && is_global_visible(var, token))
+			return var;
+	}
+	for (uint32_t i = 0; i < options->library_file_count; i++) {
+		const struct stap_file *file = options->library_files[i];
+
+		for (size_t j = 0; j < file->globals.count; j++) {
+			struct stap_var *var = file->globals.items[j];
+
+			if (strcmp(var->name, name) != 0 || var->is_private ||
+				!is_global_visible(var, token))
+				continue;
+			sema_activate_file(sema, file);
+			return var;
+		}
+	}
+	return NULL;
 }
 
 static const char *place_text(struct sema *sema, const struct stap_token *token)
@@ -188,7 +160,7 @@ static struct stap_var *variable_find(
 	struct stap_var *var = local_find(scope, name);
 
 	if (!var) {
-		var = scope_global_find(scope, name, token);
+		var = sema_global_find(scope->sema, name, token);
 		if (var && sema_is_user_token(token) && sema_is_user_token(var->token) &&
 			!same_file(var->token, token))
 			sema_warn(scope->sema, token,
@@ -310,38 +282,18 @@ static bool stmt_is_next(struct stap_stmt *stmt, void *data)
 	return stmt->kind == STAP_STMT_NEXT;
 }
 
-/* Functions that come with the program call their like, whatever a script's own are called. */
-static bool calls_shipped(struct sema *sema, const struct stap_expr *call)
-{
-	for (size_t i = 0;
-		sema_is_shipped_token(call->token) && i < sema->functions.count; i++) {
-		const struct stap_function *function = sema->functions.items[i];
-
-		if (is_candidate(function, call->call.name, call->token) &&
-			sema_is_shipped_token(function->token) &&
-			function->param_count == call->call.args.count)
-			return true;
-	}
-	return false;
-}
-
 /* Candidates with that many arguments, by priority, then in order of the sources, chained. */
 static struct stap_function *overloads_find(struct sema *sema,
 	const struct stap_expr *call, const struct stap_function **ret_other)
 {
 	VEC(struct stap_function *) found = {0};
-	bool shipped_only =
-		calls_shipped(sema, call) ||
-		(sema_is_shipped_token(call->token) &&
-			stap_intrinsic_find(call->call.name, call->call.args.count));
 	struct stap_function *first;
 
 	for (size_t i = 0; i < sema->functions.count; i++) {
 		struct stap_function *function = sema->functions.items[i];
 		size_t at;
 
-		if (!is_candidate(function, call->call.name, call->token) ||
-			(shipped_only && !sema_is_shipped_token(function->token)))
+		if (!is_candidate(function, call->call.name, call->token))
 			continue;
 		if (function->param_count != call->call.args.count) {
 			*ret_other = function;
@@ -584,7 +536,7 @@ static bool resolve_delete(struct scope *scope, struct stap_stmt *stmt)
 	/* a whole array or a scalar: whatever the name is */
 	var = local_find(scope, expr->var.name);
 	if (!var)
-		var = scope_global_find(scope, expr->var.name, expr->token);
+		var = sema_global_find(scope->sema, expr->var.name, expr->token);
 	expr->var.resolved = var;
 	return var || resolve_var(scope, expr);
 }

@@ -23,9 +23,9 @@ struct found {
 	const char *path;
 	const char
 		*name; /* below the folder of -I: the same name elsewhere is shadowed */
+	bool is_builtin;
 	dev_t device;
 	ino_t inode;
-	bool is_shipped;
 };
 
 struct stap_tapset {
@@ -57,14 +57,14 @@ static bool is_shadowed(
 
 		if (other->device == info->st_dev && other->inode == info->st_ino)
 			return true;
-		if (!other->is_shipped && !strcmp(other->name, name))
+		if (!other->is_builtin && !strcmp(other->name, name))
 			return true;
 	}
 	return false;
 }
 
 static void found_add(
-	struct stap_tapset *tapset, const char *folder, const char *name, bool is_shipped)
+	struct stap_tapset *tapset, const char *folder, const char *name, bool is_builtin)
 {
 	struct arena *arena = tapset->arena;
 	const char *path = arena_printf(arena, "%s%s", folder, name);
@@ -74,11 +74,11 @@ static void found_add(
 		is_shadowed(tapset, name, &info))
 		return;
 	vec_append(&tapset->found, ((struct found){path, arena_strdup(arena, name),
-					   info.st_dev, info.st_ino, is_shipped}));
+					   is_builtin, info.st_dev, info.st_ino}));
 }
 
 static void folder_search(struct stap_tapset *tapset, const char *folder,
-	const char *subfolder, bool is_shipped)
+	const char *subfolder, bool is_builtin)
 {
 	const char *path = arena_printf(tapset->arena, "%s%s", folder, subfolder);
 	struct dirent **entries;
@@ -88,7 +88,7 @@ static void folder_search(struct stap_tapset *tapset, const char *folder,
 		found_add(tapset, folder,
 			arena_printf(
 				tapset->arena, "%s/%s", subfolder, entries[i]->d_name),
-			is_shipped);
+			is_builtin);
 		free(entries[i]);
 	}
 	if (count >= 0)
@@ -109,7 +109,7 @@ static struct stap_source *source_read(
 	source->text = arena_strndup(tapset->arena, text, (size_t)size);
 	source->size = (size_t)size;
 	source->is_library = true;
-	source->is_shipped = found->is_shipped;
+	source->is_builtin = found->is_builtin;
 	return source;
 }
 
@@ -122,10 +122,12 @@ static void macros_load(struct stap_tapset *tapset, const struct found *found,
 	if (!source)
 		return;
 	stap_diagnostics_init(&own, tapset->arena);
-	if (!stap_macros_add(tapset->macros, source, options, &own))
+	if (!stap_macros_add(tapset->macros, source, options, &own)) {
+		stap_diagnostics_show(diag, &own);
 		stap_diagnose(diag, STAP_WARNING, NULL,
 			"macro tapset \"%s\" has errors, and will be skipped.",
 			found->path);
+	}
 	stap_diagnostics_deinit(&own);
 }
 
@@ -145,9 +147,10 @@ static void script_load(struct stap_tapset *tapset, const struct found *found,
 	file = stap_parse(tapset->arena, source, &with_arguments, &own);
 	file->argument_used = with_arguments.argument_used;
 	if (own.error_count || file->error_count) {
+		stap_file_deinit(file);
+		stap_diagnostics_show(diag, &own);
 		stap_diagnose(diag, STAP_WARNING, NULL,
 			"tapset \"%s\" has errors, and will be skipped", found->path);
-		stap_file_deinit(file);
 	} else {
 		vec_append(&tapset->files, file);
 	}
