@@ -97,7 +97,8 @@ struct elf_object {
 	uint64_t start, end;
 };
 /** elf_module_object_at() - what covers an address that no function covers; NULL: nothing known */
-const struct elf_object *elf_module_object_at(struct elf_module *module, uint64_t address);
+const struct elf_object *elf_module_object_at(
+	struct elf_module *module, uint64_t address);
 
 /** load bias of this module mapped with file offset `offset` at `address` (from
  * /proc/PID/maps) */

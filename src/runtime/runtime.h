@@ -53,6 +53,7 @@ static inline struct abi_session *rt_session(const struct abi_context *c)
  *   void HANDLER(struct abi_context *c, struct abi_regs *regs, uint64_t sp, uint64_t ip,
  *                uint32_t site)
  *   if (rt_enter(c, regs, sp, ip, site)) { [rt_lock...] body; rt_leave(c); }
+ * Generated code does the usual course of both inline (stap/codegen/fast.c) and calls them for the rest.
  * rt_enter refuses (false) when the session is not RUNNING (the tracer excepted) or the thread
  * is inside a handler already; it counts the latter.  rt_leave releases locks, reports an
  * uncaught error as an ERROR record, clears depth and stamp.
@@ -200,6 +201,17 @@ RT_EXPORT void *rt_pair_pop(
 /* ---- target memory ------------------------------------------------------- */
 RT_EXPORT uint64_t rt_user_read(struct abi_context *c, uint64_t address,
 	uint32_t size); /* FALLIBLE: read fault; zero-extended */
+
+/* ---- other state of the probed thread ------------------------------------- */
+/* xmm0..xmm15: low half of number / 2, or with odd numbers the high half */
+RT_EXPORT uint64_t rt_vector_read(struct abi_context *c, uint32_t number);
+/* where its thread-local variables are; FALLIBLE: it has none yet */
+RT_EXPORT uint64_t rt_thread_pointer(struct abi_context *c);
+/* what of them a handler that runs in the tracer asks it for */
+enum rt_tracer_state {
+	RT_STATE_VECTOR, /* number: as of rt_vector_read() */
+	RT_STATE_THREAD_POINTER
+};
 
 RT_EXPORT void rt_user_write(struct abi_context *c, uint64_t address, uint64_t value,
 	uint32_t size); /* FALLIBLE: write fault */

@@ -128,7 +128,7 @@ static void use_access(struct emit_use *use, const struct stap_access *access)
 	use->needs_callee_saved |= access->needs_callee_saved;
 	for (uint32_t i = 0; i < access->op_count; i++) {
 		const struct stap_access_op *op = &access->ops[i];
-		if (op->kind == STAP_ACCESS_DEREF)
+		if (op->kind == STAP_ACCESS_DEREF || op->kind == STAP_ACCESS_THREAD)
 			use->reads_user_memory = true;
 		/* rbx, rbp, r12..r15: a wrong flag of the producer would read garbage */
 		if (op->kind == STAP_ACCESS_REG &&
