@@ -102,13 +102,16 @@ static void test_search(void)
 		"the more special subfolder wins");
 	tap_is_string(place_of(tapset, "only_b"), "/b/only_b.stp",
 		"macros are there for scripts of another folder");
-	tap_is_long((long long)diag.error_count, 0, "no error reaches the user");
-	tap_is_long((long long)diag.warning_count, 1,
-		"one warning, for the broken macro file");
-	tap_ok(diag.list.count == 1 &&
-			strstr(diag.list.items[0]->message,
-				"/a/broken.stpm\" has errors, and will be skipped."),
-		"it names the file");
+	tap_is_long((long long)diag.error_count, 0, "no error counts");
+	tap_is_long((long long)diag.warning_count, 2, "one warning for each broken file");
+	tap_ok(diag.list.count == 4 &&
+			diag.list.items[0]->severity == STAP_PARSE_ERROR &&
+			strstr(diag.list.items[1]->message,
+				"/a/broken.stpm\" has errors, and will be skipped.") &&
+			diag.list.items[2]->severity == STAP_PARSE_ERROR &&
+			strstr(diag.list.items[3]->message,
+				"/a/broken.stp\" has errors, and will be skipped"),
+		"they say what is wrong and name the file");
 	stap_tapset_free(tapset);
 	stap_diagnostics_deinit(&diag);
 	arena_deinit(&arena);
