@@ -576,7 +576,8 @@ void arch_arena_bounds(const struct arch_plan *plans, size_t count, uint64_t bia
 	for (size_t i = 0; i < count; i++) {
 		const struct arch_plan *plan = &plans[i];
 		bound(plan->address + bias, &low, &high);
-		for (unsigned int k = 0; k < plan->insn_count && k < 8; k++) {
+		for (unsigned int k = 0; k < plan->insn_count && k < ARCH_MAX_INSNS;
+			k++) {
 			unsigned int at = plan->insn_offset[k];
 			struct insn insn;
 			if (at >= plan->window ||
