@@ -102,6 +102,9 @@ struct session_module {
 	size_t refused;
 };
 
+/** session_plan_lodge() - lodge.c: once all patches are known; hosts are added, which have no handlers */
+void session_plan_lodge(struct session_module *m);
+
 struct session_process; /* process.h */
 
 struct session {

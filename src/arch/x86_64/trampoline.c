@@ -514,6 +514,8 @@ int arch_patch_bytes(const struct arch_plan *plan, uint64_t bias,
 	switch (plan->form) {
 	case ARCH_PATCH_JUMP_SINGLE:
 	case ARCH_PATCH_JUMP_WINDOW:
+		if (plan->size > ARCH_JUMP_SIZE)
+			memset(ret + ARCH_JUMP_SIZE, 0xcc, plan->size - ARCH_JUMP_SIZE);
 		return jump_bytes(plan->address + bias, runtime_trampoline, ret);
 	case ARCH_PATCH_JUMP_SHORT:
 		distance = (int64_t)(plan->padding_address - (plan->address + 2));
