@@ -15,6 +15,7 @@ struct stap_source {
 	const char *text; /* NUL-terminated copy in the arena */
 	size_t size;
 	bool is_library; /* tapset file */
+	bool is_own;     /* ... of the library that comes with the program */
 };
 
 enum stap_token_kind {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Names bound to variables and functions.  Locals are never declared: the first use creates them,
- * unless a global, anywhere in the program or the library, has the name.  Library files come in
+ * unless a global, anywhere in the program or the library, has the name (the library that comes with
+ * the program does not see a script's).  Library files come in
  * whole when one of their functions, globals or aliases is used.
  */
 #include <string.h>
@@ -113,6 +114,13 @@ static struct stap_var *local_find(const struct scope *scope, const char *name)
 	return NULL;
 }
 
+/* The variables of our library's functions are its own, whatever a script calls its globals. */
+static bool is_foreign(const struct stap_var *var, const struct stap_token *token)
+{
+	return token && token->source && token->source->is_own &&
+	       sema_is_user_token(var->token);
+}
+
 struct stap_var *sema_global_find(
 	struct sema *sema, const char *name, const struct stap_token *token)
 {
@@ -122,7 +130,8 @@ struct stap_var *sema_global_find(
 		struct stap_var *var = sema->globals.items[i];
 
 		if (!strcmp(var->name, name) &&
-			is_visible(var->is_private, var->token, token))
+			is_visible(var->is_private, var->token, token) &&
+			!is_foreign(var, token))
 			return var;
 	}
 	for (uint32_t i = 0; i < options->library_file_count; i++) {

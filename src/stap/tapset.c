@@ -31,6 +31,7 @@ struct stap_tapset {
 	struct stap_macros *macros;
 	VEC(struct stap_file *) files;
 	VEC(struct found) found;
+	size_t own_count; /* of found: those of the first folder */
 };
 
 static bool has_suffix(const char *name, const char *suffix)
@@ -78,8 +79,10 @@ static void folder_search(struct stap_tapset *tapset, const char *folder)
 		free(entries);
 }
 
-static struct stap_source *source_read(struct stap_tapset *tapset, const char *path)
+static struct stap_source *source_read(
+	struct stap_tapset *tapset, const struct found *found)
 {
+	const char *path = found->path;
 	struct stap_source *source;
 	CLEANUP(cleanup_free) char *text = NULL;
 	ssize_t size = fd_read_file(path, &text, NULL);
@@ -91,13 +94,14 @@ static struct stap_source *source_read(struct stap_tapset *tapset, const char *p
 	source->text = arena_strndup(tapset->arena, text, (size_t)size);
 	source->size = (size_t)size;
 	source->is_library = true;
+	source->is_own = (size_t)(found - tapset->found.items) < tapset->own_count;
 	return source;
 }
 
 static void macros_load(struct stap_tapset *tapset, const struct found *found,
 	const struct stap_parse_options *options, struct stap_diagnostics *diag)
 {
-	struct stap_source *source = source_read(tapset, found->path);
+	struct stap_source *source = source_read(tapset, found);
 	struct stap_diagnostics own;
 
 	if (!source)
@@ -113,7 +117,7 @@ static void macros_load(struct stap_tapset *tapset, const struct found *found,
 static void script_load(struct stap_tapset *tapset, const struct found *found,
 	const struct stap_parse_options *options)
 {
-	struct stap_source *source = source_read(tapset, found->path);
+	struct stap_source *source = source_read(tapset, found);
 	struct stap_parse_options with_arguments = *options;
 	struct stap_diagnostics own;
 	struct stap_file *file;
@@ -147,6 +151,8 @@ struct stap_tapset *stap_tapset_load(struct arena *arena, const char *const *dir
 		for (size_t j = 0; j < sizeof(subfolders) / sizeof(subfolders[0]); j++)
 			folder_search(tapset,
 				arena_printf(arena, "%s%s", dirs[i], subfolders[j]));
+		if (i == 0)
+			tapset->own_count = tapset->found.count;
 	}
 	own.guru = true; /* the library is trusted */
 	own.argument_used = NULL;

@@ -53,8 +53,8 @@ static struct stap_file *parse(struct arena *arena, const char *name, const char
 	size_t size, const struct options *options, struct strbuf *messages)
 {
 	struct stap_source *source = arena_new(arena, struct stap_source);
-	*source =
-		(struct stap_source){name, arena_strndup(arena, text, size), size, false};
+	*source = (struct stap_source){
+		name, arena_strndup(arena, text, size), size, false, false};
 	struct stap_diagnostics diag;
 	stap_diagnostics_init(&diag, arena);
 	struct stap_file *file = stap_parse(arena, source, &options->parse, &diag);
