@@ -36,8 +36,9 @@ if readelf -SW "$agent" | grep -qE ' \.(got|got\.plt|plt|data|bss|tdata|tbss|ini
 	fail "writable or dynamically linked sections"
 fi
 
-# Registers outside the general ones, and the instructions that save or restore them.
-vector=$(objdump -d --no-show-raw-insn "$agent" |
+# Registers outside the general ones, and the instructions that save or restore them.  Looking at one is
+# allowed: agent_vector_read() stores it below the stack.
+vector=$(objdump -d --no-show-raw-insn "$agent" | grep -vE '	movups %xmm[0-9]+,-0x10\(%rsp\)$' |
 	grep -E '%[xyz]?mm[0-9]|%k[0-7]|%st|	(f(ld|st|ist|ild|xch|init|n|wait|x)|emms|v?zero|xsave|xrstor|fx)' || true)
 [ -z "$vector" ] || fail "vector or x87 instructions:
 $vector"

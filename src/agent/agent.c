@@ -9,6 +9,10 @@
 
 #include "runtime/internal.h"
 
+enum {
+	VECTOR_HALVES = 32 /* of xmm0..xmm15 */
+};
+
 static inline const struct agent_arena *arena(void)
 {
 	return &agent_arena_block; /* image.ld */
@@ -64,6 +68,33 @@ struct abi_regs *rt_tracer_regs(void)
 {
 	uint64_t regs = arena()->tracer_regs;
 	return regs ? ((struct abi_regs * (*)(void))(uintptr_t)regs)() : NULL;
+}
+
+typedef bool (*tracer_state_fn)(uint32_t what, uint32_t number, uint64_t *value);
+
+struct rt_read rt_tracer_state(enum rt_tracer_state what, uint32_t number)
+{
+	tracer_state_fn state = (tracer_state_fn)(uintptr_t)arena()->tracer_state;
+	struct rt_read ret = {.fault = 1};
+	if (state && state(what, number, &ret.value))
+		ret.fault = 0;
+	return ret;
+}
+
+uint64_t agent_vector_read(uint64_t number);
+
+uint64_t rt_vector_here(uint32_t number)
+{
+	return agent_vector_read(number % VECTOR_HALVES);
+}
+
+struct rt_read agent_read_thread(uint64_t offset);
+
+/* The ABI has the thread control block begin with its own address. */
+struct rt_read rt_thread_pointer_here(void)
+{
+	struct rt_read low = agent_read_thread(0), high = agent_read_thread(4);
+	return (struct rt_read){low.value | high.value << 32, low.fault | high.fault};
 }
 
 struct rt_read agent_read_1(uint64_t address);
@@ -182,6 +213,7 @@ static void reset_context(struct abi_context *c, struct abi_session *s, uint32_t
 	c->session = (uint64_t)(uintptr_t)s;
 	c->slot = slot;
 	c->depth = c->error = c->locks_held = c->scratch_top = 0;
+	c->nesting = c->location = c->frame_count = 0;
 	c->pair_top = c->pair_limit = c->pair_dropped = 0;
 	c->stamp = c->regs = c->random_state = c->tokenize_offset = 0;
 	c->indent_depth = 0;

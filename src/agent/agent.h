@@ -47,6 +47,8 @@ struct agent_arena {
 	uint64_t
 		tracer_identity; /* void (*)(void): fill its context with who it is now; likewise */
 	uint64_t tracer_regs; /* struct abi_regs *(*)(void): of that thread; likewise */
+	/* bool (*)(uint32_t what, uint32_t number, uint64_t *value): its other registers; likewise */
+	uint64_t tracer_state;
 	struct agent_sigaction
 		old_actions[AGENT_SIGNALS]; /* what the program had installed */
 };

@@ -23,6 +23,10 @@
 	.type agent_read_2, @function
 	.type agent_read_4, @function
 	.type agent_read_8, @function
+	.hidden agent_read_thread, agent_vector_read
+	.globl agent_read_thread, agent_vector_read
+	.type agent_read_thread, @function
+	.type agent_vector_read, @function
 	.hidden agent_write_1, agent_write_2, agent_write_4, agent_write_8
 	.globl agent_write_1, agent_write_2, agent_write_4, agent_write_8
 	.type agent_write_1, @function
@@ -50,6 +54,13 @@ agent_read_4:
 	.balign 16
 agent_read_8:
 	mov (%rdi), %rax
+	SIGNATURE
+	xor %edx, %edx
+	ret
+/* 4 bytes at an offset to the thread pointer */
+	.balign 16
+agent_read_thread:
+	mov %fs:(%rdi), %eax
 	SIGNATURE
 	xor %edx, %edx
 	ret
@@ -84,6 +95,28 @@ agent_read_fixup:
 	xor %eax, %eax
 	mov $1, %edx
 	ret
+
+/*
+ * uint64_t agent_vector_read(uint64_t number): half of a vector register, number / 2, by way of the 16
+ * bytes below the stack.  Storing a vector register is all that ever is done to one: nothing may be
+ * loaded into it.  tools/check-agent.sh knows these stores.
+ */
+	.balign 16
+agent_vector_read:
+	mov %edi, %ecx
+	shr $1, %ecx
+	shl $4, %ecx
+	lea 1f(%rip), %rax
+	add %rcx, %rax
+	and $1, %edi
+	jmp *%rax
+	.balign 16
+1:	.irp number, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
+	.balign 16
+	movups %xmm\number, -16(%rsp)
+	mov -16(%rsp, %rdi, 8), %rax
+	ret
+	.endr
 
 /*
  * struct abi_context *agent_register_thread(void): claims a context, and does the rest on its stack.

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/utsname.h>
 
 #include "cli/cmd_run.h"
 #include "stap/parser.h"
@@ -54,8 +55,11 @@ static int set_script(void *data, const char *value, struct error *err)
 
 static int set_extra_script(void *data, const char *value, struct error *err)
 {
-	struct session_text *text = vec_push(&session_of(data)->scripts);
-	text->name = "<input>";
+	struct session_options *o = session_of(data);
+	struct session_text *text = vec_push(&o->scripts);
+	char name[32];
+	snprintf(name, sizeof(name), "<input%zu>", o->scripts.count);
+	text->name = text->own_name = strdup(name);
 	text->text = strdup(value);
 	text->size = strlen(value);
 	return 0;
@@ -231,10 +235,17 @@ static int set_module_name(void *data, const char *value, struct error *err)
 	enum {
 		NAME_MAX_LENGTH = sizeof(o->module_name) - 1
 	};
-	if (strlen(value) > NAME_MAX_LENGTH)
-		fprintf(stderr, "Truncating module name to '%.*s'\n", NAME_MAX_LENGTH,
-			value);
-	snprintf(o->module_name, sizeof(o->module_name), "%s", value);
+	size_t length = strlen(value);
+	bool has_suffix = length >= 3 && (strcmp(value + length - 3, ".ko") == 0 ||
+						 strcmp(value + length - 3, ".so") == 0);
+	if (has_suffix)
+		length -= 3;
+	if (length == 0)
+		return error_set(err, -EINVAL, "Module name cannot be empty.");
+	bool is_cut = length > NAME_MAX_LENGTH;
+	snprintf(o->module_name, sizeof(o->module_name), "%.*s", (int)length, value);
+	if (has_suffix || is_cut)
+		fprintf(stderr, "Truncating module name to '%s'\n", o->module_name);
 	return check_pattern("-m", o->module_name, "^[a-z0-9_]+$", err);
 }
 
@@ -254,6 +265,9 @@ static int set_privilege(void *data, const char *value, struct error *err)
 	if (strcmp(value, "stapusr") != 0 && strcmp(value, "stapsys") != 0 &&
 		strcmp(value, "stapdev") != 0)
 		return bad(err, "Invalid argument '%s' for --privilege.", value);
+	const char *earlier = session_of(data)->privilege;
+	if (earlier && strcmp(earlier, value) != 0)
+		return error_set(err, -EINVAL, "Privilege level may be set only once.");
 	session_of(data)->privilege = value;
 	return 0;
 }
@@ -325,10 +339,11 @@ static int set_rotation(void *data, const char *value, struct error *err)
 
 static int set_timeout(void *data, const char *value, struct error *err)
 {
-	long seconds;
-	if (!cli_number(value, 1, 4000000, &seconds))
+	char *end;
+	double ms = strtod(value, &end) * 1000;
+	if (*end || !(ms >= 1 && ms < 4e9))
 		return error_set(err, -EINVAL, "Invalid timeout interval.");
-	session_of(data)->timeout_ms = (unsigned)seconds * 1000;
+	session_of(data)->timeout_ms = (unsigned)ms;
 	return 0;
 }
 
@@ -398,18 +413,35 @@ static int check_namespaces(void *data, const char *value, struct error *err)
 
 static int check_sysroot(void *data, const char *value, struct error *err)
 {
+	struct run_request *r = data;
 	struct stat info;
+	if (r->has_sysroot)
+		return error_set(
+			err, -EINVAL, "ERROR: multiple --sysroot options not supported");
 	if (stat(value, &info) < 0 || !S_ISDIR(info.st_mode))
 		return bad(err, "ERROR: %s is an invalid directory for --sysroot", value);
-	((struct run_request *)data)->has_sysroot = true;
+	r->has_sysroot = true;
 	return 0;
 }
 
 static int check_sysenv(void *data, const char *value, struct error *err)
 {
-	if (((struct run_request *)data)->has_sysroot)
-		return 0;
-	return error_set(err, -EINVAL, "ERROR: --sysenv must follow --sysroot");
+	if (!((struct run_request *)data)->has_sysroot)
+		return error_set(err, -EINVAL, "ERROR: --sysenv must follow --sysroot");
+	if (!strchr(value, '='))
+		return bad(err, "ERROR: %s is an invalid argument for --sysenv", value);
+	return 0;
+}
+
+static int check_architecture(void *data, const char *value, struct error *err)
+{
+	struct utsname machine;
+	int r = check_pattern("-a", value, "^[a-z0-9_-]+$", err);
+	if (r < 0 || uname(&machine) < 0 || strcmp(value, machine.machine) == 0)
+		return r;
+	return error_set(err, -EINVAL,
+		"ERROR: -a %s is not available: code is made for this machine alone, %s",
+		value, machine.machine);
 }
 
 /* elfutils asks the servers in DEBUGINFOD_URLS by itself. */
@@ -433,9 +465,16 @@ static int set_resource(
 	errno = 0;
 	struct rlimit limit;
 	limit.rlim_cur = limit.rlim_max = strtoull(value, &end, 0);
-	if (errno || *end || end == value)
+	if (!*value)
+		return error_set(
+			err, -EINVAL, "An --%s option value must be specified.", name);
+	bool is_number = !errno && !*end;
+	if (!is_number && resource == RLIMIT_AS)
 		return error_set(err, -EINVAL,
 			"Unable to convert %s resource limit '%s'.", name, value);
+	if (!is_number)
+		return error_set(err, -EINVAL,
+			"Unable to convert resource limit '%s' for %s", value, name);
 	if (setrlimit(resource, &limit) < 0)
 		return error_set(err, -errno, "Unable to set resource limits for %s: %s",
 			name, strerror(errno));
@@ -522,9 +561,11 @@ const struct cli_option run_options[] = {
 	{'j', NULL, NULL, "an option of the bpf runtime", NULL, CLI_NOTHING},
 	{'J', NULL, NULL, "an option of the bpf runtime", NULL, CLI_NOTHING},
 	{'r', NULL, "RELEASE", "no kernel is involved", NULL, CLI_NOTHING},
+	{'a', NULL, "ARCH", "code is made for this machine alone", check_architecture, CLI_NOTHING},
 	{'R', NULL, "DIR", "the runtime is part of the program", NULL, CLI_NOTHING},
 	{'B', NULL, "NAME=VALUE", "nothing is made with make", NULL, CLI_NOTHING},
 	{0, "modinfo", "NAME=VALUE", "no kernel module is built", check_modinfo, CLI_NOTHING},
+	{0, "debug", NULL, "no kernel module is built", NULL, CLI_NOTHING},
 	{0, "sign-module", NULL, "no kernel module is built", NULL, CLI_NOTHING},
 	{0, "save-module", NULL, "no kernel module is built", NULL, CLI_NOTHING},
 	{0, "save-uprobes", NULL, "no kernel module is built", NULL, CLI_NOTHING},
@@ -541,7 +582,7 @@ const struct cli_option run_options[] = {
 	{0, "semantic-keep-going", NULL, "all errors that can be told are told", NULL, CLI_WARNS},
 
 	{'i', "interactive", NULL, "scripts are written in an editor; see utrace lsp", NULL, CLI_REFUSED},
-	{'a', NULL, "ARCH", "code is made for this machine alone", NULL, CLI_REFUSED},
+	{0, "language-server", NULL, "start utrace lsp", NULL, CLI_REFUSED},
 	{0, "remote", "URL", "run it there: ssh HOST utrace run ...", NULL, CLI_REFUSED},
 	{0, "list-servers", "[WHICH]", "there are no compile servers", NULL, CLI_REFUSED},
 	{0, "trust-servers", "[HOW]", "there are no compile servers", NULL, CLI_REFUSED},

@@ -27,10 +27,19 @@ enum {
 };
 
 static const uint8_t integer_registers[] = {5, 4, 1, 2, 8, 9}; /* rdi rsi rdx rcx r8 r9 */
+static const uint8_t result_registers[] = {0, 1};              /* rax rdx */
 enum {
 	INTEGER_REGISTERS = sizeof(integer_registers),
 	SSE_REGISTERS = 8
 };
+
+static bool is_complex(Dwarf_Die *type)
+{
+	Dwarf_Attribute attr;
+	Dwarf_Word encoding;
+	return dwarf_attr(type, DW_AT_encoding, &attr) &&
+	       dwarf_formudata(&attr, &encoding) == 0 && encoding == DW_ATE_complex_float;
+}
 
 static void merge(enum abi_class *class, enum abi_class other)
 {
@@ -113,9 +122,10 @@ static void classify(struct elf_module *module, Dwarf_Die *type, uint64_t offset
 		classify_members(module, &die, offset, classes, depth);
 	} else if (class == ELF_VALUE_ARRAY || class == ELF_VALUE_CHAR_ARRAY) {
 		classify_array(module, &die, offset, classes, depth);
+	} else if (class == ELF_VALUE_FLOAT && size == 16 && is_complex(&die)) {
+		classes[0] = classes[1] = ABI_SSE;
 	} else if (class == ELF_VALUE_FLOAT && size == 16) {
-		classify_all_memory(
-			classes); /* long double; __float128 and complex are rarer */
+		classify_all_memory(classes); /* long double; see is_wide() */
 	} else if (class == ELF_VALUE_FLOAT) {
 		merge(&classes[offset / 8], ABI_SSE);
 	} else {
@@ -208,11 +218,64 @@ static bool is_nontrivial(struct elf_module *module, Dwarf_Die *type, int depth)
 	return false;
 }
 
+/* The only member of a structure, or the type itself. */
+static int sole_type(
+	struct elf_module *module, Dwarf_Die *type, Dwarf_Die *ret, int depth)
+{
+	Dwarf_Die die, member;
+	size_t members = 0;
+	int tag = elf_type_peel(module, type, ret);
+	if ((tag != DW_TAG_structure_type && tag != DW_TAG_class_type) ||
+		depth > CLASSIFY_DEPTH_MAX || dwarf_child(ret, &die) != 0)
+		return tag;
+	do {
+		if (dwarf_tag(&die) != DW_TAG_member || has_flag(&die, DW_AT_external))
+			continue;
+		members++;
+		if (!elf_die_type(&die, &member))
+			return tag;
+	} while (dwarf_siblingof(&die, &die) == 0);
+	return members == 1 ? sole_type(module, &member, ret, depth + 1) : tag;
+}
+
+static bool is_float128(Dwarf_Die *type)
+{
+	const char *name = dwarf_diename(type);
+	return name && strstr(name, "loat128");
+}
+
+/* long double, and structures of one: returned in st0 */
+static bool is_x87(struct elf_module *module, Dwarf_Die *type)
+{
+	Dwarf_Die sole;
+	return sole_type(module, type, &sole, 0) == DW_TAG_base_type &&
+	       elf_type_class(module, &sole) == ELF_VALUE_FLOAT &&
+	       (elf_type_size(module, &sole) == 32 ||
+		       (elf_type_size(module, &sole) == 16 && !is_float128(&sole) &&
+			       !is_complex(&sole)));
+}
+
+/* _Float128, and vectors: all of a vector register */
+static bool is_wide(struct elf_module *module, Dwarf_Die *type)
+{
+	Dwarf_Die sole;
+	int tag = sole_type(module, type, &sole, 0);
+	if (elf_type_size(module, type) != 16)
+		return false;
+	return tag == DW_TAG_array_type
+		       ? dwarf_hasattr(&sole, DW_AT_GNU_vector)
+		       : tag == DW_TAG_base_type &&
+				 elf_type_class(module, &sole) == ELF_VALUE_FLOAT &&
+				 is_float128(&sole);
+}
+
 struct abi_value {
 	enum abi_class classes[EIGHTBYTES_MAX];
 	uint64_t size;
 	unsigned integers, floats; /* registers it needs */
 	bool in_memory, by_reference;
+	bool is_wide; /* 16 bytes in one vector register */
+	bool is_x87;
 };
 
 static void classify_value(
@@ -225,6 +288,12 @@ static void classify_value(
 		return;
 	}
 	classify(module, type, 0, ret->classes, 0);
+	ret->is_x87 = is_x87(module, type);
+	ret->is_wide = is_wide(module, type);
+	if (ret->is_wide) {
+		ret->floats = 1;
+		return;
+	}
 	ret->in_memory = ret->classes[0] == ABI_MEMORY || ret->classes[1] == ABI_MEMORY;
 	for (int i = 0; i < EIGHTBYTES_MAX && !ret->in_memory; i++) {
 		ret->integers += ret->classes[i] == ABI_INTEGER;
@@ -290,6 +359,31 @@ static bool is_clone(const struct elf_frame *frame)
 	return false;
 }
 
+/* Each eightbyte has a register: the next ones of those for integers, or for vectors. */
+static void place_registers(const struct abi_value *value, const uint8_t *integers,
+	unsigned first_float, struct elf_op_list *ops, struct elf_place *ret)
+{
+	if (value->by_reference || value->integers + value->floats == 1) {
+		if (value->is_wide) {
+			elf_place_vector(ret, ops, first_float, 128);
+			return;
+		}
+		elf_emit(ops, value->floats ? ELF_OP_VECTOR : ELF_OP_REG,
+			value->floats ? first_float * 2 : integers[0]);
+		ret->is_value = !value->by_reference;
+		return;
+	}
+	for (int i = 0; i < EIGHTBYTES_MAX; i++) {
+		struct elf_piece piece = {
+			.is_value = true, .op_start = ops->count, .bits = 64};
+		if (value->classes[i] == ABI_INTEGER)
+			elf_emit(ops, ELF_OP_REG, *integers++);
+		else
+			elf_emit(ops, ELF_OP_VECTOR, first_float++ * 2);
+		elf_place_add_piece(ret, ops, &piece);
+	}
+}
+
 int elf_abi_parameter(const struct elf_frame *frame, Dwarf_Die *parameter,
 	struct elf_op_list *ops, struct elf_place *ret, struct error *err)
 {
@@ -297,6 +391,7 @@ int elf_abi_parameter(const struct elf_frame *frame, Dwarf_Die *parameter,
 	struct abi_cursor cursor = {0};
 	struct abi_value value;
 	bool clone = is_clone(frame);
+	*ret = (struct elf_place){0};
 	if (elf_die_type(&function, &type)) {
 		classify_value(frame->module, &type, &value);
 		cursor.integers =
@@ -310,7 +405,7 @@ int elf_abi_parameter(const struct elf_frame *frame, Dwarf_Die *parameter,
 			!elf_die_type(&die, &type) || is_dropped(clone, &die))
 			continue;
 		classify_value(frame->module, &type, &value);
-		unsigned first = cursor.integers;
+		unsigned first = cursor.integers, first_float = cursor.floats;
 		bool on_stack = assign(&cursor, &value, &stack);
 		if (!same_die(&die, parameter))
 			continue;
@@ -320,17 +415,14 @@ int elf_abi_parameter(const struct elf_frame *frame, Dwarf_Die *parameter,
 			elf_emit(ops, ELF_OP_ADD, 0);
 			if (value.by_reference)
 				elf_emit(ops, ELF_OP_DEREF, 8);
-			ret->is_value = false;
 			return 0;
 		}
-		if (value.floats || value.integers != 1)
+		if (value.integers + value.floats == 0)
 			return error_set(err, -ENOTSUP,
 				"not accessible at this address (pc: %#llx) [man error::dwarf]: it "
-				"is passed in %s",
-				(unsigned long long)frame->pc,
-				value.floats ? "a vector register" : "several registers");
-		elf_emit(ops, ELF_OP_REG, integer_registers[first]);
-		ret->is_value = !value.by_reference;
+				"is empty",
+				(unsigned long long)frame->pc);
+		place_registers(&value, &integer_registers[first], first_float, ops, ret);
 		return 0;
 	} while (dwarf_siblingof(&die, &die) == 0);
 	return error_set(err, -ENOTSUP, "corrupt debug information");
@@ -346,13 +438,15 @@ int elf_abi_return(const struct elf_frame *frame, struct elf_op_list *ops,
 		return error_set(err, -ENOENT, "function '%s' has no return value",
 			name ? name : "?");
 	classify_value(frame->module, ret_type, &value);
-	/* Structures in memory: the callee returns their address in rax. */
-	ret->is_value = !value.in_memory && !value.by_reference;
-	if (ret->is_value && (value.floats || value.integers != 1))
-		return error_set(err, -ENOTSUP, "the return value of '%s' is in %s",
-			name ? name : "?",
-			value.floats ? "a vector register, which scripts cannot read"
-				     : "several registers");
-	elf_emit(ops, ELF_OP_REG, REGISTER_RAX);
+	*ret = (struct elf_place){0};
+	if (value.is_x87)
+		return error_set(err, -ENOTSUP,
+			"the return value of '%s' is in an x87 register, which scripts "
+			"cannot read",
+			name ? name : "?");
+	if (!value.in_memory && value.integers + value.floats)
+		place_registers(&value, result_registers, 0, ops, ret);
+	else /* the callee returns the address of what it wrote */
+		elf_emit(ops, ELF_OP_REG, REGISTER_RAX);
 	return 0;
 }

@@ -2,7 +2,8 @@
 /*
  * A walk along $x->a[i]: `place` says whether the program so far leaves an address or a
  * value, `type` what is there.  Each step follows pointers as C would, adds an offset,
- * and narrows the type; the end loads the value.
+ * and narrows the type; the end loads the value.  Of something in pieces the steps count how far
+ * into it they lead, until a pointer or the end needs some of its bits.
  */
 #include "elf/access.h"
 
@@ -22,6 +23,7 @@ enum {
 struct walk {
 	struct elf_module *module; /* whose types these are */
 	const struct elf_access_request *request;
+	const struct elf_frame *frame;
 	struct elf_op_list ops;
 	struct elf_place place;
 	bool is_void; /* no type */
@@ -58,33 +60,88 @@ static bool is_reference(int tag)
 	return tag == DW_TAG_reference_type || tag == DW_TAG_rvalue_reference_type;
 }
 
-/* From a pointer to what it points at. */
-static void walk_follow(struct walk *w, Dwarf_Die *pointer)
+static int walk_refuse(struct walk *w, const char *why)
 {
-	if (!w->place.is_value)
-		elf_emit(&w->ops, ELF_OP_DEREF, 8);
-	w->place.is_value = false;
-	walk_set_type(w, pointer);
+	return error_set(w->err, -ENOTSUP,
+		"not accessible at this address (pc: %#" PRIx64
+		") [man error::dwarf]: %s",
+		w->request->pc, why);
 }
 
-static int walk_follow_references(struct walk *w, Dwarf_Die *peeled)
+/* The next step needs what is here in one place. */
+static int walk_settle(struct walk *w, uint64_t bits)
 {
-	int tag = walk_peel(w, peeled);
-	for (int i = 0; is_reference(tag) && i < REFERENCE_DEPTH_MAX; i++) {
-		walk_follow(w, peeled);
-		tag = walk_peel(w, peeled);
-	}
-	return tag;
+	if (w->place.is_pointer)
+		return walk_refuse(w, "the pointer was optimised out");
+	if (w->place.piece_count && !elf_place_settle(&w->place, &w->ops, bits))
+		return walk_refuse(w, bits > 64 ? "it is split between several places"
+						: "optimised out");
+	return 0;
 }
 
+/* Goes on to something inside of what is here. */
 static void walk_add(struct walk *w, uint64_t offset)
 {
+	if (w->place.piece_count) {
+		w->place.offset += offset * 8;
+		return;
+	}
 	if (offset == 0)
 		return;
 	elf_emit(&w->ops, ELF_OP_CONST,
 		(int64_t)(w->place.is_value ? offset * 8 : offset));
 	/* a small structure in a register: its members are bits of it */
 	elf_emit(&w->ops, w->place.is_value ? ELF_OP_SHR : ELF_OP_ADD, 0);
+}
+
+/* What a pointer that was optimised out points to may be known. */
+static int walk_follow_implicit(struct walk *w)
+{
+	Dwarf_Attribute attr = w->place.pointee;
+	uint64_t offset = w->place.pointee_offset;
+	Dwarf_Block block;
+	int r = 0;
+	w->ops.count = 0;
+	if (attr.code != DW_AT_const_value) {
+		r = elf_location_compile(w->frame, &attr, &w->ops, &w->place, w->err);
+	} else {
+		w->place = (struct elf_place){0};
+		if (dwarf_formblock(&attr, &block) != 0 ||
+			!elf_place_bytes(&w->place, &w->ops, block.data, block.length))
+			r = walk_refuse(w, "it points to a constant without a place");
+	}
+	if (r < 0)
+		return r == -ENOSYS ? -ENOTSUP : r;
+	walk_add(w, offset);
+	return 0;
+}
+
+/* From a pointer to what it points at. */
+static int walk_follow(struct walk *w, Dwarf_Die *pointer)
+{
+	int r = 0;
+	if (w->place.is_pointer) {
+		r = walk_follow_implicit(w);
+	} else {
+		r = walk_settle(w, 64);
+		if (!w->place.is_value)
+			elf_emit(&w->ops, ELF_OP_DEREF, 8);
+		w->place.is_value = false;
+	}
+	walk_set_type(w, pointer);
+	return r;
+}
+
+static int walk_follow_references(struct walk *w, Dwarf_Die *peeled, int *ret_tag)
+{
+	int r = 0;
+	*ret_tag = walk_peel(w, peeled);
+	for (int i = 0; r == 0 && is_reference(*ret_tag) && i < REFERENCE_DEPTH_MAX;
+		i++) {
+		r = walk_follow(w, peeled);
+		*ret_tag = walk_peel(w, peeled);
+	}
+	return r;
 }
 
 static int missing_member(struct walk *w, Dwarf_Die *type, const char *member)
@@ -106,18 +163,22 @@ static int walk_member(struct walk *w, const char *member)
 {
 	Dwarf_Die type;
 	const char *before = walk_type_name(w);
-	int tag = w->dimensions_used || w->bit_size ? DW_TAG_invalid
-						    : walk_follow_references(w, &type);
-	if (tag == DW_TAG_pointer_type) {
-		walk_follow(w, &type);
-		tag = walk_follow_references(w, &type);
+	int tag = DW_TAG_invalid, r = 0;
+	if (!w->dimensions_used && !w->bit_size)
+		r = walk_follow_references(w, &type, &tag);
+	if (r == 0 && tag == DW_TAG_pointer_type) {
+		r = walk_follow(w, &type);
+		if (r == 0)
+			r = walk_follow_references(w, &type, &tag);
 	}
+	if (r < 0)
+		return r;
 	if (tag != DW_TAG_structure_type && tag != DW_TAG_union_type &&
 		tag != DW_TAG_class_type)
 		return error_set(
 			w->err, -ENOENT, "invalid access '->%s' vs. %s", member, before);
 	struct elf_member found = {0};
-	int r = elf_type_find_member(w->module, &type, member, &found);
+	r = elf_type_find_member(w->module, &type, member, &found);
 	if (r == -ENOENT)
 		return missing_member(w, &type, member);
 	if (r < 0)
@@ -132,8 +193,26 @@ static int walk_member(struct walk *w, const char *member)
 	return 0;
 }
 
-static void walk_scale(struct walk *w, const struct elf_access_step *step, uint64_t size)
+/* A value in a register may be looked at as a piece. */
+static void walk_cut(struct walk *w)
 {
+	if (!w->place.is_value || w->place.piece_count)
+		return;
+	const struct elf_piece whole = {.is_value = true, .bits = 64};
+	w->place.is_value = false;
+	w->place.offset = 0;
+	elf_place_add_piece(&w->place, &w->ops, &whole);
+}
+
+static int walk_scale(struct walk *w, const struct elf_access_step *step, uint64_t size)
+{
+	if (w->place.piece_count) {
+		if (!step->is_constant || step->index < 0)
+			return walk_refuse(
+				w, "of an array in registers only constant elements are");
+		w->place.offset += (uint64_t)step->index * size * 8;
+		return 0;
+	}
 	if (step->is_constant) {
 		uint64_t offset =
 			(uint64_t)step->index * size; /* wraps as the address does */
@@ -141,7 +220,7 @@ static void walk_scale(struct walk *w, const struct elf_access_step *step, uint6
 			elf_emit(&w->ops, ELF_OP_CONST, (int64_t)offset);
 			elf_emit(&w->ops, ELF_OP_ADD, 0);
 		}
-		return;
+		return 0;
 	}
 	elf_emit(&w->ops, ELF_OP_OPERAND, step->operand);
 	if (size != 1) {
@@ -149,6 +228,16 @@ static void walk_scale(struct walk *w, const struct elf_access_step *step, uint6
 		elf_emit(&w->ops, ELF_OP_MUL, 0);
 	}
 	elf_emit(&w->ops, ELF_OP_ADD, 0);
+	return 0;
+}
+
+/* An array that is in memory as a whole can be indexed by anything. */
+static int walk_settle_array(struct walk *w, Dwarf_Die *array)
+{
+	if (w->place.is_pointer)
+		return walk_settle(w, 0);
+	elf_place_join(&w->place, &w->ops, elf_type_size(w->module, array) * 8);
+	return 0;
 }
 
 static int walk_index_array(
@@ -161,10 +250,15 @@ static int walk_index_array(
 		elf_die_type(array, &element) ? elf_type_size(w->module, &element) : 0;
 	for (size_t i = w->dimensions_used + 1; i < count; i++)
 		size *= counts[i];
-	if (size == 0 || w->place.is_value)
+	if (size == 0)
 		return error_set(w->err, -ENOTSUP, "invalid access '[...]' vs. %s",
 			walk_type_name(w));
-	walk_scale(w, step, size);
+	walk_cut(w);
+	int r = walk_settle_array(w, array);
+	if (r == 0)
+		r = walk_scale(w, step, size);
+	if (r < 0)
+		return r;
 	if (++w->dimensions_used >= count) {
 		w->dimensions_used = 0;
 		walk_set_type(w, array);
@@ -178,10 +272,13 @@ static int walk_index(struct walk *w, const struct elf_access_step *step)
 	const char *before = walk_type_name(w);
 	if (w->is_cast_pointer) {
 		uint64_t pointee = elf_type_size(w->module, &w->type);
-		walk_scale(w, step, pointee ? pointee : 1);
-		return 0;
+		return walk_scale(w, step, pointee ? pointee : 1);
 	}
-	int tag = w->bit_size ? DW_TAG_invalid : walk_follow_references(w, &type);
+	int tag = DW_TAG_invalid, r = 0;
+	if (!w->bit_size)
+		r = walk_follow_references(w, &type, &tag);
+	if (r < 0)
+		return r;
 	if (tag == DW_TAG_array_type)
 		return walk_index_array(w, &type, step);
 	if (tag != DW_TAG_pointer_type)
@@ -192,9 +289,8 @@ static int walk_index(struct walk *w, const struct elf_access_step *step)
 	if (size == 0)
 		return error_set(w->err, -ENOTSUP,
 			"invalid access '[...]' vs. %s: its size is unknown", before);
-	walk_follow(w, &type);
-	walk_scale(w, step, size);
-	return 0;
+	r = walk_follow(w, &type);
+	return r < 0 ? r : walk_scale(w, step, size);
 }
 
 static void walk_extend(struct walk *w, bool is_signed, uint64_t bits)
@@ -204,8 +300,23 @@ static void walk_extend(struct walk *w, bool is_signed, uint64_t bits)
 			(int64_t)bits);
 }
 
-static void walk_load_bits(struct walk *w, bool is_signed)
+/* Bits of a piece begin where they are wanted. */
+static int walk_settle_bits(struct walk *w)
 {
+	if (!w->place.piece_count)
+		return 0;
+	w->place.offset += w->bit_offset;
+	w->bit_offset = 0;
+	for (w->storage_size = 1; w->storage_size * 8 < w->bit_size;)
+		w->storage_size *= 2;
+	return walk_settle(w, w->bit_size);
+}
+
+static int walk_load_bits(struct walk *w, bool is_signed)
+{
+	int r = walk_settle_bits(w);
+	if (r < 0)
+		return r;
 	if (!w->place.is_value)
 		elf_emit(&w->ops, ELF_OP_DEREF, w->storage_size);
 	if (w->bit_offset) {
@@ -213,10 +324,17 @@ static void walk_load_bits(struct walk *w, bool is_signed)
 		elf_emit(&w->ops, ELF_OP_SHR, 0);
 	}
 	walk_extend(w, is_signed, w->bit_size);
+	return 0;
 }
 
 static int walk_finish_address(struct walk *w, struct elf_access *ret)
 {
+	uint64_t size = w->is_void ? 0 : elf_type_size(w->module, &w->type);
+	int r = w->place.is_pointer ? walk_settle(w, 64) : 0;
+	if (r < 0)
+		return r;
+	if (!elf_place_join(&w->place, &w->ops, size * 8))
+		w->place.is_value = true;
 	if (w->place.is_value)
 		return error_set(
 			w->err, -ENOTSUP, "cannot take address of a value in a register");
@@ -232,15 +350,16 @@ static int walk_finish_scalar(struct walk *w, Dwarf_Die *type, struct elf_access
 {
 	bool is_signed = elf_type_is_signed(w->module, type);
 	uint64_t size = elf_type_size(w->module, type);
-	if (w->bit_size) {
-		walk_load_bits(w, is_signed);
-		ret->size = 8;
-		return 0;
-	}
+	ret->size = 8;
+	if (w->bit_size)
+		return walk_load_bits(w, is_signed);
 	if (size != 1 && size != 2 && size != 4 && size != 8)
 		return error_set(w->err, -ENOTSUP,
 			"unsupported type '%s' of %" PRIu64 " bytes", ret->type_name,
 			size);
+	int r = walk_settle(w, size * 8);
+	if (r < 0)
+		return r;
 	if (!w->place.is_value)
 		elf_emit(&w->ops, ELF_OP_DEREF, (int64_t)size);
 	/* loads already extend with zeros */
@@ -268,9 +387,12 @@ static int walk_finish(struct walk *w, struct elf_access *ret)
 		ret->value_class != ELF_VALUE_CHAR_ARRAY)
 		return walk_finish_scalar(w, &type, ret);
 	ret->size = (uint32_t)elf_type_size(w->module, &type);
-	if (w->place.is_value && ret->value_class != ELF_VALUE_AGGREGATE)
-		return error_set(
-			w->err, -ENOTSUP, "'%s' is in a register", ret->type_name);
+	walk_cut(w);
+	/* of what has no address only members and elements are of use */
+	if (!elf_place_join(&w->place, &w->ops, (uint64_t)ret->size * 8)) {
+		w->ops.count = 0;
+		elf_emit(&w->ops, ELF_OP_CONST, 0);
+	}
 	return 0;
 }
 
@@ -400,6 +522,7 @@ static int walk_to_end(struct walk *w, struct elf_module *module)
 {
 	const struct elf_access_request *request = w->request;
 	struct elf_frame frame = elf_frame_of(module, request);
+	w->frame = &frame;
 	if (!elf_module_dwarf(w->module))
 		return elf_missing_debuginfo(w->module,
 			request->base == ELF_BASE_CAST ? "@cast" : "target-symbol",

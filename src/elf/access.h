@@ -45,6 +45,8 @@ enum elf_op_kind {
 	ELF_OP_DEREF,
 	ELF_OP_SIGN_EXTEND,
 	ELF_OP_ZERO_EXTEND,
+	ELF_OP_VECTOR,
+	ELF_OP_THREAD,
 };
 
 struct elf_op {

@@ -52,7 +52,7 @@ struct elf_dwarf {
 	Dwfl_Module *dwfl_module;
 	Dwarf *dwarf;
 	bool has_lost_units; /* split units that were not found */
-	uint64_t bias; /* module address = libdw address + bias */
+	uint64_t bias;       /* module address = libdw address + bias */
 	VEC(struct elf_unit) units;
 	VEC(struct elf_unit_range) ranges;
 };

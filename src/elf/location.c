@@ -5,11 +5,15 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "elf/tls.h"
 #include "elf/type.h"
 
 enum {
 	REGISTER_RSP = 7,
 	REGISTER_LAST = 16,
+	REGISTER_XMM0 = 17,
+	REGISTER_XMM15 = 32,
+	VECTOR_BITS = 128,
 	EXPRESSION_DEPTH_MAX =
 		4, /* entry_value and frame base nest once; corrupt files more */
 	LOCATIONS_MAX = 8,
@@ -21,11 +25,13 @@ struct compile {
 	struct elf_op_list *ops;
 	struct error *err;
 	int depth;
-	bool is_cfa; /* the expression is a CFA rule: no frame base inside */
+	bool is_cfa;   /* the expression is a CFA rule: no frame base inside */
+	bool is_float; /* something on the stack is no integer */
 };
 
 static int compile_ops(
 	struct compile *c, const Dwarf_Op *ops, size_t count, struct elf_place *ret);
+static int compile_op(struct compile *c, const Dwarf_Op *op);
 
 static int refuse(const struct compile *c, const char *why)
 {
@@ -37,8 +43,13 @@ static int refuse(const struct compile *c, const char *why)
 
 static int push_register(struct compile *c, uint64_t number, int64_t offset)
 {
+	if (number >= REGISTER_XMM0 && number <= REGISTER_XMM15 && !offset) {
+		elf_emit(c->ops, ELF_OP_VECTOR, (int64_t)(number - REGISTER_XMM0) * 2);
+		c->is_float = true;
+		return 0;
+	}
 	if (number > REGISTER_LAST)
-		return refuse(c, "its value is in a vector or floating-point register");
+		return refuse(c, "it is in a register that scripts cannot read");
 	elf_emit(c->ops, ELF_OP_REG, (int64_t)number);
 	if (offset) {
 		elf_emit(c->ops, ELF_OP_CONST, offset);
@@ -70,7 +81,7 @@ static int push_cfa(struct compile *c)
 			continue;
 		int r = -ENOTSUP;
 		if (dwarf_frame_cfa(cfi, &ops, &count) == 0 && count > 0) {
-			struct elf_place place;
+			struct elf_place place = {0};
 			struct compile inner = *c;
 			inner.is_cfa = true;
 			inner.depth++;
@@ -96,7 +107,7 @@ static int push_frame_base(struct compile *c, int64_t offset)
 		    &ops, &count, 1) != 1)
 		return refuse(c, "its function's frame base is unknown here");
 	struct compile inner = *c;
-	struct elf_place place;
+	struct elf_place place = {0};
 	inner.attr = &attr;
 	inner.depth++;
 	inner.is_cfa = true;
@@ -119,14 +130,17 @@ static int push_entry_value(struct compile *c, const Dwarf_Op *op)
 	size_t count;
 	if (!c->frame->function || c->frame->pc != c->frame->function->entry)
 		return refuse(c, "only its value at the function's entry is known");
+	if (c->depth > EXPRESSION_DEPTH_MAX)
+		return refuse(c, "its location refers to itself");
 	if (dwarf_getlocation_attr(c->attr, op, &attr) != 0 ||
 		dwarf_getlocation(&attr, &ops, &count) != 0 || count != 1)
 		return refuse(c, "its entry value is too complex");
 	struct compile inner = *c;
-	struct elf_place place;
 	inner.attr = &attr;
 	inner.depth++;
-	return compile_ops(&inner, ops, count, &place);
+	int r = compile_op(&inner, ops);
+	c->is_float = inner.is_float;
+	return r;
 }
 
 static int push_address(struct compile *c, const Dwarf_Op *op)
@@ -141,6 +155,18 @@ static int push_address(struct compile *c, const Dwarf_Op *op)
 	return 0;
 }
 
+/* A constant that stands in .debug_addr, as clang's offsets of thread-local variables. */
+static int push_indexed(struct compile *c, const Dwarf_Op *op)
+{
+	Dwarf_Attribute attr;
+	Dwarf_Word value;
+	if (dwarf_getlocation_attr(c->attr, op, &attr) != 0 ||
+		dwarf_formudata(&attr, &value) != 0)
+		return refuse(c, "corrupt address");
+	elf_emit(c->ops, ELF_OP_CONST, (int64_t)value);
+	return 0;
+}
+
 /* Conversions between integer types; offset 0 is the generic 64-bit type. */
 static int convert(struct compile *c, const Dwarf_Op *op, Dwarf_Word type_offset)
 {
@@ -151,8 +177,16 @@ static int convert(struct compile *c, const Dwarf_Op *op, Dwarf_Word type_offset
 		return refuse(c, "corrupt conversion");
 	enum elf_value_class class = elf_type_class(c->frame->module, &type);
 	uint64_t size = elf_type_size(c->frame->module, &type);
-	if (class == ELF_VALUE_FLOAT || size == 0 || size > 8)
+	if (size == 0 || size > 8)
 		return refuse(c, "it is computed in floating point or 128 bits");
+	/* bits may be looked at as those of another type, but not computed with */
+	if (class == ELF_VALUE_FLOAT || c->is_float) {
+		bool is_read = op->atom != DW_OP_convert && op->atom != DW_OP_GNU_convert;
+		c->is_float = class == ELF_VALUE_FLOAT;
+		return is_read ? 0
+			       : refuse(c,
+					 "it is computed in floating point or 128 bits");
+	}
 	if (size < 8)
 		elf_emit(c->ops,
 			elf_type_is_signed(c->frame->module, &type) ? ELF_OP_SIGN_EXTEND
@@ -219,15 +253,54 @@ static enum elf_op_kind simple_operation(uint8_t atom)
 	return ELF_OP_REG;
 }
 
-static int compile_implicit_value(struct compile *c, const Dwarf_Op *op)
+static int compile_implicit_value(
+	struct compile *c, const Dwarf_Op *op, struct elf_place *ret)
 {
 	Dwarf_Block block;
 	if (!c->attr || dwarf_getlocation_implicit_value(c->attr, op, &block) != 0 ||
-		block.length > 8)
+		!elf_place_bytes(ret, c->ops, block.data, block.length))
 		return refuse(c, "it is a large constant without a place");
-	struct elf_cursor cursor = {block.data, block.data + block.length, false};
-	elf_emit(c->ops, ELF_OP_CONST,
-		(int64_t)elf_cursor_fixed(&cursor, (unsigned)block.length));
+	return 0;
+}
+
+/* A constant of a type: its size in a byte, then its bytes. */
+static int compile_typed_constant(struct compile *c, const Dwarf_Op *op)
+{
+	const uint8_t *bytes = (const uint8_t *)(uintptr_t)op->number2;
+	Dwarf_Die type;
+	if (!bytes || bytes[0] > 8 || dwarf_getlocation_die(c->attr, op, &type) != 0)
+		return refuse(c, "it is computed in floating point or 128 bits");
+	uint64_t value = 0;
+	for (unsigned i = 0; i < bytes[0]; i++)
+		value |= (uint64_t)bytes[1 + i] << 8 * i;
+	elf_emit(c->ops, ELF_OP_CONST, (int64_t)value);
+	if (elf_type_class(c->frame->module, &type) == ELF_VALUE_FLOAT)
+		c->is_float = true;
+	else if (bytes[0] < 8 && elf_type_is_signed(c->frame->module, &type))
+		elf_emit(c->ops, ELF_OP_SIGN_EXTEND, bytes[0] * 8);
+	return 0;
+}
+
+/* What is left to the reader: something of which this is the address. */
+static int compile_implicit_pointer(
+	struct compile *c, const Dwarf_Op *op, struct elf_place *ret)
+{
+	if (!c->attr || (int64_t)op->number2 < 0 ||
+		dwarf_getlocation_implicit_pointer(c->attr, op, &ret->pointee) != 0)
+		return refuse(c, "the pointer was optimised out");
+	ret->is_pointer = true;
+	ret->pointee_offset = op->number2;
+	return 0;
+}
+
+/* The offset in the module's block is on top; what follows makes it an address. */
+static int compile_tls(struct compile *c)
+{
+	const char *why;
+	int r = elf_tls_base(c->frame->module, c->ops, &why);
+	if (r < 0)
+		return refuse(c, why);
+	elf_emit(c->ops, ELF_OP_ADD, 0);
 	return 0;
 }
 
@@ -235,6 +308,9 @@ static int compile_op(struct compile *c, const Dwarf_Op *op)
 {
 	enum elf_op_kind simple = simple_operation(op->atom);
 	if (simple != ELF_OP_REG) {
+		bool computes = simple < ELF_OP_DUP;
+		if (computes && c->is_float)
+			return refuse(c, "it is computed in floating point or 128 bits");
 		elf_emit(c->ops, simple, 0);
 		return 0;
 	}
@@ -284,20 +360,18 @@ static int compile_op(struct compile *c, const Dwarf_Op *op)
 	case DW_OP_entry_value:
 	case DW_OP_GNU_entry_value:
 		return push_entry_value(c, op);
-	case DW_OP_implicit_value:
-		return compile_implicit_value(c, op);
+	case DW_OP_const_type:
+	case DW_OP_GNU_const_type:
+		return compile_typed_constant(c, op);
+	case DW_OP_constx:
+	case DW_OP_GNU_const_index:
+		return push_indexed(c, op);
 	case DW_OP_nop:
 	case DW_OP_stack_value:
 		return 0;
-	case DW_OP_piece:
-	case DW_OP_bit_piece:
-		return refuse(c, "it is split between several places");
-	case DW_OP_implicit_pointer:
-	case DW_OP_GNU_implicit_pointer:
-		return refuse(c, "the pointer was optimised out");
 	case DW_OP_form_tls_address:
 	case DW_OP_GNU_push_tls_address:
-		return refuse(c, "it is thread-local");
+		return compile_tls(c);
 	case DW_OP_GNU_parameter_ref:
 	case DW_OP_GNU_variable_value: /* gcc: "wherever the caller's object is" */
 		(void)refuse(c, "it was passed by reference and optimised");
@@ -307,18 +381,35 @@ static int compile_op(struct compile *c, const Dwarf_Op *op)
 	}
 }
 
-static int compile_ops(
-	struct compile *c, const Dwarf_Op *ops, size_t count, struct elf_place *ret)
+/* DW_OP_regN as the whole of a location; -1: it is none */
+static int64_t register_location(const Dwarf_Op *ops, size_t count)
 {
-	if (c->depth > EXPRESSION_DEPTH_MAX)
-		return refuse(c, "its location refers to itself");
-	if (count == 0)
-		return refuse(c, "optimised out");
+	if (count != 1)
+		return -1;
+	if (ops->atom >= DW_OP_reg0 && ops->atom <= DW_OP_reg31)
+		return ops->atom - DW_OP_reg0;
+	return ops->atom == DW_OP_regx && ops->number <= REGISTER_XMM15
+		       ? (int64_t)ops->number
+		       : -1;
+}
+
+/* One place, of a variable or of a piece of it, of which @bits are used. */
+static int compile_simple(struct compile *c, const Dwarf_Op *ops, size_t count,
+	uint64_t bits, struct elf_place *ret)
+{
 	const Dwarf_Op *last = &ops[count - 1];
-	ret->is_value =
-		last->atom == DW_OP_stack_value || last->atom == DW_OP_implicit_value ||
-		(count == 1 && ((last->atom >= DW_OP_reg0 && last->atom <= DW_OP_reg31) ||
-				       last->atom == DW_OP_regx));
+	int64_t number = register_location(ops, count);
+	if (number >= REGISTER_XMM0 && number <= REGISTER_XMM15) {
+		elf_place_vector(ret, c->ops, (unsigned)(number - REGISTER_XMM0), bits);
+		return 0;
+	}
+	if (count == 1 && last->atom == DW_OP_implicit_value)
+		return compile_implicit_value(c, last, ret);
+	if (count == 1 && (last->atom == DW_OP_implicit_pointer ||
+				  last->atom == DW_OP_GNU_implicit_pointer))
+		return compile_implicit_pointer(c, last, ret);
+	c->is_float = false;
+	ret->is_value = last->atom == DW_OP_stack_value || number >= 0;
 	for (size_t i = 0; i < count; i++) {
 		int r = compile_op(c, &ops[i]);
 		if (r < 0)
@@ -327,14 +418,98 @@ static int compile_ops(
 	return 0;
 }
 
+/* What cannot be read is a hole: the rest of the variable can be. */
+static bool compile_piece(struct compile *c, const Dwarf_Op *ops, size_t count,
+	const Dwarf_Op *end, struct elf_place *ret)
+{
+	struct elf_place place = {0};
+	struct compile inner = *c;
+	struct elf_piece piece = {.op_start = c->ops->count};
+	piece.bits = end->atom == DW_OP_piece ? end->number * 8 : end->number;
+	piece.skip = end->atom == DW_OP_piece ? 0 : end->number2;
+	inner.err = NULL;
+	piece.is_absent = count == 0 ||
+			  compile_simple(&inner, ops, count,
+				  piece.bits < VECTOR_BITS ? piece.bits : VECTOR_BITS,
+				  &place) < 0 ||
+			  place.is_pointer;
+	piece.is_value = place.is_value;
+	if (piece.is_absent) {
+		c->ops->count = piece.op_start;
+		place.piece_count = 0;
+	}
+	if (!place.piece_count)
+		return elf_place_add_piece(ret, c->ops, &piece);
+	/* wide registers and constants come in pieces of their own, in order */
+	for (size_t i = 0; i < place.piece_count; i++) {
+		if (ret->piece_count == ELF_PIECES_MAX)
+			return false;
+		ret->pieces[ret->piece_count++] = place.pieces[i];
+	}
+	return true;
+}
+
+static int compile_pieces(
+	struct compile *c, const Dwarf_Op *ops, size_t count, struct elf_place *ret)
+{
+	size_t start = 0;
+	bool is_known = false;
+	for (size_t i = 0; i < count; i++) {
+		if (ops[i].atom != DW_OP_piece && ops[i].atom != DW_OP_bit_piece)
+			continue;
+		if (!compile_piece(c, &ops[start], i - start, &ops[i], ret))
+			return refuse(c, "it is split between too many places");
+		start = i + 1;
+	}
+	for (size_t i = 0; i < ret->piece_count; i++)
+		is_known = is_known || !ret->pieces[i].is_absent;
+	return is_known ? 0 : refuse(c, "optimised out");
+}
+
+static int compile_ops(
+	struct compile *c, const Dwarf_Op *ops, size_t count, struct elf_place *ret)
+{
+	if (c->depth > EXPRESSION_DEPTH_MAX)
+		return refuse(c, "its location refers to itself");
+	if (count == 0)
+		return refuse(c, "optimised out");
+	for (size_t i = 0; i < count; i++) {
+		if (ops[i].atom == DW_OP_piece || ops[i].atom == DW_OP_bit_piece)
+			return compile_pieces(c, ops, count, ret);
+	}
+	return compile_simple(c, ops, count, VECTOR_BITS, ret);
+}
+
+/*
+ * gcc's views: a parameter that is gone after the first instruction, or was never needed, has an empty range
+ * at the function's entry, which is where it came in.
+ */
+static bool entry_location(const struct elf_frame *frame, Dwarf_Attribute *attr,
+	Dwarf_Op **ret_ops, size_t *ret_count)
+{
+	Dwarf_Addr pc = frame->pc - frame->module->dwarf->bias, base, start, end;
+	ptrdiff_t offset = 0;
+	if (!elf_frame_is_entry(frame))
+		return false;
+	while ((offset = dwarf_getlocations(
+			attr, offset, &base, &start, &end, ret_ops, ret_count)) > 0) {
+		if (start == pc && end == pc && *ret_count > 0)
+			return true;
+	}
+	return false;
+}
+
 int elf_location_compile(const struct elf_frame *frame, Dwarf_Attribute *attr,
 	struct elf_op_list *ops, struct elf_place *ret, struct error *err)
 {
 	struct compile c = {.frame = frame, .attr = attr, .ops = ops, .err = err};
+	*ret = (struct elf_place){0};
 	Dwarf_Op *expressions[LOCATIONS_MAX];
 	size_t counts[LOCATIONS_MAX];
 	Dwarf_Addr pc = frame->pc - frame->module->dwarf->bias;
 	int count = dwarf_getlocation_addr(attr, pc, expressions, counts, LOCATIONS_MAX);
+	if (count <= 0 && entry_location(frame, attr, &expressions[0], &counts[0]))
+		count = 1;
 	if (count <= 0)
 		return refuse(&c, "optimised out");
 	return compile_ops(&c, expressions[0], counts[0], ret);

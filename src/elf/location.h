@@ -4,22 +4,7 @@
 
 #include "elf/access.h"
 #include "elf/dwarf_internal.h"
-
-struct elf_op_list {
-	struct elf_op *items;
-	size_t count, capacity; /* the shape of VEC(struct elf_op) */
-};
-
-static inline void elf_emit(
-	struct elf_op_list *list, enum elf_op_kind kind, int64_t value)
-{
-	vec_append(list, ((struct elf_op){kind, value}));
-}
-
-/* Where a variable is: the program leaves its address, or the value itself. */
-struct elf_place {
-	bool is_value;
-};
+#include "elf/place.h"
 
 /* The place in the code where a variable is looked at. */
 struct elf_frame {

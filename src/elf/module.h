@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "base/arena.h"
 #include "base/error.h"
@@ -29,6 +30,9 @@ typedef void (*elf_notice_fn)(void *data, const char *text);
 void elf_module_on_notice(struct elf_module *module, elf_notice_fn notice, void *data);
 
 const char *elf_module_path(const struct elf_module *module); /* canonical */
+/** the file itself, whatever its names are */
+void elf_module_file(
+	const struct elf_module *module, dev_t *ret_device, ino_t *ret_inode);
 /** lowercase hex build ID, "" when there is none */
 const char *elf_module_build_id(const struct elf_module *module);
 /** does it bring the Go runtime? */
@@ -97,7 +101,8 @@ struct elf_object {
 	uint64_t start, end;
 };
 /** elf_module_object_at() - what covers an address that no function covers; NULL: nothing known */
-const struct elf_object *elf_module_object_at(struct elf_module *module, uint64_t address);
+const struct elf_object *elf_module_object_at(
+	struct elf_module *module, uint64_t address);
 
 /** load bias of this module mapped with file offset `offset` at `address` (from
  * /proc/PID/maps) */

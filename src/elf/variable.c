@@ -235,7 +235,8 @@ void elf_variable_names(const struct elf_frame *frame, struct strbuf *out)
 }
 
 static int constant_place(Dwarf_Attribute *attr, Dwarf_Die *variable,
-	struct elf_module *module, struct elf_op_list *ops, struct error *err)
+	struct elf_module *module, struct elf_op_list *ops, struct elf_place *ret,
+	struct error *err)
 {
 	Dwarf_Sword value;
 	Dwarf_Word unsigned_value;
@@ -243,6 +244,7 @@ static int constant_place(Dwarf_Attribute *attr, Dwarf_Die *variable,
 	Dwarf_Die type;
 	bool is_signed =
 		elf_die_type(variable, &type) && elf_type_is_signed(module, &type);
+	ret->is_value = true;
 	if (is_signed && dwarf_formsdata(attr, &value) == 0) {
 		elf_emit(ops, ELF_OP_CONST, value);
 		return 0;
@@ -251,12 +253,10 @@ static int constant_place(Dwarf_Attribute *attr, Dwarf_Die *variable,
 		elf_emit(ops, ELF_OP_CONST, (int64_t)unsigned_value);
 		return 0;
 	}
-	if (dwarf_formblock(attr, &block) == 0 && block.length <= 8) {
-		struct elf_cursor cursor = {block.data, block.data + block.length, false};
-		elf_emit(ops, ELF_OP_CONST,
-			(int64_t)elf_cursor_fixed(&cursor, (unsigned)block.length));
+	ret->is_value = false;
+	if (dwarf_formblock(attr, &block) == 0 &&
+		elf_place_bytes(ret, ops, block.data, block.length))
 		return 0;
-	}
 	return error_set(err, -ENOTSUP, "it is a constant without a place");
 }
 
@@ -266,6 +266,7 @@ int elf_variable_place(const struct elf_frame *frame, struct elf_variable *varia
 	Dwarf_Attribute attr;
 	uint64_t address;
 	bool at_entry = elf_frame_is_entry(frame);
+	*ret = (struct elf_place){0};
 	if (variable->is_parameter && at_entry && elf_is_prologue_slot(&variable->die))
 		return elf_abi_parameter(frame, &variable->die, ops, ret, err);
 	if (dwarf_attr_integrate(&variable->die, DW_AT_location, &attr)) {
@@ -277,8 +278,8 @@ int elf_variable_place(const struct elf_frame *frame, struct elf_variable *varia
 		return elf_abi_parameter(frame, &variable->die, ops, ret, err);
 	}
 	if (dwarf_attr_integrate(&variable->die, DW_AT_const_value, &attr)) {
-		ret->is_value = true;
-		return constant_place(&attr, &variable->die, frame->module, ops, err);
+		return constant_place(
+			&attr, &variable->die, frame->module, ops, ret, err);
 	}
 	struct elf_declaration declaration;
 	elf_die_declaration(&variable->die, &declaration);
@@ -288,7 +289,6 @@ int elf_variable_place(const struct elf_frame *frame, struct elf_variable *varia
 	if (variable->is_global && symbol &&
 		elf_module_symbol(frame->module, symbol, &address)) {
 		elf_emit(ops, ELF_OP_STATIC, (int64_t)address);
-		ret->is_value = false;
 		return 0;
 	}
 	return error_set(err, -ENOTSUP,

@@ -265,72 +265,72 @@ static void name_map(struct inject *inject, uint64_t address, uint64_t size)
 	(void)!inject_syscall(inject, SYS_prctl, args, &result, NULL);
 }
 
-int inject_map_arena(struct inject *inject, uint64_t low, uint64_t high, uint64_t size,
+static int find_gap_now(struct inject *inject, struct gap_search *search,
 	uint64_t *ret_address, struct error *err)
 {
-	struct gap_search search = {
-		.low = low, .high = high, .size = (size + PAGE - 1) & -PAGE};
-	search.middle = low + (high - low) / 2;
-	/* Other threads map memory too: look again when the gap has gone. */
-	for (int attempt = 0; attempt < 16; attempt++) {
-		struct proc_maps maps;
-		struct proc_stat stat = {0};
-		int r = inject_check_victim(inject, err);
-		if (r == 0)
-			r = proc_read_maps(utrace_task_tid(inject->task), &maps, err);
-		if (r < 0)
-			return r;
-		(void)!proc_read_stat(utrace_task_tid(inject->task), &stat);
-		uint64_t at = inject_find_gap(&maps, stat.start_brk, &search);
-		proc_maps_free(&maps);
-		if (!at)
-			return error_set(err, -ENOMEM,
-				"process %d has no free %llu bytes between 0x%llx and 0x%llx",
-				inject->pid, (unsigned long long)size,
-				(unsigned long long)low, (unsigned long long)high);
-		r = map_at(inject, at, search.size, PROT_READ | PROT_EXEC, err);
-		if (r == -EEXIST)
-			continue;
-		if (r < 0)
-			return r;
-		name_map(inject, at, search.size);
-		*ret_address = at;
-		return 0;
-	}
-	return error_set(
-		err, -EEXIST, "process %d changes its memory map too fast", inject->pid);
+	struct proc_maps maps;
+	struct proc_stat stat = {0};
+	int r = inject_check_victim(inject, err);
+	if (r == 0)
+		r = proc_read_maps(utrace_task_tid(inject->task), &maps, err);
+	if (r < 0)
+		return r;
+	(void)!proc_read_stat(utrace_task_tid(inject->task), &stat);
+	*ret_address = inject_find_gap(&maps, stat.start_brk, search);
+	proc_maps_free(&maps);
+	return *ret_address
+		       ? 0
+		       : error_set(err, -ENOMEM,
+				 "process %d has no free %llu bytes between 0x%llx and 0x%llx",
+				 inject->pid, (unsigned long long)search->size,
+				 (unsigned long long)search->low,
+				 (unsigned long long)search->high);
 }
 
-int inject_map_null_context(struct inject *inject, uint64_t *address, struct error *err)
+static int map_in_gap(struct inject *inject, struct gap_search *search, int protection,
+	uint64_t *ret_address, struct error *err)
 {
-	if (*address)
-		return map_at(inject, *address, PAGE, PROT_READ, err);
+	/* Other threads map memory too: look again when the gap has gone. */
 	for (int attempt = 0; attempt < 16; attempt++) {
-		struct gap_search search = {.low = NULL_PAGE_LOW,
-			.high = NULL_PAGE_HIGH + PAGE,
-			.size = PAGE,
-			.middle = NULL_PAGE_HIGH};
-		struct proc_maps maps;
-		struct proc_stat stat = {0};
-		int r = inject_check_victim(inject, err);
+		int r = find_gap_now(inject, search, ret_address, err);
 		if (r == 0)
-			r = proc_read_maps(utrace_task_tid(inject->task), &maps, err);
-		if (r < 0)
-			return r;
-		(void)!proc_read_stat(utrace_task_tid(inject->task), &stat);
-		uint64_t at = inject_find_gap(&maps, stat.start_brk, &search);
-		proc_maps_free(&maps);
-		if (!at)
-			return error_set(err, -ENOMEM,
-				"process %d has no free page below 2 GiB", inject->pid);
-		r = map_at(inject, at, PAGE, PROT_READ, err);
-		if (r == 0)
-			*address = at;
+			r = map_at(inject, *ret_address, search->size, protection, err);
 		if (r != -EEXIST)
 			return r;
 	}
 	return error_set(
 		err, -EEXIST, "process %d changes its memory map too fast", inject->pid);
+}
+
+int inject_map_arena(struct inject *inject, uint64_t low, uint64_t high, uint64_t size,
+	uint64_t *ret_address, struct error *err)
+{
+	struct gap_search search = {.low = low,
+		.high = high,
+		.size = (size + PAGE - 1) & -PAGE,
+		.middle = low + (high - low) / 2};
+	uint64_t at;
+	int r = map_in_gap(inject, &search, PROT_READ | PROT_EXEC, &at, err);
+	if (r < 0)
+		return r;
+	name_map(inject, at, search.size);
+	*ret_address = at;
+	return 0;
+}
+
+int inject_map_null_context(struct inject *inject, uint64_t *address, struct error *err)
+{
+	struct gap_search search = {.low = NULL_PAGE_LOW,
+		.high = NULL_PAGE_HIGH + PAGE,
+		.size = PAGE,
+		.middle = NULL_PAGE_HIGH};
+	uint64_t at;
+	if (*address)
+		return map_at(inject, *address, PAGE, PROT_READ, err);
+	int r = map_in_gap(inject, &search, PROT_READ, &at, err);
+	if (r == 0)
+		*address = at;
+	return r;
 }
 
 /* ---- serialising

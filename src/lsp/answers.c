@@ -232,39 +232,90 @@ static void complete_names(
 	add_words(c, document->text, offset);
 }
 
+/* What stands around a cursor, as far as the characters before it tell. */
+struct surroundings {
+	const char *points; /* of the probe, of an alias after its "="; NULL: none */
+	const char *point;  /* the last of them */
+	const char *body;   /* its "{", when the depth is not 0 */
+	int depth;
+	bool in_string;
+};
+
+/* The end of the comment that begins here; the same: none does. */
+static size_t skip_comment(const char *text, size_t at, size_t end)
+{
+	bool is_block = text[at] == '/' && at + 1 < end && text[at + 1] == '*';
+	bool is_count = at && strchr("$@", text[at - 1]); /* "$#" */
+	bool is_line = (text[at] == '#' && !is_count) ||
+		       (text[at] == '/' && at + 1 < end && text[at + 1] == '/');
+	if (!is_block && !is_line)
+		return at;
+	const char *stop = strstr(text + at + (is_block ? 2 : 1), is_block ? "*/" : "\n");
+	size_t next = stop ? (size_t)(stop - text) + (is_block ? 2 : 0) : end;
+	return next < end ? next : end;
+}
+
+static bool word_begins(const char *text, size_t at, const char *word)
+{
+	size_t size = strlen(word);
+	bool is_start = !at || isspace((unsigned char)text[at - 1]) ||
+			strchr("};/", text[at - 1]);
+	return is_start && strncmp(text + at, word, size) == 0 &&
+	       isspace((unsigned char)text[at + size]);
+}
+
+static void look_around_outside(
+	struct surroundings *s, const char *text, size_t at, size_t offset)
+{
+	if (word_begins(text, at, "probe") && at + 6 <= offset)
+		s->points = s->point = text + at + 6;
+	else if (word_begins(text, at, "function"))
+		s->points = s->point = NULL;
+	else if (s->points && text[at] == '=')
+		s->points = s->point = text + at + 1;
+	else if (s->points && text[at] == ',')
+		s->point = text + at + 1;
+}
+
+static struct surroundings look_around(const char *text, size_t offset)
+{
+	struct surroundings s = {0};
+	for (size_t i = 0; i < offset; i++) {
+		if (text[i] == '"' && (!i || text[i - 1] != '\\'))
+			s.in_string = !s.in_string;
+		if (s.in_string)
+			continue;
+		size_t after = skip_comment(text, i, offset);
+		if (after > i) {
+			i = after - 1;
+			continue;
+		}
+		if (!s.depth)
+			look_around_outside(&s, text, i, offset);
+		if (text[i] == '{' && ++s.depth == 1)
+			s.body = text + i;
+		if (text[i] == '}' && s.depth && --s.depth == 0)
+			s.points = s.point = NULL;
+	}
+	return s;
+}
+
 /* Where the probe point that the cursor is in begins; NULL: it is in no probe point. */
 static const char *point_start(const char *text, size_t offset)
 {
-	const char *start = NULL;
-	bool in_string = false;
-	int depth = 0;
-	for (size_t i = 0; i < offset; i++) {
-		if (text[i] == '"' && (!i || text[i - 1] != '\\'))
-			in_string = !in_string;
-		if (in_string)
-			continue;
-		bool is_word_start =
-			!i || isspace((unsigned char)text[i - 1]) || text[i - 1] == '}';
-		if (!depth && is_word_start && i + 6 <= offset &&
-			strncmp(text + i, "probe", 5) == 0 &&
-			isspace((unsigned char)text[i + 5]))
-			start = text + i + 6;
-		if (text[i] == '{' && ++depth == 1)
-			start = NULL;
-		if (text[i] == '}' && depth)
-			depth--;
-		if (start && !depth && (text[i] == ',' || text[i] == '='))
-			start = text + i + 1;
-	}
-	return in_string ? NULL : start;
+	struct surroundings s = look_around(text, offset);
+	return s.in_string || s.depth ? NULL : s.point;
 }
 
 /* "process("/bin/ls").fun" to "process(string).fun", as points are listed. */
 static void put_pattern(const char *from, const char *to, struct strbuf *out)
 {
-	while (from < to && isspace((unsigned char)*from))
-		from++;
 	while (from < to) {
+		size_t comment = skip_comment(from, 0, (size_t)(to - from));
+		if (comment || isspace((unsigned char)*from)) {
+			from += comment ? comment : 1;
+			continue;
+		}
 		if (*from != '(') {
 			strbuf_putc(out, *from++);
 			continue;
@@ -315,33 +366,11 @@ static void complete_point(struct completion *c, const struct lsp_document *docu
 static bool body_header(
 	const char *text, size_t offset, const char **ret_start, size_t *ret_size)
 {
-	const char *start = NULL, *end = NULL;
-	bool in_string = false;
-	int depth = 0;
-	for (size_t i = 0; i < offset; i++) {
-		if (text[i] == '"' && (!i || text[i - 1] != '\\'))
-			in_string = !in_string;
-		if (in_string)
-			continue;
-		bool is_word_start = !i || isspace((unsigned char)text[i - 1]) ||
-				     strchr("};/", text[i - 1]);
-		if (!depth && is_word_start && strncmp(text + i, "probe", 5) == 0 &&
-			isspace((unsigned char)text[i + 5]))
-			start = text + i + 6;
-		else if (!depth && is_word_start && strncmp(text + i, "function", 8) == 0)
-			start = NULL;
-		if (text[i] == '{' && ++depth == 1)
-			end = text + i;
-		if (text[i] == '}' && depth && --depth == 0)
-			start = NULL;
-		/* of an alias its own points count */
-		if (start && !depth && text[i] == '=')
-			start = text + i + 1;
-	}
-	if (!depth || !start || !end || end < start)
+	struct surroundings s = look_around(text, offset);
+	if (!s.depth || !s.points)
 		return false;
-	*ret_start = start;
-	*ret_size = (size_t)(end - start);
+	*ret_start = s.points;
+	*ret_size = (size_t)(s.body - s.points);
 	return true;
 }
 

@@ -52,3 +52,18 @@ struct abi_regs *rt_tracer_regs(void)
 {
 	return NULL;
 }
+
+uint64_t rt_vector_here(uint32_t number)
+{
+	return 0;
+}
+
+struct rt_read rt_thread_pointer_here(void)
+{
+	return (struct rt_read){.fault = 1};
+}
+
+struct rt_read rt_tracer_state(enum rt_tracer_state what, uint32_t number)
+{
+	return (struct rt_read){.fault = 1};
+}

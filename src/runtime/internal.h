@@ -212,6 +212,11 @@ struct rt_read rt_tracer_read(uint64_t address, uint32_t size);
 bool rt_tracer_write(uint64_t address, uint64_t value, uint32_t size);
 void rt_tracer_identity(void);         /* look again who that thread is */
 struct abi_regs *rt_tracer_regs(void); /* its registers; NULL: it runs for none */
+/* the thread's own, in the target: of its xmm registers, and of the memory at %fs */
+uint64_t rt_vector_here(uint32_t number);
+struct rt_read rt_thread_pointer_here(void);
+/* of the thread a handler in the tracer runs for */
+struct rt_read rt_tracer_state(enum rt_tracer_state what, uint32_t number);
 /* memory of the program, wherever the handler runs */
 struct rt_read rt_read_user(const struct abi_context *c, uint64_t address, uint32_t size);
 /* Up to size-1 bytes until a NUL, and a NUL.  false: fault */

@@ -153,6 +153,26 @@ static int64_t register_by_name(struct abi_context *c, const char *name, bool is
 	return 0;
 }
 
+/* Nothing of ours touches vector registers: they are as the program left them. */
+uint64_t rt_vector_read(struct abi_context *c, uint32_t number)
+{
+	if (!rt_is_tracer(c))
+		return rt_vector_here(number);
+	struct rt_read r = rt_tracer_state(RT_STATE_VECTOR, number);
+	if (r.fault)
+		rt_error(c, "vector registers cannot be read here");
+	return r.value;
+}
+
+uint64_t rt_thread_pointer(struct abi_context *c)
+{
+	struct rt_read r = rt_is_tracer(c) ? rt_tracer_state(RT_STATE_THREAD_POINTER, 0)
+					   : rt_thread_pointer_here();
+	if (r.fault || !r.value)
+		rt_error(c, "the thread has no thread-local variables yet");
+	return r.value;
+}
+
 int64_t rt_fn_register(struct abi_context *c, const char *name)
 {
 	return register_by_name(c, name, true);

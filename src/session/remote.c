@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 #include "session/remote.h"
 
+#include <elf.h>
 #include <string.h>
 #include <sys/uio.h>
+#include <sys/user.h>
 #include <uthash.h>
 
 #include "agent/agent.h"
+#include "ptrace/ptrace.h"
 #include "runtime/runtime.h"
 
 enum {
@@ -62,6 +65,32 @@ static void fill_identity(struct abi_context *c, pid_t pid, pid_t tid)
 	snprintf(c->comm, sizeof(c->comm), "%.15s", status.name);
 }
 
+/* Read once for each run of a handler that asks. */
+static struct user_fpregs_struct remote_vectors;
+static bool has_remote_vectors;
+
+static bool remote_state(uint32_t what, uint32_t number, uint64_t *ret)
+{
+	struct user_regs_struct regs;
+	size_t size = sizeof(remote_vectors);
+	*ret = 0;
+	if (!remote_pid)
+		return false;
+	if (what == RT_STATE_THREAD_POINTER) {
+		if (ptrace_get_regs(remote_pid, &regs) < 0)
+			return false;
+		*ret = regs.fs_base;
+		return true;
+	}
+	if (!has_remote_vectors &&
+		ptrace_get_regset(remote_pid, NT_PRFPREG, &remote_vectors, &size) < 0)
+		return false;
+	has_remote_vectors = true;
+	memcpy(ret, (const unsigned char *)remote_vectors.xmm_space + 8 * (number % 32),
+		sizeof(*ret));
+	return true;
+}
+
 /* Programs rename themselves, and change their users; few handlers ask. */
 static struct abi_context *stale_context;
 
@@ -79,6 +108,7 @@ void session_remote_enable(struct agent_arena *arena)
 	arena->tracer_read = (uint64_t)(uintptr_t)remote_read;
 	arena->tracer_write = (uint64_t)(uintptr_t)remote_write;
 	arena->tracer_regs = (uint64_t)(uintptr_t)get_remote_regs;
+	arena->tracer_state = (uint64_t)(uintptr_t)remote_state;
 }
 
 /* ---- contexts --------------------------------------------------------------------------------------------- */
@@ -126,6 +156,7 @@ static struct abi_context *find_context(struct session *s, pid_t pid, pid_t tid)
 	c->session = (uint64_t)(uintptr_t)s->memory.base;
 	c->slot = slot;
 	c->depth = c->error = c->locks_held = c->scratch_top = 0;
+	c->nesting = c->location = c->frame_count = 0;
 	c->pair_top = c->pair_limit = c->pair_dropped = 0;
 	c->stamp = c->regs = c->random_state = c->tokenize_offset = 0;
 	c->indent_depth = 0;
@@ -220,6 +251,7 @@ void session_remote_call(struct session *s, const struct remote_probe *probe)
 	stale_context = probe->is_over ? NULL : c;
 	remote_pid = probe->tid;
 	remote_regs = probe->regs;
+	has_remote_vectors = false;
 	session_host_run_handler(s, c, &call);
 	remote_pid = 0;
 	remote_regs = NULL;

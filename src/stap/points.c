@@ -34,6 +34,7 @@ struct derivation {
 	struct stap_expr *condition;
 	const char *pn; /* set at the outermost level once its wildcards are expanded */
 	bool optional;
+	struct sema_error *lost; /* below a wildcard: the first reason why not */
 };
 
 struct matching {
@@ -538,9 +539,20 @@ static bool match_suffix(const struct matching *matching, const struct sema_patt
 	return true;
 }
 
+/* What cannot be resolved is no match of a wildcard, the points of aliases included. */
+static struct derivation wild_derivation(
+	const struct matching *matching, struct sema_error *lost)
+{
+	struct derivation derivation = *matching->derivation;
+
+	derivation.optional = true;
+	derivation.lost = lost;
+	return derivation;
+}
+
 /* `**` also matches across dots: "a**b" is "a*b" here, or "a*" here and "**b" below. */
 static void match_deep(const struct matching *matching, const struct sema_pattern *node,
-	uint32_t position)
+	uint32_t position, struct sema_error *lost)
 {
 	const struct stap_component *component = &matching->point->components[position];
 	const char *stars = strstr(component->name, "**");
@@ -550,11 +562,12 @@ static void match_deep(const struct matching *matching, const struct sema_patter
 		arena_printf(arena, "%.*s*%s", (int)head, component->name, stars + 2);
 	const char *prefix = arena_printf(arena, "%.*s*", (int)head, component->name);
 	const char *rest = arena_printf(arena, "**%s", stars + 2);
+	struct derivation lenient = wild_derivation(matching, lost);
 	struct sema_error ignored;
 
 	for (size_t i = 0; i < node->children.count; i++) {
 		const struct sema_pattern *child = node->children.items[i];
-		struct matching inner = *matching;
+		struct matching inner = {matching->sema, &lenient, NULL};
 
 		if (child->argument == component_argument(component) &&
 			!fnmatch(whole, child->name, 0)) {
@@ -569,20 +582,20 @@ static void match_deep(const struct matching *matching, const struct sema_patter
 }
 
 static void match_wild(const struct matching *matching, const struct sema_pattern *node,
-	uint32_t position)
+	uint32_t position, struct sema_error *lost)
 {
 	const struct stap_component *component = &matching->point->components[position];
+	struct derivation lenient = wild_derivation(matching, lost);
 
 	for (size_t i = 0; i < node->children.count; i++) {
 		const struct sema_pattern *child = node->children.items[i];
-		struct matching inner = *matching;
+		struct matching inner = {matching->sema, &lenient, NULL};
 		struct sema_error ignored;
 
 		if (child->argument != component_argument(component) ||
 			fnmatch(component->name, child->name, 0))
 			continue;
 		inner.point = point_with(matching, position, child->name);
-		/* What cannot be resolved is no match; nothing at all is an error below. */
 		match(&inner, child, position + 1, &ignored);
 	}
 }
@@ -595,6 +608,7 @@ static bool match(const struct matching *matching, const struct sema_pattern *no
 	size_t before = sema->program->probes.count;
 	const struct stap_component *component;
 	const struct sema_pattern *child;
+	struct sema_error lost = {0};
 	bool wild;
 
 	if (position == point->component_count)
@@ -605,11 +619,15 @@ static bool match(const struct matching *matching, const struct sema_pattern *no
 		return build(matching, node, err);
 	if (wild) {
 		if (strstr(component->name, "**"))
-			match_deep(matching, node, position);
+			match_deep(matching, node, position, &lost);
 		else
-			match_wild(matching, node, position);
+			match_wild(matching, node, position, &lost);
 		if (sema->program->probes.count > before)
 			return true;
+		if (lost.message) {
+			*err = lost;
+			return false;
+		}
 	} else {
 		child = child_find(node, component->name, strlen(component->name),
 			component_argument(component));
@@ -661,6 +679,9 @@ static bool derive_points(struct sema *sema, const struct derivation *derivation
 		}
 		if (ok && point->sufficient && sema->program->probes.count > before)
 			return true;
+		if (!ok && derivation->lost && !derivation->lost->message &&
+			!point->optional && !point->sufficient)
+			*derivation->lost = own;
 		if (ok || optional)
 			continue;
 		if (rethrow) {

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Names bound to variables and functions.  Locals are never declared: the first use creates them,
- * unless a global, anywhere in the program or the library, has the name (the library that comes with
- * the program does not see a script's).  Library files come in
+ * unless a global, anywhere in the program or the library, has the name.  Library files come in
  * whole when one of their functions, globals or aliases is used.
  */
 #include <string.h>
@@ -114,11 +113,12 @@ static struct stap_var *local_find(const struct scope *scope, const char *name)
 	return NULL;
 }
 
-/* The variables of our library's functions are its own, whatever a script calls its globals. */
-static bool is_foreign(const struct stap_var *var, const struct stap_token *token)
+/* What the program brings with it means its own globals, whatever those of scripts are called. */
+static bool is_global_visible(const struct stap_var *var, const struct stap_token *used)
 {
-	return token && token->source && token->source->is_own &&
-	       sema_is_user_token(var->token);
+	if (used && used->source->is_builtin && !var->token->source->is_builtin)
+		return false;
+	return is_visible(var->is_private, var->token, used);
 }
 
 struct stap_var *sema_global_find(
@@ -129,9 +129,7 @@ struct stap_var *sema_global_find(
 	for (size_t i = 0; i < sema->globals.count; i++) {
 		struct stap_var *var = sema->globals.items[i];
 
-		if (!strcmp(var->name, name) &&
-			is_visible(var->is_private, var->token, token) &&
-			!is_foreign(var, token))
+		if (!strcmp(var->name, name) && is_global_visible(var, token))
 			return var;
 	}
 	for (uint32_t i = 0; i < options->library_file_count; i++) {
@@ -140,7 +138,8 @@ struct stap_var *sema_global_find(
 		for (size_t j = 0; j < file->globals.count; j++) {
 			struct stap_var *var = file->globals.items[j];
 
-			if (strcmp(var->name, name) != 0 || var->is_private)
+			if (strcmp(var->name, name) != 0 || var->is_private ||
+				!is_global_visible(var, token))
 				continue;
 			sema_activate_file(sema, file);
 			return var;

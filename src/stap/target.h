@@ -81,6 +81,8 @@ enum stap_access_op_kind {
 	STAP_ACCESS_DEREF, /* pop address, push `value` bytes (1,2,4,8) zero-extended; may fault */
 	STAP_ACCESS_SIGN_EXTEND, /* from `value` bits */
 	STAP_ACCESS_ZERO_EXTEND, /* from `value` bits */
+	STAP_ACCESS_VECTOR, /* push half of xmm register value / 2: the low one, of odd values the high one */
+	STAP_ACCESS_THREAD, /* push the thread pointer; may fail */
 };
 
 struct stap_access_op {

@@ -15,7 +15,7 @@ NAMES = [
     "run/foreach-order",
     "run/functions-overloaded", "run/globals-shown-at-end", "run/histograms", "run/maxaction-target",
     "run/operators-integer", "run/print-family", "run/process-events", "run/process-exec", "run/process-syscall",
-    "run/process-syscall-counts", "run/statistics", "run/values-write", "run/try-catch", "tapset/context", "tapset/indent",
+    "run/process-syscall-counts", "run/statistics", "run/values-vector", "run/values-write", "run/try-catch", "tapset/context", "tapset/indent",
     "tapset/memory-numbers", "tapset/memory-strings", "tapset/rest", "tapset/registers", "tapset/set-arguments", "tapset/strings",
 ]
 

@@ -2,7 +2,9 @@
 # SPDX-License-Identifier: MIT
 """Runs the scripts of tests/conformance/run and compares what they print.
 
-usage: run-scripts.py UTRACE FOLDER TRACEES [NAME...]
+usage: run-scripts.py [--nobody] UTRACE FOLDER TRACEES [NAME...]
+
+--nobody: as an ordinary user, when started by root; skipped where that user cannot read the files.
 
 NAME.stp must print NAME.out (no such file: nothing) on standard output and NAME.err (no such
 file: nothing) on standard error.  Lines at its start say how it is run:
@@ -20,6 +22,10 @@ import os
 import shlex
 import subprocess
 import sys
+
+
+RUN_AS = []  # in front of each command
+NOBODY = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups", "--inh-caps=-all", "env", "-u", "HOME"]
 
 
 def read(path):
@@ -64,7 +70,7 @@ class Script:
         return [path for path in self.needs if not os.path.exists(path)]
 
     def run(self, utrace):
-        command = [utrace, "run", *self.options, self.name + ".stp", *self.arguments]
+        command = [*RUN_AS, utrace, "run", *self.options, self.name + ".stp", *self.arguments]
         done = subprocess.run(command, cwd=self.folder, stdin=subprocess.DEVNULL, capture_output=True)
         out = done.stdout
         if self.is_sorted:
@@ -106,9 +112,25 @@ def check(script, number, utrace):
     return good
 
 
+def become_nobody(paths):
+    """Return: the reason why not, None."""
+    if os.getuid() != 0:
+        return "started by an ordinary user: the other tests are these"
+    RUN_AS.extend(NOBODY)
+    for path in paths:
+        if subprocess.run([*RUN_AS, "test", "-x", path], stderr=subprocess.DEVNULL).returncode:
+            return f"nobody may not use {path}"
+    return None
+
+
 def main():
-    utrace, folder, tracees = (os.path.abspath(path) for path in sys.argv[1:4])
-    names = sys.argv[4:] or sorted(name[:-4] for name in os.listdir(folder) if name.endswith(".stp"))
+    arguments = [word for word in sys.argv[1:] if word != "--nobody"]
+    utrace, folder, tracees = (os.path.abspath(path) for path in arguments[:3])
+    reason = become_nobody([utrace, folder, tracees]) if "--nobody" in sys.argv else None
+    if reason:
+        print(f"1..0 # SKIP {reason}")
+        return 0
+    names = arguments[3:] or sorted(name[:-4] for name in os.listdir(folder) if name.endswith(".stp"))
     failed = sum(not check(Script(folder, tracees, name), i + 1, utrace) for i, name in enumerate(names))
     print(f"1..{len(names)}")
     return 1 if failed or not names else 0

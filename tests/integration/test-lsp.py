@@ -136,7 +136,8 @@ probe end { foreach ([a, b] in hits) println(a, b, hits[a, b]) }
         "textDocument": {"uri": uri}, "position": {"line": text.count("\n"), "character": 15}})["result"]),
           "... in a text that does not parse")
     for typed, wanted in (("probe ti", "timer"), ("probe timer.", "ms(number)"), ('probe process("/bin/ls").fun', "function(string)"),
-                          ('probe process("/bin/ls").function("f").', "return"), ("probe begin, onesh", "oneshot")):
+                          ('probe process("/bin/ls").function("f").', "return"), ("probe begin, onesh", "oneshot"),
+                          ("/* don't \" { */ probe /* a, b = */ ti", "timer")):
         client.change(uri, typed)
         items = labels(client.request("textDocument/completion", {
             "textDocument": {"uri": uri}, "position": {"line": 0, "character": len(typed)}})["result"])
@@ -144,7 +145,8 @@ probe end { foreach ([a, b] in hits) println(a, b, hits[a, b]) }
     for typed, wanted in (("probe timer.ms(5) { if (ti", "tid"), ("probe syscall.read { print(f", "fd"),
                           ('probe process("TRACEE").function("branch") { x = $', "$text"),
                           ('probe begin { } probe process("TRACEE").function("branch").return { print($r', "$return"),
-                          ('probe mine = process("TRACEE").function("leaf") { d = $d', "$depth")):
+                          ('probe mine = process("TRACEE").function("leaf") { d = $d', "$depth"),
+                          ('/* } " */ probe process("TRACEE").function("leaf") { /* } */ d = $d', "$depth")):
         typed = typed.replace("TRACEE", tracee)
         client.change(uri, typed)
         items = labels(client.request("textDocument/completion", {

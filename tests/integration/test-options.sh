@@ -107,4 +107,30 @@ wanted='is not an ELF file$'
 says -e 'probe process("/etc/passwd").function("x") { exit() }'
 wanted='^-S needs -o FILE\.$'
 says -S 1 -e 'probe begin { exit() }'
+
+# What stap says of its own options.
+wanted='^Privilege level may be set only once\.$'
+says --privilege=stapusr --privilege=stapdev -e 'probe begin { exit() }'
+wanted='^Module name cannot be empty\.$'
+says -m .ko -e 'probe begin { exit() }'
+wanted="^ERROR: Safety pattern mismatch for -m parameter \('a-b' vs"
+says -m a-b.so -e 'probe begin { exit() }'
+is "$("$utrace" run -m name.ko -e 'probe begin { println(module_name()) exit() }' 2>&1)" \
+	"$(printf "Truncating module name to 'name'\nname")" "-m: without its suffix"
+wanted='^ERROR: multiple --sysroot options not supported$'
+says --sysroot=/ --sysroot=/ -e 'probe begin { exit() }'
+wanted='^ERROR: AB is an invalid argument for --sysenv$'
+says --sysroot=/ --sysenv=AB -e 'probe begin { exit() }'
+wanted='^An --rlimit-cpu option value must be specified\.$'
+says --rlimit-cpu= -e 'probe begin { exit() }'
+wanted="^Unable to convert resource limit 'x' for rlimit-cpu\$"
+says --rlimit-cpu=x -e 'probe begin { exit() }'
+wanted='^ERROR: -a arm64 is not available: code is made for this machine alone, '
+says -a arm64 -e 'probe begin { exit() }'
+is "$("$utrace" run -a "$(uname -m)" -e 'probe begin { println("ran") exit() }' 2>&1)" "ran" "-a: this machine"
+for time in 0 0.0001 x 1s; do
+	wanted='^Invalid timeout interval\.$'
+	says -T $time -e 'probe begin { }'
+done
+is "$("$utrace" run -T 0.05 -e 'probe end { println("ended") }' 2>&1)" "ended" "-T: part of a second"
 tap_done

@@ -319,6 +319,15 @@ static void step(struct machine *m, const struct stap_access *access,
 	case STAP_ACCESS_DEREF:
 		dereference(m, op->value);
 		break;
+	case STAP_ACCESS_VECTOR:
+		push(m, EMIT_CALL(b, rt_vector_read, b->c,
+				emit_const32(b, (uint32_t)op->value)));
+		emit_check_error(b, m->expr->token);
+		break;
+	case STAP_ACCESS_THREAD:
+		push(m, EMIT_CALL(b, rt_thread_pointer, b->c));
+		emit_check_error(b, m->expr->token);
+		break;
 	case STAP_ACCESS_SIGN_EXTEND:
 	case STAP_ACCESS_ZERO_EXTEND:
 		push(m, extend(m, pop(m), op->value,

@@ -108,15 +108,13 @@ static void use_place(struct emit_use *use, const struct stap_expr *place, unsig
 
 static unsigned assign_use(const struct stap_expr *expr, bool used)
 {
-	const struct stap_expr *target = expr->assign.target;
 	enum stap_op op = expr->assign.op;
 
 	if (op == STAP_OP_ACCUMULATE)
 		return STAP_USE_ACCUMULATE;
 	if (op == STAP_OP_ASSIGN)
 		return STAP_USE_WRITE;
-	if (!used && target->kind == STAP_EXPR_VAR &&
-		(op == STAP_OP_ADD || op == STAP_OP_SUB))
+	if (!used && (op == STAP_OP_ADD || op == STAP_OP_SUB))
 		return STAP_USE_INCREMENT;
 	return STAP_USE_READ | STAP_USE_WRITE;
 }
@@ -128,7 +126,7 @@ static void use_access(struct emit_use *use, const struct stap_access *access)
 	use->needs_callee_saved |= access->needs_callee_saved;
 	for (uint32_t i = 0; i < access->op_count; i++) {
 		const struct stap_access_op *op = &access->ops[i];
-		if (op->kind == STAP_ACCESS_DEREF)
+		if (op->kind == STAP_ACCESS_DEREF || op->kind == STAP_ACCESS_THREAD)
 			use->reads_user_memory = true;
 		/* rbx, rbp, r12..r15: a wrong flag of the producer would read garbage */
 		if (op->kind == STAP_ACCESS_REG &&
@@ -193,9 +191,7 @@ static void use_expr(struct emit_use *use, const struct stap_expr *expr, bool us
 		break;
 	case STAP_EXPR_CRREMENT:
 		use_place(use, expr->crrement.target,
-			!used && expr->crrement.target->kind == STAP_EXPR_VAR
-				? STAP_USE_INCREMENT
-				: STAP_USE_READ | STAP_USE_WRITE);
+			!used ? STAP_USE_INCREMENT : STAP_USE_READ | STAP_USE_WRITE);
 		break;
 	case STAP_EXPR_CALL:
 		use_call(use, expr);

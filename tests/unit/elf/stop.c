@@ -67,6 +67,8 @@ static void step(struct machine *m, const struct elf_op *op,
 	uint64_t value;
 	if (op->kind == ELF_OP_REG)
 		push(m, registers->dwarf[op->value]);
+	else if (op->kind == ELF_OP_VECTOR)
+		push(m, registers->vectors[op->value]);
 	else if (op->kind == ELF_OP_CONST)
 		push(m, (uint64_t)op->value);
 	else if (op->kind == ELF_OP_STATIC)
@@ -113,6 +115,8 @@ static void on_trap(int signal_number, siginfo_t *info, void *context)
 	uc->uc_mcontext.gregs[REG_RIP]--;
 	for (int i = 0; i < 17; i++)
 		registers.dwarf[i] = (uint64_t)uc->uc_mcontext.gregs[order[i]];
+	memcpy(registers.vectors, uc->uc_mcontext.fpregs->_xmm,
+		sizeof(registers.vectors));
 	*stop.address = stop.original;
 	stop.hit = true;
 	stop.callback(&registers, stop.data);

@@ -11,7 +11,8 @@
 #include "elf/access.h"
 
 struct stop_registers {
-	uint64_t dwarf[17]; /* by DWARF number */
+	uint64_t dwarf[17];   /* by DWARF number */
+	uint64_t vectors[32]; /* halves of xmm0..xmm15 */
 };
 
 /** the value an access program leaves; aborts on a malformed program */

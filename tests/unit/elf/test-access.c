@@ -101,6 +101,7 @@ static const struct value {
 	{"walk", "p", "->matrix[0][#0]", 3, "int"}, {"walk", "p", "[0]->v", -5, "int"},
 	{"by_value", "big", "->values[1]", 22, "long int"},
 	{"by_value", "after", "", -4, "int"},
+	{"by_value", "x", "", 0x4004000000000000, "double"}, /* 2.5, in xmm0 */
 	{"by_value", "small", "->first", -1000, "int"},
 	{"by_value", "small", "->second", -2000, "short int"},
 	{"by_value", "small", "->third", 'x', "char"},
@@ -197,8 +198,8 @@ static const struct {
 	{"walk_o0", ELF_BASE_VARIABLE, "p", "&->bf", "cannot take address of bit-field"},
 	{"walk_o2", ELF_BASE_VARIABLE, "k", "&",
 		"cannot take address of a value in a register"},
-	{"by_value_o2", ELF_BASE_VARIABLE, "x", "",
-		"not accessible at this address (pc: 0x*"},
+	{"by_value_o2", ELF_BASE_VARIABLE, "x", "&",
+		"cannot take address of a value in a register"},
 	{"nothing_o0", ELF_BASE_RETURN, "return", "",
 		"function 'nothing_o0' has no return value"},
 	{"walk_o0", ELF_BASE_CAST, "nosuch", "",
