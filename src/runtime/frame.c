@@ -98,14 +98,15 @@ static RT_NOINLINE void report_error(struct abi_context *c)
 {
 	struct abi_session *s = rt_session(c);
 	bool silent = c->error == 2 && !c->error_text[0]; /* abort() */
-	c->error = 0;
+	uint32_t location = c->location;
+	c->error = c->location = 0;
 	if (silent)
 		return;
 	c->error_text[ABI_ERROR_SIZE - 1] = '\0';
 	uint32_t size = (uint32_t)sizeof(uint64_t) + rt_record_string_size(c->error_text);
 	uint64_t *payload = rt_record_reserve(c, ABI_RECORD_ERROR, c->site, size);
 	if (payload) {
-		*payload = c->location;
+		*payload = location;
 		rt_record_string(payload + 1, c->error_text);
 		rt_record_commit(c);
 	}
@@ -236,7 +237,7 @@ void rt_catch(struct abi_context *c, char *dst)
 {
 	if (dst)
 		rt_put(dst, rt_session(c)->max_string, c->error_text);
-	c->error = 0;
+	c->error = c->location = 0;
 }
 
 /* ---- the end of the run -------------------------------------------------- */

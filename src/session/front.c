@@ -81,12 +81,13 @@ static int front_parse(struct session *s, struct front *f)
 		if (!stap_parse_summary(file, &summary))
 			result = -1;
 	}
-	if (s->diagnostics.error_count)
+	if (stap_diagnostics_failed(&s->diagnostics))
 		result = -1;
-	if (result < 0 && !f->silent) {
+	if ((result < 0 || s->options->last_pass == 1) && !f->silent) {
 		front_render(s);
-		fprintf(stderr, "%sPass 1: parse failed.  [man error::pass1]\n",
-			summary.data);
+		if (result < 0)
+			fprintf(stderr, "%sPass 1: parse failed.  [man error::pass1]\n",
+				summary.data);
 		front_render_suppressed(s);
 	}
 	strbuf_deinit(&summary);
@@ -126,6 +127,8 @@ static bool front_runs_library(const struct session *s, const struct front *f)
 int session_front_pass1(struct session *s, struct front *f)
 {
 	const struct session_options *o = s->options;
+	s->diagnostics.no_warnings = o->no_warnings;
+	s->diagnostics.warnings_are_errors = o->warnings_are_errors;
 	f->parse = (struct stap_parse_options){
 		.arguments = o->arguments,
 		.argument_count = o->argument_count,
@@ -153,8 +156,7 @@ int session_front_pass1(struct session *s, struct front *f)
 static void front_warn(void *data, const char *text)
 {
 	struct session *s = data;
-	if (!s->options->no_warnings)
-		stap_diagnose(&s->diagnostics, STAP_WARNING, NULL, "%s", text);
+	stap_diagnose(&s->diagnostics, STAP_WARNING, NULL, "%s", text);
 }
 
 static void front_notice(void *data, const char *text)
@@ -213,7 +215,6 @@ int session_front_pass2(struct session *s, struct front *f)
 		.guru = o->guru,
 		.unoptimized = o->unoptimized,
 		.suppress_warnings = o->no_warnings,
-		.warnings_are_errors = o->warnings_are_errors,
 		.skip_badvars = o->skip_badvars,
 		.has_target = o->command || o->pid,
 		.listing = f->listing,
@@ -228,6 +229,8 @@ int session_front_pass2(struct session *s, struct front *f)
 	options.library_files = stap_tapset_files(f->tapset, &options.library_file_count);
 	s->program = stap_analyze(&s->arena, &options, &s->target, &s->diagnostics);
 	front_warn_unused_arguments(s, f);
+	if (stap_diagnostics_failed(&s->diagnostics))
+		s->program = NULL;
 	if (!f->silent) {
 		front_render(s);
 		if (!s->program)

@@ -22,18 +22,22 @@ struct value_lowering {
 
 /* ---- $value ------------------------------------------------------------------------------- */
 
+static const char not_value[] = "invalid target symbol for procfs probe, $value expected";
+
 static bool is_target(const struct stap_expr *expr)
 {
 	return expr->kind == STAP_EXPR_TARGET && expr->target.base == STAP_TARGET_VAR;
 }
 
+static bool is_value(const struct stap_expr *expr)
+{
+	return !strcmp(expr->target.name, "value");
+}
+
 static bool check_value(struct value_lowering *lower, const struct stap_expr *expr)
 {
-	const char *name = expr->target.name;
-
-	if (strcmp(name, "value") != 0)
-		sema_error(lower->sema, expr->token,
-			"invalid target symbol for procfs probe, $value expected");
+	if (!is_value(expr))
+		sema_error(lower->sema, expr->token, "%s", not_value);
 	else if (expr->target.pretty)
 		sema_error(lower->sema, expr->token,
 			"procfs variable '$value' may not be pretty-printed");
@@ -98,12 +102,16 @@ static bool lower_value(struct stap_expr *expr, void *data)
 	if (expr->kind == STAP_EXPR_CRREMENT && is_target(expr->crrement.target))
 		return lower_change(lower, expr, expr->crrement.target, NULL, NULL);
 	if (expr->kind == STAP_EXPR_DEFINED && is_target(expr->wrap.operand)) {
-		bool known = !strcmp(expr->wrap.operand->target.name, "value");
-		*expr = *sema_number(lower->sema, known, expr->token);
+		*expr = *sema_number(
+			lower->sema, is_value(expr->wrap.operand), expr->token);
 		return true;
 	}
 	if (!is_target(expr))
 		return sema_each_operand(expr, lower_value, data);
+	if (!is_value(expr)) { /* an error only if it is still there in the end */
+		expr->target.error = not_value;
+		return true;
+	}
 	bool good = check_value(lower, expr);
 
 	if (good && !lower->probe->file_is_read) {

@@ -145,18 +145,21 @@ static void skip_line(struct stap_lexer *lexer)
 /* White space and comments; a comment without an end reaches to the end of the file. */
 static void skip_space(struct stap_lexer *lexer)
 {
+	lexer->after_comment = false;
 	for (;;) {
 		int c = peek_char(lexer, 0);
 		if (is_class(c, CLASS_SPACE)) {
 			skip_char(lexer);
 		} else if (c == '#' || (c == '/' && peek_char(lexer, 1) == '/')) {
 			skip_line(lexer);
+			lexer->after_comment = true;
 		} else if (c == '/' && peek_char(lexer, 1) == '*') {
 			skip_chars(lexer, 2);
 			while ((c = peek_char(lexer, 0)) >= 0 &&
 				!(c == '*' && peek_char(lexer, 1) == '/'))
 				skip_char(lexer);
 			skip_chars(lexer, 2);
+			lexer->after_comment = true;
 		} else {
 			return;
 		}
@@ -176,6 +179,7 @@ static struct stap_token *start_token(struct stap_lexer *lexer, enum stap_token_
 	token->at = lexer->outer ? lexer->pasted_at : lexer->cursor;
 	token->line = lexer->line;
 	token->column = (uint32_t)(token->at - lexer->line_start) + 1;
+	token->after_comment = lexer->after_comment;
 	return token;
 }
 
@@ -338,6 +342,8 @@ static const struct stap_token *lex_embedded(struct stap_lexer *lexer)
 				"Could not find matching '%}' to close embedded function block");
 		if (c == '%' && peek_char(lexer, 1) == '}')
 			break;
+		if (c == '}' && peek_char(lexer, 1) == '%')
+			token->has_wrong_close = true;
 		strbuf_putc(&lexer->scratch, (char)c);
 		skip_char(lexer);
 	}

@@ -58,6 +58,7 @@ struct stap_lexer {
 	const char *pasted_at;
 	struct stap_name *names;
 	struct strbuf scratch;
+	bool after_comment; /* one was skipped in front of the next token */
 	bool has_hex_escapes, has_private; /* depend on the language version */
 };
 

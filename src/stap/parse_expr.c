@@ -11,6 +11,7 @@
  *   unary        = { "+" | "-" | "!" | "~" } crement
  *   crement      = ( "++" | "--" ) target | target [ "++" | "--" ]
  *   target       = [ "&" ] ( $name | @cast | @var | value ) { "->" member | "[" expression "]" }
+ *                  [ "$" | "$$" ]
  */
 #include <string.h>
 
@@ -114,15 +115,28 @@ static struct stap_target_component *parse_member(
 	return component;
 }
 
-/* A "$" or "$$" on its own, after "]" or ")" */
-static int parse_pretty_suffix(struct stap_parser *p)
+/* A "$" or "$$" on its own, after a value */
+static int peek_pretty_suffix(struct stap_parser *p)
 {
 	const struct stap_token *token = stap_parse_peek(p);
 	if (token->kind != STAP_TOKEN_IDENTIFIER || token->text[0] != '$' ||
 		strspn(token->text, "$") != token->text_size || token->text_size > 2)
 		return 0;
-	stap_parse_next(p);
 	return (int)token->text_size;
+}
+
+static int parse_pretty_suffix(struct stap_parser *p)
+{
+	int pretty = peek_pretty_suffix(p);
+	if (pretty)
+		stap_parse_next(p);
+	return pretty;
+}
+
+static bool peek_components(struct stap_parser *p)
+{
+	return stap_parse_peek_op(p, STAP_OP2('-', '>')) || stap_parse_peek_op(p, '[') ||
+	       peek_pretty_suffix(p);
 }
 
 /* { "->" member | "[" expression "]" } [ "$" | "$$" ] */
@@ -180,10 +194,11 @@ static struct stap_expr *parse_target(struct stap_parser *p)
 	} else if (is_atword(token, "@var")) {
 		expr = parse_atvar(p);
 	} else {
+		bool autocasts = !stap_version_less(p->options, "2.6");
+		if (address_of && !autocasts)
+			stap_parse_fail(p, "expected @cast, @var or $var");
 		struct stap_expr *value = stap_parse_value(p);
-		bool autocast = address_of || stap_parse_peek_op(p, STAP_OP2('-', '>')) ||
-				stap_parse_peek_op(p, '[');
-		if (!autocast || stap_version_less(p->options, "2.6"))
+		if (!autocasts || (!address_of && !peek_components(p)))
 			return value;
 		expr = make_target(p, STAP_TARGET_AUTOCAST, value->token);
 		expr->target.operand = stap_parse_child(p, expr, value);
@@ -413,7 +428,10 @@ static struct stap_expr *parse_ternary(struct stap_parser *p)
 	stap_parse_enter(p);
 	expr->ternary.then = stap_parse_child(p, expr, stap_parse_expression(p));
 	stap_parse_expect_op(p, ':', "expected ':'");
-	expr->ternary.otherwise = stap_parse_child(p, expr, parse_ternary(p));
+	/* `a ? b : c = d` once assigned to c; now to the whole */
+	expr->ternary.otherwise = stap_parse_child(p, expr,
+		stap_version_less(p->options, "4.0") ? stap_parse_expression(p)
+						     : parse_ternary(p));
 	stap_parse_leave(p);
 	return expr;
 }

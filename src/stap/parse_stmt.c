@@ -182,6 +182,8 @@ static struct stap_stmt *parse_return(struct stap_parser *p)
 		stap_parse_fail(p, "found 'return' not in function context");
 	struct stap_stmt *stmt =
 		stap_stmt_new(p->arena, STAP_STMT_RETURN, stap_parse_next(p));
+	if (stap_parse_peek(p)->kind == STAP_TOKEN_EOF)
+		stap_parse_fail(p, "expected ';', '}' or an expression statement");
 	if (!stap_parse_peek_op(p, ';') && !stap_parse_peek_op(p, '}'))
 		stmt->expr = stap_parse_expression(p);
 	return stmt;

@@ -44,20 +44,26 @@ struct stap_expr_list stap_parse_take_list(
 
 /* ---- literals ---------------------------------------------------------------------------------- */
 
-/* Adjacent strings are one. */
+/* Adjacent strings are one; before 2.0 a comment kept them apart. */
+static bool is_glued(const struct stap_parser *p, const struct stap_token *token)
+{
+	return token->kind == STAP_TOKEN_STRING &&
+	       !(token->after_comment && stap_version_less(p->options, "2.0"));
+}
+
 struct stap_expr *stap_parse_strings(
 	struct stap_parser *p, const struct stap_token *token)
 {
 	struct stap_expr *expr = stap_expr_new(p->arena, STAP_EXPR_STRING, token);
 	expr->type = STAP_TYPE_STRING;
 	expr->string = token->text;
-	if (stap_parse_peek(p)->kind != STAP_TOKEN_STRING)
+	if (!is_glued(p, stap_parse_peek(p)))
 		return expr;
 	struct strbuf all;
 	strbuf_init(&all);
 	strbuf_append(&all, token->text, token->text_size);
 	/* an error while reading on must not leak the text: it is raised after the loop */
-	while (p->peeked && p->peeked->kind == STAP_TOKEN_STRING) {
+	while (p->peeked && is_glued(p, p->peeked)) {
 		strbuf_append(&all, p->peeked->text, p->peeked->text_size);
 		p->peeked = stap_preprocessor_next(&p->pp);
 	}
@@ -67,6 +73,19 @@ struct stap_expr *stap_parse_strings(
 		stap_parse_raise(p);
 	p->last = p->peeked;
 	return expr;
+}
+
+/* The value of a number, which is the last token; up to 2^64 - 1 without a sign, as bits. */
+static int64_t number_value(
+	struct stap_parser *p, const struct stap_token *token, bool negative)
+{
+	if (token->junk_message)
+		stap_parse_fail(p, "%s", token->junk_message);
+	if (!negative)
+		return token->number;
+	if ((uint64_t)token->number > (uint64_t)INT64_MAX + 1)
+		stap_parse_fail(p, "number invalid or out of range");
+	return (int64_t)(0 - (uint64_t)token->number);
 }
 
 /* [ "-" ] number | string { string } */
@@ -79,12 +98,10 @@ struct stap_expr *stap_parse_literal(struct stap_parser *p)
 	const struct stap_token *number = negative ? stap_parse_next(p) : token;
 	if (number->kind != STAP_TOKEN_NUMBER)
 		stap_parse_fail(p, "expected literal string or number");
-	if (number->junk_message)
-		stap_parse_fail(p, "%s", number->junk_message);
+	int64_t value = number_value(p, number, negative);
 	struct stap_expr *expr = stap_expr_new(p->arena, STAP_EXPR_NUMBER, token);
 	expr->type = STAP_TYPE_LONG;
-	expr->number =
-		negative ? (int64_t)(0 - (uint64_t)number->number) : number->number;
+	expr->number = value;
 	return expr;
 }
 
@@ -102,9 +119,7 @@ static int64_t parse_number(struct stap_parser *p)
 	const struct stap_token *token = stap_parse_next(p);
 	if (token->kind != STAP_TOKEN_NUMBER)
 		stap_parse_fail(p, "expected number");
-	if (token->junk_message)
-		stap_parse_fail(p, "%s", token->junk_message);
-	return negative ? (int64_t)(0 - (uint64_t)token->number) : token->number;
+	return number_value(p, token, negative);
 }
 
 /* A single string that names something: types, modules, variables. */
@@ -316,6 +331,8 @@ static struct stap_expr *parse_perf(struct stap_parser *p, const struct stap_tok
 	struct stap_expr *perf = stap_expr_new(p->arena, STAP_EXPR_PERF, token);
 	stap_parse_expect_op(p, '(', "expected '('");
 	perf->perf.name = parse_literal_string(p);
+	if (!*perf->perf.name)
+		stap_parse_fail(p, "expected non-empty string");
 	stap_parse_expect_op(p, ')', "expected ')'");
 	return perf;
 }
@@ -323,7 +340,7 @@ static struct stap_expr *parse_perf(struct stap_parser *p, const struct stap_tok
 struct operator_call {
 	const char *name;
 	const char *
-		arguments; /* n number, s literal string, e expression; small: may be missing */
+		arguments; /* n number, s literal string, e expression, i name; S: may be missing */
 	bool guru;
 	const char *since;
 };
@@ -333,7 +350,7 @@ static const struct operator_call *find_operator_call(
 {
 	static const struct operator_call calls[] = {
 		{"@const", "s", true, "3.1"},
-		{"@probewrite", "e", false, "4.0"},
+		{"@probewrite", "i", false, "4.0"},
 		{"@uregister", "n", false, "4.0"},
 		{"@kregister", "n", true, "4.0"},
 		{"@uderef", "ne", false, "4.0"},
@@ -353,6 +370,12 @@ static struct stap_expr *parse_operator_argument(struct stap_parser *p, char kin
 	if (kind == 'e')
 		return stap_parse_expression(p);
 	const struct stap_token *token = stap_parse_peek(p);
+	if (kind == 'i' && token->kind != STAP_TOKEN_IDENTIFIER) {
+		stap_parse_next(p);
+		stap_parse_fail(p, "%s", "expected identifier");
+	}
+	if (kind == 'i')
+		return stap_parse_expression(p);
 	bool string = kind == 's' || kind == 'S';
 	if (token->kind != (string ? STAP_TOKEN_STRING : STAP_TOKEN_NUMBER)) {
 		stap_parse_next(p);
@@ -379,7 +402,10 @@ static struct stap_expr *parse_operator_call(struct stap_parser *p,
 			break;
 		if (kind != operator->arguments)
 			stap_parse_expect_op(p, ',', "expected ','");
-		stap_parse_push(p, parse_operator_argument(p, *kind));
+		struct stap_expr *argument = parse_operator_argument(p, *kind);
+		if (*kind == 's' && !*argument->string)
+			stap_parse_fail(p, "expected non-empty string");
+		stap_parse_push(p, argument);
 	}
 	stap_parse_expect_op(p, ')', "expected ')'");
 	call->call.args = stap_parse_take_list(p, start, call);

@@ -337,6 +337,8 @@ static void parse_function(struct stap_parser *p, bool is_private)
 	}
 	stap_parse_expect_op(p, '(', "expected '('");
 	parse_parameters(p, function);
+	if (stap_parse_peek(p)->kind == STAP_TOKEN_EOF)
+		stap_parse_fail(p, "%s", "expected '{'");
 	if (stap_parse_accept_op(p, ':'))
 		function->priority = parse_priority(p);
 	if (stap_parse_peek(p)->kind == STAP_TOKEN_EMBEDDED) {

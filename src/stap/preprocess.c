@@ -123,6 +123,9 @@ static const struct stap_token *lex(struct stap_preprocessor *pp)
 	const struct stap_token *token = stap_lexer_next(&pp->lexer);
 	if (token->kind != STAP_TOKEN_EOF)
 		pp->has_tokens = true;
+	if (token->has_wrong_close)
+		stap_diagnose(pp->diag, STAP_WARNING, token,
+			"possible erroneous closing '}%%', use '%%}'?");
 	return token;
 }
 
@@ -245,6 +248,8 @@ static bool define_macro(struct stap_preprocessor *pp)
 		pp->error.cause_token = old->token;
 		return false;
 	}
+	if (strcmp(macro->name, "define") == 0)
+		return fail(pp, token, "attempt to redefine '@define'");
 	if (is_builtin_operator(macro->name))
 		stap_diagnose(pp->diag, STAP_WARNING, token,
 			"macro redefines built-in operator '@%s'", macro->name);
@@ -494,6 +499,7 @@ static int compare_numbers(int64_t a, int64_t b)
 	return a < b ? -1 : a > b;
 }
 
+/* What the kernel's configuration says; nothing: "". */
 static const char *config_value(const struct stap_preprocessor *pp, const char *name)
 {
 	const struct stap_parse_options *options = pp->options;
@@ -501,36 +507,54 @@ static const char *config_value(const struct stap_preprocessor *pp, const char *
 		options->kernel_config
 			? options->kernel_config(options->kernel_config_data, name)
 			: NULL;
-	return value ? value : "n";
+	return value ? value : "";
+}
+
+static bool config_number(const char *value, int64_t *ret)
+{
+	char *end;
+	*ret = strtoll(value, &end, 0);
+	return !*end;
+}
+
+/* An option that is not set is "" and 0, and also "n". */
+static bool compare_config_text(
+	struct stap_preprocessor *pp, const struct comparison *c, bool *ret)
+{
+	const char *value = config_value(pp, c->left->text);
+	int differs = match(value, c->right->text);
+	if (!*value && differs)
+		differs = match("n", c->right->text);
+	return compare_equal(pp, c, differs, ret);
+}
+
+static bool compare_configs(
+	struct stap_preprocessor *pp, const struct comparison *c, bool *ret)
+{
+	const char *left = config_value(pp, c->left->text);
+	const char *right = config_value(pp, c->right->text);
+	int64_t a, b;
+	if (config_number(left, &a) && config_number(right, &b))
+		return decide(pp, c->op, compare_numbers(a, b), ret);
+	return decide(pp, c->op, strcmp(left, right), ret);
 }
 
 static bool compare_config(
 	struct stap_preprocessor *pp, const struct comparison *c, bool *ret)
 {
-	const char *value = config_value(pp, c->left->text);
 	const struct stap_token *right = c->right;
-	if (right->kind == STAP_TOKEN_STRING) {
-		if (c->op->kind == STAP_TOKEN_OPERATOR && is_order(c->op->code))
-			return decide(pp, c->op, strcmp(value, right->text), ret);
-		return decide(pp, c->op, match(value, right->text), ret);
-	}
+	int64_t number;
+	if (right->kind == STAP_TOKEN_STRING)
+		return compare_config_text(pp, c, ret);
 	if (right->kind == STAP_TOKEN_NUMBER) {
-		char *end;
-		int64_t number = (int64_t)strtoull(value, &end, 0);
-		if (end == value || *end) {
-			/* a value that is no number is only unequal to one */
-			*ret = false;
-			bool ignored;
-			return is_operator(c->op, STAP_OP2('!', '='))
-				       ? (*ret = true)
-				       : decide(pp, c->op, 1, &ignored);
-		}
+		if (!config_number(config_value(pp, c->left->text), &number))
+			return fail(
+				pp, c->left, "%s", "Config option value not a number");
 		return decide(pp, c->op, compare_numbers(number, right->number), ret);
 	}
 	if (right->kind == STAP_TOKEN_IDENTIFIER &&
 		strncmp(right->text, "CONFIG_", 7) == 0)
-		return decide(
-			pp, c->op, strcmp(value, config_value(pp, right->text)), ret);
+		return compare_configs(pp, c, ret);
 	return fail(pp, right, "%s",
 		"expected string, number literal or other CONFIG_... as right side operand");
 }
@@ -585,6 +609,8 @@ static bool compare_keyword(
 	if (strcmp(name, "guru_mode") == 0) {
 		if (c->right->kind != STAP_TOKEN_NUMBER)
 			return fail(pp, c->right, "%s", "expected number");
+		if (c->right->number != 0 && c->right->number != 1)
+			return fail(pp, c->op, "%s", "expected 0 or 1");
 		return compare_equal(
 			pp, c, compare_numbers(pp->options->guru, c->right->number), ret);
 	}

@@ -29,9 +29,7 @@ void sema_warn(struct sema *sema, const struct stap_token *token, const char *fm
 	va_start(ap, fmt);
 	vsnprintf(message, sizeof(message), fmt, ap);
 	va_end(ap);
-	stap_diagnose(sema->diag,
-		sema->options->warnings_are_errors ? STAP_SEMANTIC_ERROR : STAP_WARNING,
-		token, "%s", message);
+	stap_diagnose(sema->diag, STAP_WARNING, token, "%s", message);
 }
 
 /* New files appear while their users are being resolved: the lists grow during the loops. */
@@ -100,7 +98,7 @@ struct stap_program *stap_analyze(struct arena *arena,
 	sema_check(&sema);
 	if (!failed(&sema) && !sema.program->probes.count)
 		sema_error(&sema, NULL, "no probes found");
-	if (failed(&sema))
+	if (stap_diagnostics_failed(diag))
 		return NULL;
 	sema_usage(&sema);
 	list_embedded(&sema);

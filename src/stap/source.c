@@ -49,12 +49,26 @@ struct stap_diagnostic *stap_diagnose(struct stap_diagnostics *d,
 	va_start(ap, fmt);
 	struct stap_diagnostic *diagnostic = make(d->arena, severity, token, fmt, ap);
 	va_end(ap);
+	if (severity == STAP_WARNING && d->no_warnings)
+		return diagnostic;
 	vec_append(&d->list, diagnostic);
 	if (severity == STAP_WARNING)
 		d->warning_count++;
 	else
 		d->error_count++;
 	return diagnostic;
+}
+
+bool stap_diagnostics_failed(const struct stap_diagnostics *d)
+{
+	return d->error_count || (d->warnings_are_errors && d->warning_count);
+}
+
+void stap_diagnostics_show(
+	struct stap_diagnostics *d, const struct stap_diagnostics *from)
+{
+	for (size_t i = 0; i < from->list.count; i++)
+		vec_append(&d->list, from->list.items[i]);
 }
 
 struct stap_diagnostic *stap_diagnose_cause(struct stap_diagnostics *d,

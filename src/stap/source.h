@@ -15,6 +15,7 @@ struct stap_source {
 	const char *text; /* NUL-terminated copy in the arena */
 	size_t size;
 	bool is_library; /* tapset file */
+	bool is_builtin; /* one of those that come with the program */
 };
 
 enum stap_token_kind {
@@ -42,6 +43,8 @@ struct stap_token {
 	const char *macro;     /* not NULL: came from expanding this macro ... */
 	const struct stap_token *macro_at; /* ... invoked here */
 	const char *junk_message; /* JUNK that has a reason, NUMBER out of range */
+	bool after_comment;       /* a comment stands in front of it */
+	bool has_wrong_close;     /* EMBEDDED: there is a "}%" in it */
 };
 
 enum stap_severity {
@@ -84,6 +87,8 @@ struct stap_diagnostics {
 	VEC(struct stap_diagnostic *) list;
 	size_t error_count, warning_count;
 	const struct stap_colors *colors; /* NULL: none */
+	bool no_warnings;                 /* -w: they are dropped */
+	bool warnings_are_errors;         /* -W: they stay warnings, but the pass fails */
 };
 
 void stap_diagnostics_init(struct stap_diagnostics *d, struct arena *arena);
@@ -98,6 +103,13 @@ void stap_diagnostics_deinit(struct stap_diagnostics *d);
 struct stap_diagnostic *stap_diagnose(struct stap_diagnostics *d,
 	enum stap_severity severity, const struct stap_token *token, const char *fmt, ...)
 	printf_like(4, 5);
+
+/** stap_diagnostics_failed() - is there something that a pass cannot succeed with */
+bool stap_diagnostics_failed(const struct stap_diagnostics *d);
+
+/** stap_diagnostics_show() - those of @from, uncounted: what they are about is skipped */
+void stap_diagnostics_show(
+	struct stap_diagnostics *d, const struct stap_diagnostics *from);
 
 /**
  * stap_diagnose_cause() - add the reason of an error at the end of its chain

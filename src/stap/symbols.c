@@ -113,6 +113,14 @@ static struct stap_var *local_find(const struct scope *scope, const char *name)
 	return NULL;
 }
 
+/* What the program brings with it means its own globals, whatever those of scripts are called. */
+static bool is_global_visible(const struct stap_var *var, const struct stap_token *used)
+{
+	if (used && used->source->is_builtin && !var->token->source->is_builtin)
+		return false;
+	return is_visible(var->is_private, var->token, used);
+}
+
 struct stap_var *sema_global_find(
 	struct sema *sema, const char *name, const struct stap_token *token)
 {
@@ -121,8 +129,7 @@ struct stap_var *sema_global_find(
 	for (size_t i = 0; i < sema->globals.count; i++) {
 		struct stap_var *var = sema->globals.items[i];
 
-		if (!strcmp(var->name, name) &&
-			is_visible(var->is_private, var->token, token))
+		if (!strcmp(var->name, name) && is_global_visible(var, token))
 			return var;
 	}
 	for (uint32_t i = 0; i < options->library_file_count; i++) {
@@ -131,7 +138,8 @@ struct stap_var *sema_global_find(
 		for (size_t j = 0; j < file->globals.count; j++) {
 			struct stap_var *var = file->globals.items[j];
 
-			if (strcmp(var->name, name) != 0 || var->is_private)
+			if (strcmp(var->name, name) != 0 || var->is_private ||
+				!is_global_visible(var, token))
 				continue;
 			sema_activate_file(sema, file);
 			return var;

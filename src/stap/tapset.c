@@ -21,7 +21,9 @@
 
 struct found {
 	const char *path;
-	const char *name; /* below the folder: the same name elsewhere is shadowed */
+	const char
+		*name; /* below the folder of -I: the same name elsewhere is shadowed */
+	bool is_builtin;
 	dev_t device;
 	ino_t inode;
 };
@@ -46,74 +48,93 @@ static int is_script(const struct dirent *entry)
 	       (has_suffix(entry->d_name, ".stp") || has_suffix(entry->d_name, ".stpm"));
 }
 
-static void found_add(struct stap_tapset *tapset, const char *folder, const char *name)
+/* The names of the program's own files are nobody's business: they shadow none. */
+static bool is_shadowed(
+	const struct stap_tapset *tapset, const char *name, const struct stat *info)
 {
-	const char *path = arena_printf(tapset->arena, "%s/%s", folder, name);
-	struct stat info;
-
-	if (stat(path, &info) < 0 || !S_ISREG(info.st_mode))
-		return;
 	for (size_t i = 0; i < tapset->found.count; i++) {
 		const struct found *other = &tapset->found.items[i];
 
-		if ((other->device == info.st_dev && other->inode == info.st_ino) ||
-			!strcmp(other->name, name))
-			return;
+		if (other->device == info->st_dev && other->inode == info->st_ino)
+			return true;
+		if (!other->is_builtin && !strcmp(other->name, name))
+			return true;
 	}
-	vec_append(
-		&tapset->found, ((struct found){path, arena_strdup(tapset->arena, name),
-					info.st_dev, info.st_ino}));
+	return false;
 }
 
-static void folder_search(struct stap_tapset *tapset, const char *folder)
+static void found_add(
+	struct stap_tapset *tapset, const char *folder, const char *name, bool is_builtin)
 {
+	struct arena *arena = tapset->arena;
+	const char *path = arena_printf(arena, "%s%s", folder, name);
+	struct stat info;
+
+	if (stat(path, &info) < 0 || !S_ISREG(info.st_mode) ||
+		is_shadowed(tapset, name, &info))
+		return;
+	vec_append(&tapset->found, ((struct found){path, arena_strdup(arena, name),
+					   is_builtin, info.st_dev, info.st_ino}));
+}
+
+static void folder_search(struct stap_tapset *tapset, const char *folder,
+	const char *subfolder, bool is_builtin)
+{
+	const char *path = arena_printf(tapset->arena, "%s%s", folder, subfolder);
 	struct dirent **entries;
-	int count = scandir(folder, &entries, is_script, alphasort);
+	int count = scandir(path, &entries, is_script, alphasort);
 
 	for (int i = 0; i < count; i++) {
-		found_add(tapset, folder, entries[i]->d_name);
+		found_add(tapset, folder,
+			arena_printf(
+				tapset->arena, "%s/%s", subfolder, entries[i]->d_name),
+			is_builtin);
 		free(entries[i]);
 	}
 	if (count >= 0)
 		free(entries);
 }
 
-static struct stap_source *source_read(struct stap_tapset *tapset, const char *path)
+static struct stap_source *source_read(
+	struct stap_tapset *tapset, const struct found *found)
 {
 	struct stap_source *source;
 	CLEANUP(cleanup_free) char *text = NULL;
-	ssize_t size = fd_read_file(path, &text, NULL);
+	ssize_t size = fd_read_file(found->path, &text, NULL);
 
 	if (size < 0)
 		return NULL;
 	source = arena_new(tapset->arena, struct stap_source);
-	source->name = path;
+	source->name = found->path;
 	source->text = arena_strndup(tapset->arena, text, (size_t)size);
 	source->size = (size_t)size;
 	source->is_library = true;
+	source->is_builtin = found->is_builtin;
 	return source;
 }
 
 static void macros_load(struct stap_tapset *tapset, const struct found *found,
 	const struct stap_parse_options *options, struct stap_diagnostics *diag)
 {
-	struct stap_source *source = source_read(tapset, found->path);
+	struct stap_source *source = source_read(tapset, found);
 	struct stap_diagnostics own;
 
 	if (!source)
 		return;
 	stap_diagnostics_init(&own, tapset->arena);
-	if (!stap_macros_add(tapset->macros, source, options, &own))
+	if (!stap_macros_add(tapset->macros, source, options, &own)) {
+		stap_diagnostics_show(diag, &own);
 		stap_diagnose(diag, STAP_WARNING, NULL,
 			"macro tapset \"%s\" has errors, and will be skipped.",
 			found->path);
+	}
 	stap_diagnostics_deinit(&own);
 }
 
 static void script_load(struct stap_tapset *tapset, const struct found *found,
-	const struct stap_parse_options *options)
+	const struct stap_parse_options *options, struct stap_diagnostics *diag)
 {
-	struct stap_source *source = source_read(tapset, found->path);
+	struct stap_source *source = source_read(tapset, found);
 	struct stap_parse_options with_arguments = *options;
 	struct stap_diagnostics own;
 	struct stap_file *file;
@@ -125,10 +146,14 @@ static void script_load(struct stap_tapset *tapset, const struct found *found,
 		arena_array(tapset->arena, bool, options->argument_count + 1);
 	file = stap_parse(tapset->arena, source, &with_arguments, &own);
 	file->argument_used = with_arguments.argument_used;
-	if (own.error_count || file->error_count)
+	if (own.error_count || file->error_count) {
 		stap_file_deinit(file);
-	else
+		stap_diagnostics_show(diag, &own);
+		stap_diagnose(diag, STAP_WARNING, NULL,
+			"tapset \"%s\" has errors, and will be skipped", found->path);
+	} else {
 		vec_append(&tapset->files, file);
+	}
 	stap_diagnostics_deinit(&own);
 }
 
@@ -145,8 +170,7 @@ struct stap_tapset *stap_tapset_load(struct arena *arena, const char *const *dir
 	tapset->macros = stap_macros_create(arena);
 	for (uint32_t i = 0; i < dir_count; i++) {
 		for (size_t j = 0; j < sizeof(subfolders) / sizeof(subfolders[0]); j++)
-			folder_search(tapset,
-				arena_printf(arena, "%s%s", dirs[i], subfolders[j]));
+			folder_search(tapset, dirs[i], subfolders[j], i == 0);
 	}
 	own.guru = true; /* the library is trusted */
 	own.argument_used = NULL;
@@ -157,7 +181,7 @@ struct stap_tapset *stap_tapset_load(struct arena *arena, const char *const *dir
 	}
 	for (size_t i = 0; i < tapset->found.count; i++) {
 		if (has_suffix(tapset->found.items[i].name, ".stp"))
-			script_load(tapset, &tapset->found.items[i], &own);
+			script_load(tapset, &tapset->found.items[i], &own, diag);
 	}
 	return tapset;
 }

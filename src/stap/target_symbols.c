@@ -665,7 +665,7 @@ static bool lower_place_name(struct lowering *lower, struct stap_expr *expr)
 
 static void lower_target(struct lowering *lower, struct stap_expr *expr)
 {
-	if (expr->target.access || lower_place_name(lower, expr))
+	if (expr->target.access || expr->target.error || lower_place_name(lower, expr))
 		return;
 	if (is_return(lower) && !lower->at_entry &&
 		expr->target.base == STAP_TARGET_VAR && !is_named(expr, "return") &&

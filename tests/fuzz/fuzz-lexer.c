@@ -13,7 +13,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct arena arena;
 	arena_init(&arena);
 	struct stap_source source = {
-		"<fuzz>", arena_strndup(&arena, (const char *)data, size), size, false};
+		"<fuzz>", arena_strndup(&arena, (const char *)data, size), size, false, false};
 	struct stap_parse_options options = {.arguments = arguments,
 		.argument_count = 4,
 		.compatible = size % 2 ? "2.0" : NULL};

@@ -20,7 +20,7 @@ static struct stap_file *parse(struct arena *arena, const char *text, size_t siz
 		.arguments = arguments, .argument_count = 4, .guru = guru};
 	struct stap_source *source = arena_new(arena, struct stap_source);
 	*source = (struct stap_source){
-		"<fuzz>", arena_strndup(arena, text, size), size, false};
+		"<fuzz>", arena_strndup(arena, text, size), size, false, false};
 	struct stap_diagnostics diag;
 	stap_diagnostics_init(&diag, arena);
 	struct stap_file *file = stap_parse(arena, source, &options, &diag);

@@ -41,7 +41,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	strbuf_init(&out);
 	stap_diagnostics_init(&diag, &arena);
 	source = (struct stap_source){
-		"<fuzz>", arena_strndup(&arena, (const char *)data, size), size, false};
+		"<fuzz>", arena_strndup(&arena, (const char *)data, size), size, false, false};
 	struct stap_parse_options options = {.guru = choice & 1};
 	struct stap_file *file = stap_parse(&arena, &source, &options, &diag);
 	if (!diag.error_count)

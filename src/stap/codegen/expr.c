@@ -279,7 +279,8 @@ LLVMValueRef emit_intrinsic_call(
 	uint32_t count = 0;
 	LLVMValueRef args[16], value;
 
-	if (emit_context_field(b, intrinsic->symbol, &value))
+	if (emit_context_field(b, intrinsic->symbol, &value) ||
+		emit_fast_clock(b, intrinsic, &value))
 		return value;
 	struct emit_callee callee = emit_intrinsic(b->e, intrinsic);
 	if (expr->call.args.count > 12 ||

@@ -293,28 +293,72 @@ void emit_functions(struct emit *e)
 /* ---- handlers
  * --------------------------------------------------------------------------------- */
 
+/* Nothing of the frame is inline: the code has to be small, or is timed. */
+static bool is_plain(const struct emit_body *b)
+{
+	return b->e->is_lean || b->e->options->timing;
+}
+
+static unsigned lock_use(
+	const struct emit_body *b, const struct emit_use *use, uint32_t lock)
+{
+	const struct codegen_result *result = b->e->result;
+	unsigned how = 0;
+
+	for (uint32_t i = 0; i < result->global_count; i++) {
+		const struct codegen_global *g = &result->globals[i];
+
+		if (g->lock != (int)lock || !use->globals[i])
+			continue;
+		if (!g->is_celled)
+			how |= use->globals[i];
+		else if (!b->is_target)
+			how |= STAP_USE_WRITE; /* collecting is */
+	}
+	return how;
+}
+
+static bool is_for_writing(unsigned how)
+{
+	return how & (STAP_USE_WRITE | STAP_USE_INCREMENT | STAP_USE_ACCUMULATE);
+}
+
+/* The one lock of a handler that takes one, for writing; -1: it takes none; -2: anything else. */
+static int only_lock(const struct emit_body *b, const struct emit_use *use)
+{
+	int only = -1;
+
+	for (uint32_t lock = 0; lock < b->e->result->lock_count; lock++) {
+		unsigned how = lock_use(b, use, lock);
+
+		if (how)
+			only = only == -1 && is_for_writing(how) ? (int)lock : -2;
+	}
+	return only;
+}
+
 static void take_locks(struct emit_body *b, const struct emit_use *use)
 {
-	struct codegen_result *result = b->e->result;
-	const unsigned changes =
-		STAP_USE_WRITE | STAP_USE_INCREMENT | STAP_USE_ACCUMULATE;
+	bool is_only = !is_plain(b) && only_lock(b, use) >= 0;
 
-	for (uint32_t lock = 0; lock < result->lock_count; lock++) {
-		unsigned how = 0;
+	for (uint32_t lock = 0; lock < b->e->result->lock_count; lock++) {
+		unsigned how = lock_use(b, use, lock);
 
-		for (uint32_t i = 0; i < result->global_count; i++)
-			if (result->globals[i].lock == (int)lock)
-				how |= use->globals[i];
 		if (!how)
 			continue;
 		LLVMBasicBlockRef locked = emit_block(b, "locked");
-		LLVMValueRef ok = EMIT_CALL(b, rt_lock, b->c, emit_const32(b, lock),
-			emit_const32(b, (how & changes) != 0));
+		LLVMValueRef ok =
+			is_only ? emit_fast_lock(b, lock)
+				: EMIT_CALL(b, rt_lock, b->c, emit_const32(b, lock),
+					  emit_const32(b, is_for_writing(how)));
 		ok = LLVMBuildICmp(b->e->builder, LLVMIntEQ, ok,
 			LLVMConstInt(b->e->i8, 0, false), "");
 		emit_cold_branch(b, ok, b->exit, locked);
 		LLVMPositionBuilderAtEnd(b->e->builder, locked);
 	}
+	for (uint32_t i = 0; i < b->e->result->global_count && !b->is_target; i++)
+		if (b->e->result->globals[i].is_celled && use->globals[i])
+			emit_cells_collect(b, b->e->result->globals[i].var);
 }
 
 static uint32_t pair_size(struct emit_body *b)
@@ -342,8 +386,11 @@ static void entry_body(struct emit_body *b)
 	emit_operands(b,
 		&(struct emit_operands){.exprs = items, .count = (uint32_t)count},
 		values);
-	LLVMValueRef at = EMIT_CALL(b, rt_pair_push, b->c,
-		emit_const32(b, b->probe->index), b->sp, emit_const32(b, pair_size(b)));
+	LLVMValueRef at = b->e->is_lean
+				  ? EMIT_CALL(b, rt_pair_push, b->c,
+					    emit_const32(b, b->probe->index), b->sp,
+					    emit_const32(b, pair_size(b)))
+				  : emit_fast_pair_push(b, b->probe->index, pair_size(b));
 	for (size_t i = 0; i < count; i++) {
 		LLVMValueRef here = emit_at(b, at, offset, "saved");
 
@@ -363,8 +410,9 @@ static void return_values(struct emit_body *b)
 		!b->probe->entry_values.count)
 		return;
 	LLVMBasicBlockRef paired = emit_block(b, "paired");
-	b->pair =
-		EMIT_CALL(b, rt_pair_pop, b->c, emit_const32(b, b->probe->index), b->sp);
+	b->pair = b->e->is_lean ? EMIT_CALL(b, rt_pair_pop, b->c,
+					  emit_const32(b, b->probe->index), b->sp)
+				: emit_fast_pair_pop(b, b->probe->index, pair_size(b));
 	emit_cold_branch(b, emit_is_null(b, b->pair), b->exit, paired);
 	LLVMPositionBuilderAtEnd(b->e->builder, paired);
 }
@@ -400,6 +448,34 @@ static void handler_prologue(struct emit_body *b, const struct emit_use *use,
 	LLVMBuildBr(b->e->builder, start);
 }
 
+static void enter_handler(struct emit_body *b, const struct emit_use *use,
+	LLVMBasicBlockRef entered, LLVMBasicBlockRef refused)
+{
+	if (!is_plain(b)) {
+		emit_fast_enter(b, use, entered, refused);
+		return;
+	}
+	LLVMValueRef ok = b->e->options->timing ? EMIT_CALL(b, rt_enter_timed, b->c,
+							  b->regs, b->sp, b->ip, b->site)
+						: EMIT_CALL(b, rt_enter, b->c, b->regs,
+							  b->sp, b->ip, b->site);
+	ok = LLVMBuildICmp(
+		b->e->builder, LLVMIntEQ, ok, LLVMConstInt(b->e->i8, 0, false), "");
+	emit_cold_branch(b, ok, refused, entered);
+}
+
+static void leave_handler(struct emit_body *b, const struct emit_use *use)
+{
+	int lock = only_lock(b, use);
+
+	if (!is_plain(b) && lock >= -1)
+		emit_fast_leave(b, lock);
+	else if (b->e->options->timing)
+		EMIT_CALL(b, rt_leave_timed, b->c);
+	else
+		EMIT_CALL(b, rt_leave, b->c);
+}
+
 static void handler_body(struct emit_body *b, const struct emit_use *use, uint32_t budget)
 {
 	LLVMBasicBlockRef entered = emit_block(b, "entered"),
@@ -408,15 +484,9 @@ static void handler_body(struct emit_body *b, const struct emit_use *use, uint32
 	LLVMBuilderRef builder = b->e->builder;
 
 	LLVMPositionBuilderAtEnd(builder, b->entry);
-	bool timing = b->e->options->timing;
-	LLVMValueRef ok =
-		timing ? EMIT_CALL(
-				 b, rt_enter_timed, b->c, b->regs, b->sp, b->ip, b->site)
-		       : EMIT_CALL(b, rt_enter, b->c, b->regs, b->sp, b->ip, b->site);
-	ok = LLVMBuildICmp(builder, LLVMIntEQ, ok, LLVMConstInt(b->e->i8, 0, false), "");
-	emit_cold_branch(b, ok, refused, entered);
-	LLVMPositionBuilderAtEnd(builder, start);
 	load_session(b);
+	enter_handler(b, use, entered, refused);
+	LLVMPositionBuilderAtEnd(builder, start);
 	b->frame = emit_at(b, b->c, offsetof(struct abi_context, scratch), "frame");
 	return_values(b);
 	take_locks(b, use);
@@ -424,10 +494,7 @@ static void handler_body(struct emit_body *b, const struct emit_use *use, uint32
 		b, b->probe->locals.items, b->is_entry_part ? 0 : b->probe->locals.count);
 	handler_main(b);
 	emit_enter(b, b->exit);
-	if (timing)
-		EMIT_CALL(b, rt_leave_timed, b->c);
-	else
-		EMIT_CALL(b, rt_leave, b->c);
+	leave_handler(b, use);
 	LLVMBuildRetVoid(builder);
 	LLVMPositionBuilderAtEnd(builder, refused);
 	LLVMBuildRetVoid(builder);

@@ -170,8 +170,9 @@ static const struct abi_stat_desc *hist_desc(
 	return &emit_global(b->e, emit_stat_var(arg->stat.target))->stat;
 }
 
+/* @ret_fixed: no part of it depends on the values */
 static LLVMValueRef record_size(struct emit_body *b, const struct stap_expr_list *args,
-	const struct print_values *values)
+	const struct print_values *values, uint32_t *ret_fixed)
 {
 	LLVMValueRef size = NULL;
 	uint32_t fixed = 0;
@@ -190,6 +191,7 @@ static LLVMValueRef record_size(struct emit_body *b, const struct stap_expr_list
 		}
 	}
 	LLVMValueRef known = emit_const32(b, fixed);
+	*ret_fixed = size ? UINT32_MAX : fixed;
 	return size ? LLVMBuildAdd(b->e->builder, size, known, "size") : known;
 }
 
@@ -217,6 +219,18 @@ static void record_fill(struct emit_body *b, const struct stap_expr_list *args,
 	}
 }
 
+static LLVMValueRef reserve(struct emit_body *b, const struct stap_expr *expr,
+	const struct print_values *values)
+{
+	uint32_t fixed, format = format_index(b->e, expr);
+	LLVMValueRef size = record_size(b, &expr->print.args, values, &fixed);
+
+	if (!b->e->is_lean && fixed < 4096)
+		return emit_fast_reserve(b, ABI_RECORD_PRINT, format, fixed);
+	return EMIT_CALL(b, rt_record_reserve, b->c, emit_const32(b, ABI_RECORD_PRINT),
+		emit_const32(b, format), size);
+}
+
 void emit_print(struct emit_body *b, const struct stap_expr *expr)
 {
 	const struct stap_expr_list *args = &expr->print.args;
@@ -226,14 +240,11 @@ void emit_print(struct emit_body *b, const struct stap_expr *expr)
 	if (check_print(b, expr)) {
 		print_operands(b, expr, &values);
 		print_memory(b, expr, &values);
-		LLVMValueRef at = EMIT_CALL(b, rt_record_reserve, b->c,
-			emit_const32(b, ABI_RECORD_PRINT),
-			emit_const32(b, format_index(b->e, expr)),
-			record_size(b, args, &values));
+		LLVMValueRef at = reserve(b, expr, &values);
 		emit_cold_branch(b, emit_is_null(b, at), done, fill);
 		LLVMPositionBuilderAtEnd(b->e->builder, fill);
 		record_fill(b, args, &values, at);
-		EMIT_CALL(b, rt_record_commit, b->c);
+		emit_fast_commit(b);
 	} else {
 		emit_enter(b, fill);
 	}

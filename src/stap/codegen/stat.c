@@ -34,6 +34,10 @@ void emit_accumulate(
 	if (target->kind == STAP_EXPR_VAR) {
 		LLVMValueRef value = emit_long(b, expr);
 
+		if (emit_fast_stat_fits(b, var)) {
+			emit_fast_stat(b, var, desc, value);
+			return;
+		}
 		EMIT_CALL(b, rt_stat_add_shard, b->c, emit_global_at(b, var),
 			shard_const(b, var), desc, value);
 		return;

@@ -3,7 +3,8 @@
  * Walks a folder of scripts.  ok.*.stp must parse without a word, and what is unparsed must parse
  * again to the same text.  err.*.stp must give exactly the messages in err.*.expected.
  *
- * A first line `# options: -g ARG...` gives guru rights and script arguments.
+ * A first line `# options: -g --compatible=VERSION ARG...` gives guru rights, a language version and
+ * script arguments.
  */
 #include <dirent.h>
 
@@ -33,7 +34,7 @@ static char *read_file(const char *path, size_t *ret_size)
 
 static void read_options(struct arena *arena, const char *text, struct options *options)
 {
-	static const char mark[] = "# options:";
+	static const char mark[] = "# options:", compatible[] = "--compatible=";
 	*options = (struct options){0};
 	options->parse.arguments = options->arguments;
 	if (strncmp(text, mark, strlen(mark)) != 0)
@@ -43,6 +44,8 @@ static void read_options(struct arena *arena, const char *text, struct options *
 		word = strtok(NULL, " ")) {
 		if (strcmp(word, "-g") == 0)
 			options->parse.guru = true;
+		else if (strncmp(word, compatible, strlen(compatible)) == 0)
+			options->parse.compatible = word + strlen(compatible);
 		else
 			options->arguments[options->parse.argument_count++] = word;
 	}
@@ -54,7 +57,7 @@ static struct stap_file *parse(struct arena *arena, const char *name, const char
 {
 	struct stap_source *source = arena_new(arena, struct stap_source);
 	*source =
-		(struct stap_source){name, arena_strndup(arena, text, size), size, false};
+		(struct stap_source){name, arena_strndup(arena, text, size), size, false, false};
 	struct stap_diagnostics diag;
 	stap_diagnostics_init(&diag, arena);
 	struct stap_file *file = stap_parse(arena, source, &options->parse, &diag);

@@ -78,7 +78,7 @@ static void option_set(struct script *script, const char *word, const char *argu
 	else if (!strcmp(word, "no-warnings"))
 		options->suppress_warnings = true;
 	else if (!strcmp(word, "warnings-are-errors"))
-		options->warnings_are_errors = true;
+		script->diag.warnings_are_errors = true;
 	else if (!strcmp(word, "no-target"))
 		options->has_target = false;
 	else if (!strcmp(word, "library"))

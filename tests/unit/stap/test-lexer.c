@@ -95,7 +95,7 @@ static void test_tokens(void)
 		struct strbuf got;
 		strbuf_init(&got);
 		struct stap_source source = {
-			"<input>", cases[i].input, strlen(cases[i].input), false};
+			"<input>", cases[i].input, strlen(cases[i].input), false, false};
 		struct stap_parse_options options = {.arguments = arguments,
 			.argument_count = 6,
 			.compatible = cases[i].compatible};
@@ -119,7 +119,7 @@ static void test_places(void)
 	static const char *const pasted[] = {"1 +\n2"};
 	struct arena arena;
 	arena_init(&arena);
-	struct stap_source source = {"<input>", text, sizeof(text) - 1, false};
+	struct stap_source source = {"<input>", text, sizeof(text) - 1, false, false};
 	bool used = false;
 	struct stap_parse_options options = {
 		.arguments = pasted, .argument_count = 1, .argument_used = &used};

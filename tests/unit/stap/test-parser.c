@@ -34,7 +34,7 @@ static const struct stap_source *make_source(
 {
 	struct stap_source *source = arena_new(&f->arena, struct stap_source);
 	*source = (struct stap_source){
-		name, arena_strdup(&f->arena, text), strlen(text), is_library};
+		name, arena_strdup(&f->arena, text), strlen(text), is_library, false};
 	return source;
 }
 
