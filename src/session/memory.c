@@ -161,7 +161,7 @@ static void memory_fill_room(
 	h->ring_size = room->ring_size;
 	h->total_size = h->ring_offset + (uint64_t)h->ring_size * h->context_count;
 	h->unwind_offset = room->unwind_size ? h->total_size : 0;
-	h->total_size += room->unwind_size;
+	h->total_size += room->unwind_size + ABI_CONTEXT_PAIR_MAX;
 	s->memory.unwind_offset = h->unwind_offset;
 	s->memory.unwind_size = room->unwind_size;
 	s->memory.context_count = h->context_count;

@@ -62,7 +62,8 @@ int session_room_choose(const struct session *s, uint64_t fixed, uint32_t shards
 			room.ring_size = ring;
 		if (!s->code.walks_stacks)
 			room.unwind_size = 0;
-		needed = fixed + room.unwind_size +
+		/* a pair_top that was scribbled on leads so far beyond the last context */
+		needed = fixed + room.unwind_size + ABI_CONTEXT_PAIR_MAX +
 			 (uint64_t)room.context_count *
 				 (shards + room.pair_size + room.ring_size);
 		if (left == UINT64_MAX || needed <= left / SHARE) {
