@@ -282,6 +282,20 @@ static bool stmt_is_next(struct stap_stmt *stmt, void *data)
 	return stmt->kind == STAP_STMT_NEXT;
 }
 
+/* Without `next` in it the following ones are never reached. */
+static bool falls_through(const struct stap_function *function)
+{
+	return function->embedded ? strstr(function->embedded->text, "STAP_NEXT") != NULL
+				  : sema_stmt_any(function->body, stmt_is_next, NULL);
+}
+
+static void warn_unreached(struct sema *sema, const struct stap_function *function)
+{
+	if (sema_is_user_token(function->token))
+		sema_warn(sema, function->token,
+			"instance of overloaded function will never be reached");
+}
+
 /* Candidates with that many arguments, by priority, then in order of the sources, chained. */
 static struct stap_function *overloads_find(struct sema *sema,
 	const struct stap_expr *call, const struct stap_function **ret_other)
@@ -310,11 +324,10 @@ static struct stap_function *overloads_find(struct sema *sema,
 	for (size_t i = 0; i + 1 < found.count; i++) {
 		struct stap_function *function = found.items[i];
 
-		/* without `next` the following ones are never reached */
-		if (function->embedded
-				? !strstr(function->embedded->text, "STAP_NEXT")
-				: !sema_stmt_any(function->body, stmt_is_next, NULL))
+		if (!falls_through(function)) {
+			warn_unreached(sema, found.items[i + 1]);
 			break;
+		}
 		function->next_overload = found.items[i + 1];
 	}
 	first = found.items[0];
