@@ -9,7 +9,7 @@
 
 struct session_process {
 	pid_t pid;
-	pid_t seen_pid; /* its number in its own namespace */
+	pid_t seen_pid;             /* its number in its own namespace */
 	pid_t parent;               /* whose memory it shares or copied */
 	struct uprobe_space *space; /* NULL: nothing of ours in it */
 	char *program;              /* what it runs, canonical; NULL: unknown */
