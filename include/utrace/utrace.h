@@ -372,7 +372,8 @@ UTRACE_MUST_CHECK int utrace_set_events(
  *                    has to return UTRACE_STOP too.  A blocking system call is interrupted and restarted.
  *                    A task in group-stop is held: SIGCONT does not start it then
  * UTRACE_RESUME      hold it no longer.  It runs when no other engine holds it
- * UTRACE_INTERRUPT   hold it no longer; report_signal(UTRACE_SIGNAL_REPORT) comes before it runs
+ * UTRACE_INTERRUPT   hold it no longer; report_signal(UTRACE_SIGNAL_REPORT) comes before it runs; of a task
+ *                    in group-stop when SIGCONT has ended that
  * UTRACE_REPORT      hold it no longer; report_quiesce() comes before it goes on in user mode.  A thread
  *                    that is blocked in a system call stays there, and since the end of a call cannot
  *                    be had without stopping at its beginning, the report comes at its next stop for

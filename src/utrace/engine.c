@@ -306,7 +306,8 @@ static int control(struct utrace_task *task, struct utrace_engine *engine,
 	task->held = false;
 	if (action < task->resume)
 		task->resume = action;
-	if (action == UTRACE_INTERRUPT)
+	/* One that is stopped by job control stays so, and reports when it goes on. */
+	if (action == UTRACE_INTERRUPT && task->state == TASK_RUNNING)
 		utrace_kick(task);
 	else if (action == UTRACE_REPORT)
 		utrace_nudge(task);

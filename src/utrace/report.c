@@ -388,6 +388,9 @@ bool utrace_is_pass_due(const struct utrace_task *task)
 		return true;
 	if (task->resume > UTRACE_REPORT)
 		return false;
+	/* From here it goes nowhere before SIGCONT; who wants to hold it here is asked. */
+	if (task->stop.stop == PTRACE_STOP_GROUP && !utrace_wants_stop(task))
+		return false;
 	return utrace_is_at_entry(task) ? task->call.held : is_boundary(task);
 }
 

@@ -9,7 +9,8 @@
  *
  * A signal that acts comes before a stop that was asked for in its report: the thread is stepped to the
  * first instruction of the handler, where a second pass (UTRACE_SIGNAL_HANDLER) is made, or runs to the
- * boundary of user mode.  A stop that was wanted before stays where it is, with the decision made.
+ * boundary of user mode.  A stop that was wanted before stays where it is, with the decision made; but a signal
+ * that stops the process does so for all of its threads, also when the one that has taken it is held.
  */
 #include <errno.h>
 #include <string.h>
@@ -124,7 +125,6 @@ static void ask(struct utrace_task *task, struct decision *decision)
 	struct utrace_engine *engine;
 	unsigned long event = decision->before.event;
 	uint32_t action = decision->before.action;
-	decision->was_held = utrace_wants_stop(task);
 	utrace_report_begin(&report, task, event);
 	report.is_last = true;
 	DL_FOREACH(task->engines, engine)
@@ -282,8 +282,9 @@ static void act_on_decision(struct utrace_task *task, const struct decision *dec
 	} else if (decision->action & UTRACE_SIGNAL_HOLD) {
 		send(task, UTRACE_SIGNAL_REPORT);
 	}
-	task->act_first =
-		task->signal && decision->stop && !decision->was_held && !ignored;
+	bool stops_process = action == UTRACE_SIGNAL_STOP || action == UTRACE_SIGNAL_TSTP;
+	task->act_first = task->signal && !ignored &&
+			  (decision->was_held ? stops_process : decision->stop);
 }
 
 static void decide(struct utrace_task *task)
@@ -291,9 +292,11 @@ static void decide(struct utrace_task *task)
 	uint64_t stop = task->stops;
 	bool wanted =
 		utrace_is_wanted(task, UTRACE_EVENT_SIGNAL_ALL | UTRACE_EVENT(QUIESCE));
+	bool held = utrace_wants_stop(task);
 	struct decision decision = {
-		.before = find_disposition(task, &task->info, wanted),
+		.before = find_disposition(task, &task->info, wanted || held),
 		.signal = task->info.si_signo,
+		.was_held = held,
 	};
 	siginfo_t came = task->info;
 	decision.action = decision.before.action;
@@ -438,6 +441,7 @@ void utrace_report_step(struct utrace_task *task)
 	uint64_t stop = task->stops;
 	struct decision decision = {
 		.before = {UTRACE_EVENT(SIGNAL_IGN), UTRACE_SIGNAL_IGN},
+		.was_held = utrace_wants_stop(task),
 	};
 	task->step_over = false;
 	if (!utrace_is_wanted(task, UTRACE_EVENT(SIGNAL_IGN) | UTRACE_EVENT(QUIESCE)) ||

@@ -37,11 +37,10 @@ static void cloner(void)
 	meet();
 	shared->values[SHARED_PID] = clone(clone_body, stack + 65536,
 		(int)clone_flags | CLONE_CHILD_CLEARTID, NULL, NULL, NULL, &tid);
-	if (clone_flags & CLONE_THREAD) {
+	/* a thread, or the test's child: not ours to wait for */
+	if (clone_flags & (CLONE_THREAD | CLONE_PARENT)) {
 		while (!shared->values[CHILD_RAN])
 			sched_yield();
-		shared->result = 3;
-	} else if (clone_flags & CLONE_PARENT) { /* the test's child, not ours */
 		shared->result = 3;
 	} else if (waitpid((pid_t)shared->values[SHARED_PID], &status, __WALL) > 0) {
 		shared->result = WEXITSTATUS(status);

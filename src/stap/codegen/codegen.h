@@ -41,6 +41,9 @@ struct codegen_global {
 	int lock;                  /* index of its abi_lock, -1: none needed */
 	uint32_t max_entries;      /* MAP */
 	struct abi_stat_desc stat; /* statistics and maps of them */
+	/* MAP that handlers in programs only count up: without its lock, in cells of each thread */
+	bool is_celled;
+	struct abi_cells_desc cells;
 };
 
 /* A handler the trampolines or the tracer can call; see runtime.h for its signature. */

@@ -10,6 +10,7 @@
  *   expr.c text.c array.c stat.c print.c access.c stmt.c   the language
  *   handler.c   handlers and script functions around their bodies
  *   fast.c      the usual course of runtime functions, inline
+ *   cell.c      counting by key
  *   embedded.c  C in the script
  *   link.c      agent image + object = flat image                      (no LLVM)
  *
@@ -120,6 +121,11 @@ struct codegen_global *emit_global(struct emit *e, const struct stap_var *var);
 	X(rt_counter_write, "v", "ppil")      \
 	X(rt_pair_push, "p", "pili")          \
 	X(rt_pair_pop, "p", "pil")            \
+	X(rt_cell_add, "b", "pppl")           \
+	X(rt_cell_add1, "b", "ppll")          \
+	X(rt_cell_add2, "b", "pplll")         \
+	X(rt_cells_collect, "v", "pp")        \
+	X(rt_cells_unlink, "v", "pp")         \
 	X(rt_user_read, "l", "pli")           \
 	X(rt_vector_read, "l", "pi")          \
 	X(rt_thread_pointer, "l", "p")        \
@@ -175,7 +181,7 @@ struct emit {
 	LLVMValueRef cold_weights;
 	struct emit_callee runtime[EMIT_RUNTIME_COUNT];
 	LLVMValueRef empty_string;
-	LLVMValueRef *stat_desc; /* per global */
+	LLVMValueRef *stat_desc; /* per global: of statistics, or of cells */
 };
 
 int emit_fail(struct emit *e, int code, const struct stap_token *token, const char *fmt,
@@ -433,6 +439,17 @@ LLVMValueRef emit_fast_pair_pop(struct emit_body *b, uint32_t group, uint32_t si
 bool emit_fast_stat_fits(struct emit_body *b, const struct stap_var *var);
 void emit_fast_stat(struct emit_body *b, const struct stap_var *var, LLVMValueRef desc,
 	LLVMValueRef value);
+
+/* ---- cell.c
+ * ----------------------------------------------------------------------------------- */
+
+/** emit_is_celled() - does the code being emitted count this array without its lock? */
+bool emit_is_celled(const struct emit_body *b, const struct stap_var *var);
+/** emit_cell_add() - element += by */
+void emit_cell_add(struct emit_body *b, const struct emit_keys *keys, LLVMValueRef by);
+/** emit_cells_collect(), emit_cells_unlink() - before the tracer looks at it; before it deletes */
+void emit_cells_collect(struct emit_body *b, const struct stap_var *var);
+void emit_cells_unlink(struct emit_body *b, const struct stap_var *var);
 
 /* ---- embedded.c
  * ------------------------------------------------------------------------------- */

@@ -305,9 +305,16 @@ static unsigned lock_use(
 	const struct codegen_result *result = b->e->result;
 	unsigned how = 0;
 
-	for (uint32_t i = 0; i < result->global_count; i++)
-		if (result->globals[i].lock == (int)lock)
+	for (uint32_t i = 0; i < result->global_count; i++) {
+		const struct codegen_global *g = &result->globals[i];
+
+		if (g->lock != (int)lock || !use->globals[i])
+			continue;
+		if (!g->is_celled)
 			how |= use->globals[i];
+		else if (!b->is_target)
+			how |= STAP_USE_WRITE; /* collecting is */
+	}
 	return how;
 }
 
@@ -349,6 +356,9 @@ static void take_locks(struct emit_body *b, const struct emit_use *use)
 		emit_cold_branch(b, ok, b->exit, locked);
 		LLVMPositionBuilderAtEnd(b->e->builder, locked);
 	}
+	for (uint32_t i = 0; i < b->e->result->global_count && !b->is_target; i++)
+		if (b->e->result->globals[i].is_celled && use->globals[i])
+			emit_cells_collect(b, b->e->result->globals[i].var);
 }
 
 static uint32_t pair_size(struct emit_body *b)

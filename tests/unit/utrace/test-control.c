@@ -101,7 +101,7 @@ static const char control_outcomes[][9] = {
 	[RUNNING] = "........",
 	[STOPPED] = "hhhhhhhh",
 	[MINE] = "hccsbcch",
-	[LISTENING] = "hl......",
+	[LISTENING] = "h.......",
 	[EXITING] = "........",
 };
 

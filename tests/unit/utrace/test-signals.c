@@ -159,6 +159,22 @@ static void test_held_before(void)
 	end(2);
 }
 
+/* Threads that nobody holds have to stop, too: the signal does not wait in the one that is. */
+static void test_stop_signal_while_held(void)
+{
+	begin(2, 0);
+	if (utrace_control(task, engines[1], UTRACE_STOP) != -EINPROGRESS)
+		abort();
+	sim_signal(thread, SIGSTOP);
+	happen();
+	tap_ok(outcome() == 'c' && thread->signal == SIGSTOP,
+		"one that stops the process does so first");
+	sim_stop(thread, PTRACE_STOP_GROUP, SIGSTOP);
+	happen();
+	tap_ok(outcome() == 'h', "and then the thread is held");
+	end(2);
+}
+
 static void test_hold(void)
 {
 	begin(1, ALL);
@@ -258,6 +274,7 @@ int main(void)
 	test_kinds();
 	test_fates();
 	test_held_before();
+	test_stop_signal_while_held();
 	test_hold();
 	test_parked();
 	test_handler_report();
