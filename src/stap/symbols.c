@@ -50,6 +50,15 @@ static void function_use(struct sema *sema, struct stap_function *function)
 	sema_push(sema, &sema->functions, function);
 }
 
+static bool is_users(const struct sema *sema, const struct stap_file *file)
+{
+	for (uint32_t i = 0; i < sema->options->user_file_count; i++) {
+		if (sema->options->user_files[i] == file)
+			return true;
+	}
+	return false;
+}
+
 void sema_activate_file(struct sema *sema, const struct stap_file *file)
 {
 	for (size_t i = 0; i < sema->files.count; i++) {
@@ -60,7 +69,7 @@ void sema_activate_file(struct sema *sema, const struct stap_file *file)
 	for (uint32_t i = 0; file->argument_used && i < sema->options->argument_count;
 		i++)
 		sema->options->argument_used[i] |= file->argument_used[i];
-	if (!sema->options->whole || file->source->is_library)
+	if (!sema->options->whole || !is_users(sema, file))
 		return;
 	for (size_t i = 0; i < file->globals.count; i++)
 		global_use(sema, file->globals.items[i]);
@@ -184,7 +193,8 @@ static struct stap_var *variable_find(
 
 	if (!var) {
 		var = sema_global_find(scope->sema, name, token);
-		if (var && !sema_is_user_token(token) && sema_is_user_token(var->token))
+		if (var && sema_is_user_token(var->token) &&
+			!same_file(var->token, token))
 			sema_warn(scope->sema, token,
 				"cross-file global variable reference to %s from",
 				place_text(scope->sema, var->token));
