@@ -276,7 +276,8 @@ static uint32_t target_report_signal(uint32_t action, struct utrace_engine *engi
 					      utrace_task_tid(task), regs});
 	if (notice && uprobe_step_over(space, regs, info))
 		return UTRACE_RESUME | UTRACE_SIGNAL_DELIVER;
-	if (!is_loader || s->stopping || !p || !p->space || !loader_is_consistent(p))
+	if (!is_loader || s->stopping || !p || !p->space ||
+		(!p->is_arming && !loader_is_consistent(p)))
 		return UTRACE_RESUME | UTRACE_SIGNAL_IGN;
 	vec_append(&s->target_state->work,
 		((struct target_work){TARGET_WORK_LOADER, pid, utrace_task_tid(task)}));
