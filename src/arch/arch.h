@@ -112,6 +112,10 @@ struct arch_plan {
 	uint64_t padding_address;
 	uint8_t padding_original[ARCH_JUMP_SIZE];
 	bool has_call; /* the window ends with a call (never under a shadow stack) */
+	/* BREAKPOINT: the rule that refused a jump, and where it was broken; NULL: none was
+	 * wanted */
+	const char *no_jump;
+	uint64_t no_jump_at;
 };
 
 struct arch_plan_options {

@@ -93,6 +93,7 @@ struct session_patch {
 
 struct session_module {
 	const char *path;
+	uint64_t device_inode;  /* as struct proc_map has it */
 	struct elf_module *elf; /* borrowed from the target */
 	struct arch_text *text;
 	bool is_library; /* mapped by programs other than itself */

@@ -39,6 +39,14 @@ static struct session_module *plan_get_module(
 		return known;
 	struct session_module m = {.path = location->module_path};
 	m.elf = stap_target_module(location);
+	dev_t device;
+	ino_t inode;
+	elf_module_file(m.elf, &device, &inode);
+	m.device_inode = proc_fold_inode(device, inode);
+	/* one file by two names: what is patched is the same */
+	for (size_t i = 0; i < s->modules.count; i++)
+		if (s->modules.items[i].device_inode == m.device_inode)
+			return &s->modules.items[i];
 	m.is_library = is_library_name(m.path);
 	m.text = uprobe_text_create(m.elf);
 	vec_append(&s->modules, m);
@@ -372,8 +380,7 @@ int session_plan(struct session *s, struct error *err)
 
 /* ---- telling ---------------------------------------------------------------------------------------------- */
 
-static void describe_plan(
-	const struct arch_plan *plan, const char *why_breakpoint, struct strbuf *out)
+static void describe_plan(const struct arch_plan *plan, struct strbuf *out)
 {
 	const struct arch_point *point = &plan->points[0];
 	strbuf_printf(out, "    %#llx: ", (unsigned long long)point->address);
@@ -402,8 +409,9 @@ static void describe_plan(
 				point->is_tail_call ? " by a tail call" : "",
 				(unsigned long long)point->address);
 	}
-	if (why_breakpoint && why_breakpoint[0])
-		strbuf_printf(out, ": no jump, %s", why_breakpoint);
+	if (plan->no_jump)
+		strbuf_printf(out, ": no jump, %s (at %#llx)", plan->no_jump,
+			(unsigned long long)plan->no_jump_at);
 	strbuf_putc(out, '\n');
 }
 
@@ -418,19 +426,13 @@ static void describe_site(
 	struct session_module *m, const struct stap_location *l, struct strbuf *out)
 {
 	struct arch_plan_options options = {.trust_abi_flags = l->has_debug_info};
-	struct arch_plan plan, ignored;
+	struct arch_plan plan;
 	struct error err = {0};
 	if (arch_plan_site(m->text, l->link_address, l->function_start, l->function_end,
-		    &options, &plan, &err) < 0) {
+		    &options, &plan, &err) < 0)
 		describe_refusal(l, &err, out);
-		return;
-	}
-	options.no_breakpoints = true;
-	if (plan.form == ARCH_PATCH_BREAKPOINT &&
-		arch_plan_site(m->text, l->link_address, l->function_start,
-			l->function_end, &options, &ignored, &err) == 0)
-		err.message[0] = '\0';
-	describe_plan(&plan, err.message, out);
+	else
+		describe_plan(&plan, out);
 }
 
 static void describe_exits(
@@ -447,7 +449,7 @@ static void describe_exits(
 		strbuf_printf(out, "    %#llx: refused: the function never returns\n",
 			(unsigned long long)l->link_address);
 	for (size_t i = 0; i < count; i++)
-		describe_plan(&plans[i], NULL, out);
+		describe_plan(&plans[i], out);
 	free(plans);
 }
 

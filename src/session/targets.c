@@ -188,7 +188,7 @@ static void target_new_task(struct utrace_task *task, struct utrace_task *parent
 	struct session_process *owner = process_find(s, p->parent);
 	if (!owner || !owner->space)
 		return;
-	process_inherit(s, p, owner);
+	process_inherit(p, owner);
 	if (s->code.walks_stacks)
 		session_ask_remember(s, pid);
 	struct error err = {0};
@@ -493,16 +493,12 @@ static int target_attach(struct session *s, pid_t pid, struct error *err)
 static bool process_maps_module(struct session *s, pid_t pid)
 {
 	struct proc_maps maps = {0};
-	bool *none = calloc(s->modules.count + 1, sizeof(*none));
-	if (!none)
-		abort();
-	struct session_process probe = {.pid = pid, .inserted = none};
+	struct session_process probe = {.pid = pid};
 	bool wanted = false;
 	if (proc_read_maps(pid, &maps, NULL) == 0) {
 		wanted = process_wants(s, &probe, &maps);
 		proc_maps_free(&maps);
 	}
-	free(none);
 	return wanted;
 }
 

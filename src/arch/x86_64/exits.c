@@ -76,7 +76,11 @@ static bool choose(const struct exit_planner *p, uint64_t address, struct arch_p
 		return true;
 	if (long_jumps && try_windows(p, window_long, address, false, ret, reason))
 		return true;
-	return !o->no_breakpoints && window_breakpoint(p->flow, address, o, ret, reason);
+	struct window_reason no_jump = *reason;
+	if (o->no_breakpoints || !window_breakpoint(p->flow, address, o, ret, reason))
+		return false;
+	window_note(ret, o, &no_jump);
+	return true;
 }
 
 static void describe(const struct exit_planner *p, const struct flow_exit *exit,

@@ -210,3 +210,12 @@ bool window_breakpoint(const struct flow *flow, uint64_t probe,
 	ret->form = ARCH_PATCH_BREAKPOINT;
 	return true;
 }
+
+void window_note(struct arch_plan *plan, const struct arch_plan_options *options,
+	const struct window_reason *no_jump)
+{
+	if (options->no_jumps)
+		return;
+	plan->no_jump = no_jump->rule;
+	plan->no_jump_at = no_jump->at;
+}

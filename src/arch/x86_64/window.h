@@ -34,3 +34,7 @@ bool window_short(const struct flow *flow, uint64_t head, uint64_t probe,
 bool window_breakpoint(const struct flow *flow, uint64_t probe,
 	const struct arch_plan_options *options, struct arch_plan *ret,
 	struct window_reason *reason);
+
+/** window_note() - keep in a breakpoint's plan why it is none of a jump, where one was wanted */
+void window_note(struct arch_plan *plan, const struct arch_plan_options *options,
+	const struct window_reason *no_jump);
