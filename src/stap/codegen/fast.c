@@ -144,6 +144,11 @@ static LLVMValueRef call_intrinsic(struct emit_body *b, const char *name,
 		count, "");
 }
 
+bool emit_is_fast(const struct emit_body *b)
+{
+	return !b->e->is_lean && !b->e->is_compact;
+}
+
 /* ---- the frame ------------------------------------------------------------ */
 
 void emit_fast_enter(struct emit_body *b, const struct emit_use *use,
@@ -333,7 +338,7 @@ bool emit_fast_clock(
 	LLVMValueRef unusual, ns;
 
 	for (size_t i = 0; i < sizeof(clocks) / sizeof(clocks[0]); i++) {
-		if (b->e->is_lean || strcmp(intrinsic->symbol, clocks[i].symbol) != 0)
+		if (!emit_is_fast(b) || strcmp(intrinsic->symbol, clocks[i].symbol) != 0)
 			continue;
 		ns = clock_now(b, clocks[i].wall, &unusual);
 		struct ways ways = fork_ways(b, unusual);
@@ -575,6 +580,6 @@ bool emit_fast_stat_fits(struct emit_body *b, const struct stap_var *var)
 {
 	const struct abi_stat_desc *desc = &emit_global(b->e, var)->stat;
 
-	return !b->e->is_lean && desc->variance_shift & ABI_STAT_NO_VARIANCE &&
+	return emit_is_fast(b) && desc->variance_shift & ABI_STAT_NO_VARIANCE &&
 	       desc->hist != ABI_HIST_LINEAR;
 }
