@@ -105,6 +105,8 @@
 	X("errno_str", S, "L", "err", PURE, rt_fn_errno_str) \
 	X("errno_p", L, "L", "err", PURE, rt_fn_errno_p) \
 	X("__rt_name", S, "LL", "table,number", PURE, rt_fn_name_of) \
+	X("__rt_choice", S, "LL", "table,value", PURE, rt_fn_choice_name) \
+	X("__rt_flags", S, "LL", "table,value", PURE, rt_fn_flag_names) \
 	X("__rt_number", L, "LS", "table,name", PURE, rt_fn_number_of) \
 	X("fp_to_string", S, "LL", "infp,precision", PURE, rt_fn_fp_to_string) \
 	X("string_to_fp", L, "S", "input", FALLIBLE, rt_fn_string_to_fp) \
