@@ -433,9 +433,11 @@ static uint32_t block_size(uint32_t size)
 	return ((size + 7u) & ~7u) + FOOT;
 }
 
+/* Behind the shards: the session's pair_offset. */
 static LLVMValueRef pair_at(struct emit_body *b, LLVMValueRef top, int64_t offset)
 {
-	LLVMValueRef index = add(b, top, emit_const(b, (int64_t)FIELD(pair) + offset));
+	LLVMValueRef index =
+		add(b, top, emit_const(b, (int64_t)b->e->result->context_size + offset));
 
 	return at_index(b, b->c, index);
 }
@@ -449,7 +451,7 @@ LLVMValueRef emit_fast_pair_push(struct emit_body *b, uint32_t group, uint32_t s
 	LLVMValueRef end = add(b, top, emit_const(b, need));
 	LLVMValueRef limit = widen(b, load_u32(b, b->c, FIELD(pair_limit)));
 	LLVMValueRef unusual = either(b, compare(b, LLVMIntUGT, end, limit),
-		compare(b, LLVMIntUGT, end, emit_const(b, ABI_CONTEXT_PAIR_SIZE)));
+		compare(b, LLVMIntUGT, end, emit_const(b, ABI_CONTEXT_PAIR_MAX)));
 	LLVMBasicBlockRef room = emit_block(b, "room"), look = emit_block(b, "look"),
 			  push = emit_block(b, "push");
 	struct ways ways = {.slow = emit_block(b, "slow"), .done = emit_block(b, "both")};
@@ -491,7 +493,7 @@ LLVMValueRef emit_fast_pair_pop(struct emit_body *b, uint32_t group, uint32_t si
 	/* below `need` the difference is huge */
 	emit_cold_branch(b,
 		compare(b, LLVMIntUGT, start,
-			emit_const(b, ABI_CONTEXT_PAIR_SIZE - (int64_t)need)),
+			emit_const(b, ABI_CONTEXT_PAIR_MAX - (int64_t)need)),
 		ways.slow, look);
 	LLVMPositionBuilderAtEnd(builder, look);
 	LLVMValueRef foot = pair_at(b, top, -FOOT);
@@ -547,6 +549,21 @@ static void step_bucket(struct emit_body *b, LLVMValueRef stat, LLVMValueRef val
 	emit_store(b, add(b, emit_load(b, b->e->i64, at, ""), emit_const(b, 1)), at);
 }
 
+void emit_fast_stat_add(struct emit_body *b, const struct stap_var *var,
+	LLVMValueRef stat, LLVMValueRef value)
+{
+	LLVMValueRef count = load_u64(b, stat, offsetof(struct abi_stat, count));
+
+	emit_store(b, add(b, count, emit_const(b, 1)),
+		stat_at(b, stat, offsetof(struct abi_stat, count)));
+	emit_store(b, add(b, load_u64(b, stat, offsetof(struct abi_stat, sum)), value),
+		stat_at(b, stat, offsetof(struct abi_stat, sum)));
+	keep_extreme(b, stat, offsetof(struct abi_stat, min), LLVMIntSLT, value);
+	keep_extreme(b, stat, offsetof(struct abi_stat, max), LLVMIntSGT, value);
+	if (emit_global(b->e, var)->stat.hist == ABI_HIST_LOG)
+		step_bucket(b, stat, value);
+}
+
 /* Usual: the shard has values of this epoch. */
 void emit_fast_stat(struct emit_body *b, const struct stap_var *var, LLVMValueRef desc,
 	LLVMValueRef value)
@@ -562,14 +579,7 @@ void emit_fast_stat(struct emit_body *b, const struct stap_var *var, LLVMValueRe
 	struct ways ways = fork_ways(
 		b, either(b, old, compare(b, LLVMIntEQ, count, emit_const(b, 0))));
 
-	emit_store(b, add(b, count, emit_const(b, 1)),
-		stat_at(b, shard, offsetof(struct abi_stat, count)));
-	emit_store(b, add(b, load_u64(b, shard, offsetof(struct abi_stat, sum)), value),
-		stat_at(b, shard, offsetof(struct abi_stat, sum)));
-	keep_extreme(b, shard, offsetof(struct abi_stat, min), LLVMIntSLT, value);
-	keep_extreme(b, shard, offsetof(struct abi_stat, max), LLVMIntSGT, value);
-	if (g->stat.hist == ABI_HIST_LOG)
-		step_bucket(b, shard, value);
+	emit_fast_stat_add(b, var, shard, value);
 	begin_slow(b, &ways);
 	EMIT_CALL(b, rt_stat_add_shard, b->c, global, emit_const32(b, g->shard_offset),
 		desc, value);
