@@ -117,12 +117,14 @@ static void macros_load(struct stap_tapset *tapset, const struct found *found,
 	const struct stap_parse_options *options, struct stap_diagnostics *diag)
 {
 	struct stap_source *source = source_read(tapset, found);
+	struct stap_parse_options with_syntax = *options;
 	struct stap_diagnostics own;
 
 	if (!source)
 		return;
 	stap_diagnostics_init(&own, tapset->arena);
-	if (!stap_macros_add(tapset->macros, source, options, &own)) {
+	with_syntax.newest_syntax = found->is_builtin;
+	if (!stap_macros_add(tapset->macros, source, &with_syntax, &own)) {
 		stap_diagnostics_show(diag, &own);
 		stap_diagnose(diag, STAP_WARNING, NULL,
 			"macro tapset \"%s\" has errors, and will be skipped.",
@@ -142,6 +144,7 @@ static void script_load(struct stap_tapset *tapset, const struct found *found,
 	if (!source)
 		return;
 	stap_diagnostics_init(&own, tapset->arena);
+	with_arguments.newest_syntax = found->is_builtin;
 	with_arguments.argument_used =
 		arena_array(tapset->arena, bool, options->argument_count + 1);
 	file = stap_parse(tapset->arena, source, &with_arguments, &own);

@@ -91,7 +91,7 @@ static bool is_inline(const struct emit_body *b, const struct emit_keys *keys)
 	for (uint32_t i = 0; i < keys->count; i++)
 		if (keys->var->key_types[i] == STAP_TYPE_STRING)
 			return false;
-	return !b->e->is_lean && keys->count <= INLINE_KEYS;
+	return emit_is_fast(b) && keys->count <= INLINE_KEYS;
 }
 
 void emit_cell_add(struct emit_body *b, const struct emit_keys *keys, LLVMValueRef by)

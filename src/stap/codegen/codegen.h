@@ -11,7 +11,15 @@
 #include "agent/link.h"
 #include "stap/ast.h"
 
+/* Objects of earlier runs.  find: malloc'ed, NULL: there is none. */
+struct codegen_cache {
+	void *(*find)(void *data, const char *key, size_t *ret_size);
+	void (*keep)(void *data, const char *key, const void *bytes, size_t size);
+	void *data;
+};
+
 struct codegen_options {
+	const struct codegen_cache *cache; /* NULL: none */
 	uint32_t max_string;      /* MAXSTRINGLEN */
 	uint32_t max_map_entries; /* MAXMAPENTRIES */
 	uint32_t max_action, max_action_interruptible, max_nesting;
