@@ -243,7 +243,7 @@ int session_front_pass2(struct session *s, struct front *f)
 	if (o->last_pass == 2) {
 		struct strbuf text;
 		strbuf_init(&text);
-		stap_program_dump(s->program, &text);
+		stap_program_dump(s->program, o->verbose > 0, &text);
 		fputs(text.data, stdout);
 		strbuf_deinit(&text);
 	}
