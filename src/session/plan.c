@@ -369,6 +369,7 @@ int session_plan(struct session *s, struct error *err)
 		plan_resolve_overlaps(s, &s->modules.items[i]);
 		plan_free_padding(&s->modules.items[i]);
 		patches += s->modules.items[i].patches.count;
+		session_plan_lodge(&s->modules.items[i]);
 	}
 	for (size_t i = 0; i < s->modules.count; i++)
 		uprobe_text_keep(s->modules.items[i].elf, s->modules.items[i].text);
@@ -392,7 +393,9 @@ static void describe_plan(const struct arch_plan *plan, struct strbuf *out)
 		strbuf_printf(out, "jump over %u instructions", plan->insn_count);
 		break;
 	case ARCH_PATCH_JUMP_SHORT:
-		strbuf_printf(out, "short jump to padding at %#llx",
+		strbuf_printf(out,
+			plan->is_lodged ? "short jump through other instructions at %#llx"
+					: "short jump to padding at %#llx",
 			(unsigned long long)plan->padding_address);
 		break;
 	case ARCH_PATCH_BREAKPOINT:
@@ -422,6 +425,35 @@ static void describe_refusal(
 		(unsigned long long)l->link_address, err->message);
 }
 
+struct planned {
+	const struct arch_plan *plans;
+	size_t count, own;
+};
+
+static bool is_unplanned(void *data, uint64_t low, uint64_t high)
+{
+	const struct planned *planned = data;
+	for (size_t i = 0; i < planned->count; i++)
+		if (i != planned->own && planned->plans[i].address < high &&
+			low < planned->plans[i].address + planned->plans[i].window)
+			return false;
+	return true;
+}
+
+/* As it would be without other probes. */
+static void describe_planned(struct session_module *m, const struct stap_location *l,
+	const struct arch_plan_options *options, const struct arch_plan *plans,
+	size_t count, struct strbuf *out)
+{
+	for (size_t i = 0; i < count; i++) {
+		struct planned planned = {plans, count, i};
+		struct arch_plan lodger, host;
+		bool lodges = arch_plan_lodge(m->text, l->function_start, l->function_end,
+			options, &plans[i], is_unplanned, &planned, &lodger, &host);
+		describe_plan(lodges ? &lodger : &plans[i], out);
+	}
+}
+
 static void describe_site(
 	struct session_module *m, const struct stap_location *l, struct strbuf *out)
 {
@@ -432,7 +464,7 @@ static void describe_site(
 		    &options, &plan, &err) < 0)
 		describe_refusal(l, &err, out);
 	else
-		describe_plan(&plan, out);
+		describe_planned(m, l, &options, &plan, 1, out);
 }
 
 static void describe_exits(
@@ -448,8 +480,7 @@ static void describe_exits(
 	else if (count == 0)
 		strbuf_printf(out, "    %#llx: refused: the function never returns\n",
 			(unsigned long long)l->link_address);
-	for (size_t i = 0; i < count; i++)
-		describe_plan(&plans[i], out);
+	describe_planned(m, l, &options, plans, count, out);
 	free(plans);
 }
 

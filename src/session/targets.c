@@ -662,10 +662,12 @@ void session_targets_poll(struct session *s)
 
 void session_targets_settle(struct session *s)
 {
-	for (const struct session_process *p = s->processes, *next; p; p = next) {
-		next = p->next;
+	for (struct session_process *p = s->processes, *next; p; p = next) {
+		process_hold(p);
 		if (p->space)
 			uprobe_defer_settle(p->space);
+		next = p->next;
+		process_drop(s, p);
 	}
 }
 

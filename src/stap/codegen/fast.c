@@ -433,9 +433,11 @@ static uint32_t block_size(uint32_t size)
 	return ((size + 7u) & ~7u) + FOOT;
 }
 
+/* Behind the shards: the session's pair_offset. */
 static LLVMValueRef pair_at(struct emit_body *b, LLVMValueRef top, int64_t offset)
 {
-	LLVMValueRef index = add(b, top, emit_const(b, (int64_t)FIELD(pair) + offset));
+	LLVMValueRef index =
+		add(b, top, emit_const(b, (int64_t)b->e->result->context_size + offset));
 
 	return at_index(b, b->c, index);
 }
@@ -449,7 +451,7 @@ LLVMValueRef emit_fast_pair_push(struct emit_body *b, uint32_t group, uint32_t s
 	LLVMValueRef end = add(b, top, emit_const(b, need));
 	LLVMValueRef limit = widen(b, load_u32(b, b->c, FIELD(pair_limit)));
 	LLVMValueRef unusual = either(b, compare(b, LLVMIntUGT, end, limit),
-		compare(b, LLVMIntUGT, end, emit_const(b, ABI_CONTEXT_PAIR_SIZE)));
+		compare(b, LLVMIntUGT, end, emit_const(b, ABI_CONTEXT_PAIR_MAX)));
 	LLVMBasicBlockRef room = emit_block(b, "room"), look = emit_block(b, "look"),
 			  push = emit_block(b, "push");
 	struct ways ways = {.slow = emit_block(b, "slow"), .done = emit_block(b, "both")};
@@ -491,7 +493,7 @@ LLVMValueRef emit_fast_pair_pop(struct emit_body *b, uint32_t group, uint32_t si
 	/* below `need` the difference is huge */
 	emit_cold_branch(b,
 		compare(b, LLVMIntUGT, start,
-			emit_const(b, ABI_CONTEXT_PAIR_SIZE - (int64_t)need)),
+			emit_const(b, ABI_CONTEXT_PAIR_MAX - (int64_t)need)),
 		ways.slow, look);
 	LLVMPositionBuilderAtEnd(builder, look);
 	LLVMValueRef foot = pair_at(b, top, -FOOT);

@@ -369,7 +369,7 @@ static uint32_t pair_size(struct emit_body *b)
 		size += b->probe->entry_values.items[i]->type == STAP_TYPE_STRING
 				? (b->e->options->max_string + 7) & ~7u
 				: (uint32_t)sizeof(int64_t);
-	if (size > ABI_CONTEXT_PAIR_SIZE / 64)
+	if (size > ABI_CONTEXT_PAIR_MIN / 2)
 		emit_fail(
 			b->e, -E2BIG, b->probe->token, "too many values kept from entry");
 	return size;

@@ -267,7 +267,9 @@ static void open_session(struct harness *h, uint32_t max_string)
 	s.string_offset = s.site_offset + page_up(s.site_count * sizeof(struct abi_site));
 	s.context_offset = s.string_offset + STRINGS;
 	s.context_count = s.context_high = CONTEXTS;
-	s.context_size = h->code.context_size;
+	s.pair_offset = h->code.context_size;
+	s.pair_size = ABI_CONTEXT_PAIR_MAX;
+	s.context_size = s.pair_offset + s.pair_size;
 	s.ring_offset = s.context_offset + (uint64_t)CONTEXTS * s.context_size;
 	s.ring_size = RING;
 	s.lock_count = h->code.lock_count;
