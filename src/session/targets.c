@@ -502,7 +502,7 @@ bool session_targets_wants(struct session *s, pid_t pid)
 	}
 	if (!wanted) {
 		process_learn_program(&probe);
-		wanted = session_event_is_for(s, &probe);
+		wanted = session_event_is_any_wanted(s, &probe);
 		free(probe.program);
 	}
 	return wanted;
@@ -510,15 +510,14 @@ bool session_targets_wants(struct session *s, pid_t pid)
 
 bool session_targets_wants_any(const struct session *s)
 {
-	for (size_t i = 0; i < s->sites.count; i++) {
-		const struct stap_location *location = s->sites.items[i].location;
-		if (location && (location->event_pid || location->module_path))
+	for (size_t i = 0; i < s->sites.count && !s->modules.count; i++)
+		if (s->sites.items[i].location && s->sites.items[i].location->event)
 			return true;
-	}
-	return false;
+	return s->modules.count > 0;
 }
 
-/* No -c and no -x: every running process of the probed files which the user may trace. */
+/* No -c and no -x: every running process of the probed files which the user may trace, and those
+ * whose events are asked for. */
 static int target_attach_all(struct session *s, struct error *err)
 {
 	struct proc_tids pids = {0};
