@@ -140,6 +140,7 @@ static bool front_runs_library(const struct session *s, const struct front *f)
 int session_front_pass1(struct session *s, struct front *f)
 {
 	const struct session_options *o = s->options;
+	f->kernel_config.arena = &s->arena;
 	s->diagnostics.no_warnings = o->no_warnings;
 	s->diagnostics.warnings_are_errors = o->warnings_are_errors;
 	f->parse = (struct stap_parse_options){
@@ -148,6 +149,8 @@ int session_front_pass1(struct session *s, struct front *f)
 		.guru = o->guru,
 		.compatible = o->compatible,
 		.privilege = o->privilege,
+		.kernel_config = kernel_config_find,
+		.kernel_config_data = &f->kernel_config,
 		.argument_used = arena_array(&s->arena, bool, o->argument_count + 1),
 	};
 	vec_append(&f->include, front_tapset_dir(s));
@@ -257,7 +260,7 @@ int session_front_pass2(struct session *s, struct front *f)
 	if (o->last_pass == 2) {
 		struct strbuf text;
 		strbuf_init(&text);
-		stap_program_dump(s->program, &text);
+		stap_program_dump(s->program, o->verbose > 0, &text);
 		fputs(text.data, stdout);
 		strbuf_deinit(&text);
 	}

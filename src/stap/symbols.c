@@ -538,6 +538,19 @@ static bool resolve_stat(struct scope *scope, struct stap_expr *expr)
 	return false;
 }
 
+/* `b in @hist_log(s)` is @hist_log(s)[b]: true where something was counted */
+static bool resolve_bucket_in(struct scope *scope, struct stap_expr *expr)
+{
+	if (expr->index.keys.count != 1 || !expr->index.keys.items[0]) {
+		sema_error(scope->sema, expr->token,
+			"a bucket of a histogram is named by one number");
+		return false;
+	}
+	expr->kind = STAP_EXPR_INDEX;
+	expr->type = STAP_TYPE_UNKNOWN;
+	return resolve_element(scope, expr);
+}
+
 static bool resolve_expr(struct stap_expr *expr, void *data)
 {
 	struct scope *scope = data;
@@ -548,7 +561,8 @@ static bool resolve_expr(struct stap_expr *expr, void *data)
 	case STAP_EXPR_INDEX:
 		return resolve_element(scope, expr);
 	case STAP_EXPR_IN:
-		return resolve_index(scope, expr);
+		return expr->index.hist ? resolve_bucket_in(scope, expr)
+					: resolve_index(scope, expr);
 	case STAP_EXPR_CALL:
 		return resolve_call(scope, expr);
 	case STAP_EXPR_ASSIGN:
