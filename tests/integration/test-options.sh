@@ -28,6 +28,9 @@ is "$("$utrace" run -DMAXACTION=1x -e 'probe begin { exit() }' 2>&1; echo $?)" \
 	"$(printf -- "-D MAXACTION: '1x' is not a number\n1")" "-D: a limit that is no number"
 is "$("$utrace" run -p1 -e 'probe begin { exit() }' | head -n 2)" "$(printf '# parse tree dump\n# file <input>')" "-p1: names the file"
 
+like "$("$utrace" run -v -e 'global x probe begin { x++; exit() }' 2>&1)" '^Pass 2: analyzed script: 1 probe, 0 functions, 0 embeds, 1 global using ' \
+	"-v: what there is, counted in English"
+
 # A file of the library is no script.
 mkdir library
 echo 'function twice(x) { return 2 * x }' >library/twice.stp
