@@ -75,8 +75,10 @@ struct abi_context {
 	int64_t action_budget; /* statements left */
 	uint32_t locks_held;   /* number of entries in held[] */
 	uint32_t pair_top;
-	uint32_t pair_limit;   /* beyond it the pairs are swept */
-	uint32_t pair_dropped; /* frames that may still return were thrown away */
+	uint32_t pair_limit;     /* beyond it the pairs are swept */
+	uint32_t pair_dropped;   /* frames that may still return were thrown away */
+	uint32_t pair_go_popped; /* index + 1 in the table of goroutines */
+	uint32_t pair_reserved;
 	uint16_t held[ABI_CONTEXT_LOCKS]; /* lock indexes, | ABI_HELD_WRITING */
 	uint64_t fault_ip;                /* set by the fault path of a safe read */
 

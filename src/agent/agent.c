@@ -90,11 +90,17 @@ uint64_t rt_vector_here(uint32_t number)
 
 struct rt_read agent_read_thread(uint64_t offset);
 
+struct rt_read rt_thread_word_here(int64_t offset)
+{
+	struct rt_read low = agent_read_thread((uint64_t)offset),
+		       high = agent_read_thread((uint64_t)offset + 4);
+	return (struct rt_read){low.value | high.value << 32, low.fault | high.fault};
+}
+
 /* The ABI has the thread control block begin with its own address. */
 struct rt_read rt_thread_pointer_here(void)
 {
-	struct rt_read low = agent_read_thread(0), high = agent_read_thread(4);
-	return (struct rt_read){low.value | high.value << 32, low.fault | high.fault};
+	return rt_thread_word_here(0);
 }
 
 struct rt_read agent_read_1(uint64_t address);

@@ -63,6 +63,11 @@ struct rt_read rt_thread_pointer_here(void)
 	return (struct rt_read){.fault = 1};
 }
 
+struct rt_read rt_thread_word_here(int64_t offset)
+{
+	return (struct rt_read){.fault = 1};
+}
+
 struct rt_read rt_tracer_state(enum rt_tracer_state what, uint32_t number)
 {
 	return (struct rt_read){.fault = 1};

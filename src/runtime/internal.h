@@ -218,6 +218,8 @@ struct abi_regs *rt_tracer_regs(void); /* its registers; NULL: it runs for none 
 /* the thread's own, in the target: of its xmm registers, and of the memory at %fs */
 uint64_t rt_vector_here(uint32_t number);
 struct rt_read rt_thread_pointer_here(void);
+/* the 8 bytes at an offset from it */
+struct rt_read rt_thread_word_here(int64_t offset);
 /* of the thread a handler in the tracer runs for */
 struct rt_read rt_tracer_state(enum rt_tracer_state what, uint32_t number);
 /* memory of the program, wherever the handler runs */

@@ -218,6 +218,14 @@ RT_EXPORT void *rt_pair_push(
 	struct abi_context *c, uint32_t group, uint64_t sp, uint32_t size);
 RT_EXPORT void *rt_pair_pop(
 	struct abi_context *c, uint32_t group, uint64_t sp); /* NULL: no such entry */
+/* the same for functions of Go, by the goroutine; at most RT_PAIR_GO_MAX bytes are kept */
+enum {
+	RT_PAIR_GO_MAX = 232
+};
+#define RT_PAIR_NOBODY 0xfffffffeu /* a group that is never popped */
+RT_EXPORT void *rt_pair_push_go(
+	struct abi_context *c, uint32_t group, uint64_t sp, uint32_t size);
+RT_EXPORT void *rt_pair_pop_go(struct abi_context *c, uint32_t group, uint64_t sp);
 
 /* ---- target memory ------------------------------------------------------- */
 RT_EXPORT uint64_t rt_user_read(struct abi_context *c, uint64_t address,

@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "runtime/runtime.h"
 #include "session/internal.h"
 #include "session/kept_plans.h"
 #include "session/stap_target.h"
@@ -331,15 +332,17 @@ static void plan_free_padding(struct session_module *m)
 	}
 }
 
-/*
- * Values wait for the return with the thread, by the stack pointer.  A goroutine may return on another
- * thread, and its stack may have been moved: the values found could be another call's.
- */
-static bool plan_loses_values(
-	const struct session_module *m, const struct session_site *site)
+/* What is kept for a goroutine has little room (runtime/pair_go.c). */
+static bool plan_loses_values(const struct session *s, const struct session_module *m,
+	const struct session_site *site)
 {
 	const struct stap_derived_probe *probe = site->handler->probe;
-	return probe->kind == STAP_PROBE_URETURN && probe->entry_values.count &&
+	size_t size = 0;
+	for (size_t i = 0; i < probe->entry_values.count; i++)
+		size += probe->entry_values.items[i]->type == STAP_TYPE_STRING
+				? s->memory.header->max_string + 8
+				: sizeof(int64_t);
+	return probe->kind == STAP_PROBE_URETURN && size > RT_PAIR_GO_MAX &&
 	       elf_module_is_go(m->elf);
 }
 
@@ -363,7 +366,7 @@ static void plan_recall(struct session *s)
 			continue;
 		struct session_module *m = plan_get_module(s, site->location);
 		struct arch_plan_options options = plan_options(site);
-		if (!plan_loses_values(m, site))
+		if (!plan_loses_values(s, m, site))
 			kept_plans_ask(
 				m, site->location, plan_wants_exits(site), &options);
 	}
@@ -381,11 +384,11 @@ int session_plan(struct session *s, struct error *err)
 			continue;
 		struct session_module *m = plan_get_module(s, site->location);
 		s->uprobe_count++;
-		if (plan_loses_values(m, site)) {
+		if (plan_loses_values(s, m, site)) {
 			if (!site->handler->is_entry_part)
 				plan_refuse(s, m, site,
-					"it keeps values from the entry, and goroutines change threads "
-					"and stacks before they return ($return alone works)");
+					"it keeps more from the entry than there is room for with a goroutine: "
+					"strings are long");
 			continue;
 		}
 		if (plan_wants_exits(site))

@@ -120,6 +120,7 @@ struct stap_location *target_add_site(struct expansion *e, const struct target_s
 	}
 	location->mid_function = site->address != location->function_start;
 	location->is_return = e->point->is_return;
+	location->is_go = elf_module_is_go(e->module->elf);
 	location->has_debug_info =
 		site->instance && elf_instance_follows_abi(site->instance);
 	location->pp = arena_printf(e->arena, "%s%s", e->prefix, site->pp);

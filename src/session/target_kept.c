@@ -125,7 +125,8 @@ static void put_place(
 	put_number(out, l->function_end);
 	put_number(out, (uint64_t)l->is_return | (uint64_t)l->has_debug_info << 1 |
 				(uint64_t)l->mid_function << 2 |
-				(uint64_t)place->has_blocks << 3);
+				(uint64_t)place->has_blocks << 3 |
+				(uint64_t)l->is_go << 4);
 	put_text(out, l->pp + strlen(e->prefix));
 	put_text(out, l->ppfunc);
 	put_number(out, place->entry);
@@ -147,6 +148,7 @@ static struct stap_location *get_place(const struct expansion *e, struct reader 
 	l->has_debug_info = flags >> 1 & 1;
 	l->mid_function = flags >> 2 & 1;
 	place->has_blocks = flags >> 3 & 1;
+	l->is_go = flags >> 4 & 1;
 	const char *point = get_text(r);
 	l->pp = arena_printf(e->arena, "%s%s", e->prefix, point ? point : "");
 	l->ppfunc = get_text(r);

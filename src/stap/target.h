@@ -34,6 +34,7 @@ struct stap_location {
 	uint64_t function_start, function_end;
 	bool is_return;
 	bool has_debug_info;
+	bool is_go; /* of a goroutine, which may return on another thread */
 	const char *name,
 		*provider; /* $$name and $$provider of marks and .plt; else NULL */
 	uint64_t

@@ -181,12 +181,23 @@ if [ -x "$tracees/points-go" ]; then
 		probe end { printf("calls=%d returns=%d\n", c, r) }' -c "$tracees/moving-go 50" 2>"$dir/err")
 	is "$out" "$plain
 calls=3200 returns=3200" "Go: goroutines that change threads and stacks in a probed frame"
-	out=$("$utrace" run -e 'global s probe process.function("main.work") { next }
-		probe process.function("main.work").return { s += @entry($n) } probe end { println(s) }' \
-		-c "$tracees/moving-go 50" 2>"$dir/err")
-	is "$out" "$plain
-0" "... no value of another call's entry is told"
-	like "$(cat "$dir/err")" "return at 0x[0-9a-f]* refused: .*goroutines change threads" "... but refused, with the reason"
+	for mode in inject ptrace; do
+		out=$("$utrace" run --mode=$mode -e 'global r, s probe process.function("main.work").return { s += @entry($n); r++ }
+			probe end { printf("returns=%d sum=%d\n", r, s) }' -c "$tracees/moving-go 50" 2>"$dir/err")
+		is "$out" "$plain
+returns=3200 $(printf '%s' "$plain" | sed 's/.* //')" "... with the values of their entries, $mode"
+	done
+	# More at a time than there is room for: what is told is right, what is not is counted.
+	for count in 3000 40000; do
+		out=$("$utrace" run -e 'global ok, n, f probe process.function("main.hold").return { n++; if (@entry($n) == register("rax")) ok++; else println("wrong") }
+			probe process.function("main.fail").return { f++; if (@entry($n) % 3 == 0) println("wrong") }
+			probe end { printf("%d %d %d\n", n, ok, f) }' -c "$tracees/moving-go 1 $count" 2>"$dir/err" | grep -v calls)
+		kept=${out%% *}
+		lost=$(sed -n 's/^WARNING: \([0-9]*\) returns were skipped.*/\1/p' "$dir/err")
+		is "$out" "$kept $kept ${out##* }" "$count goroutines at a time: no wrong value"
+		[ $((kept + ${lost:-0} + ${out##* })) = $((3 * count)) ]
+		ok $? "... all are kept or counted: $out, ${lost:-0} lost"
+	done
 else
 	skip "no go here: Go programs"
 fi

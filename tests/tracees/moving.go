@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 
 // Goroutines that change threads and have their stacks moved in the middle of a call.
-// usage: moving ROUNDS; prints the calls of work() and the sum of their arguments
+// usage: moving ROUNDS [MANY]; prints the calls of work() and the sum of their arguments
+// MANY goroutines are in hold() at the same time before that.
 package main
 
 import (
@@ -41,7 +42,50 @@ func work(n int, meet chan int) int {
 	return n * 2
 }
 
+//go:noinline
+func hold(n int, gate chan bool) int {
+	<-gate
+	return n
+}
+
+// Leaves deeper frames by a panic, and comes back to the same depth.
+//
+//go:noinline
+func fail(n int) int {
+	if n%3 == 0 {
+		panic(n)
+	}
+	return n
+}
+
+//go:noinline
+func try(n int) (result int) {
+	defer func() { recover() }()
+	return fail(n)
+}
+
+func many(count int) {
+	var group sync.WaitGroup
+	gate := make(chan bool)
+	for i := 0; i < count; i++ {
+		group.Add(1)
+		go func(k int) {
+			for j := 0; j < 3; j++ {
+				try(k + j)
+			}
+			hold(k, gate)
+			group.Done()
+		}(i)
+	}
+	close(gate)
+	group.Wait()
+}
+
 func main() {
+	if len(os.Args) > 2 {
+		count, _ := strconv.Atoi(os.Args[2])
+		many(count)
+	}
 	rounds, _ := strconv.Atoi(os.Args[1])
 	runtime.GOMAXPROCS(4)
 	var group sync.WaitGroup

@@ -124,6 +124,8 @@ struct codegen_global *emit_global(struct emit *e, const struct stap_var *var);
 	X(rt_counter_write, "v", "ppil")      \
 	X(rt_pair_push, "p", "pili")          \
 	X(rt_pair_pop, "p", "pil")            \
+	X(rt_pair_push_go, "p", "pili")       \
+	X(rt_pair_pop_go, "p", "pil")         \
 	X(rt_cell_add, "b", "pppl")           \
 	X(rt_cell_add1, "b", "ppll")          \
 	X(rt_cell_add2, "b", "pplll")         \

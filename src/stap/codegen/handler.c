@@ -375,6 +375,36 @@ static uint32_t pair_size(struct emit_body *b)
 	return size;
 }
 
+/* Are its values those of a goroutine? */
+static bool pairs_by_goroutine(const struct emit_body *b)
+{
+	for (uint32_t i = 0; i < b->probe->location_count; i++)
+		if (b->probe->locations[i]->is_go)
+			return true;
+	return false;
+}
+
+static LLVMValueRef push_pair(struct emit_body *b)
+{
+	LLVMValueRef group = emit_const32(b, b->probe->index),
+		     size = emit_const32(b, pair_size(b));
+	if (pairs_by_goroutine(b))
+		return EMIT_CALL(b, rt_pair_push_go, b->c, group, b->sp, size);
+	if (!emit_is_fast(b))
+		return EMIT_CALL(b, rt_pair_push, b->c, group, b->sp, size);
+	return emit_fast_pair_push(b, b->probe->index, pair_size(b));
+}
+
+static LLVMValueRef pop_pair(struct emit_body *b)
+{
+	LLVMValueRef group = emit_const32(b, b->probe->index);
+	if (pairs_by_goroutine(b))
+		return EMIT_CALL(b, rt_pair_pop_go, b->c, group, b->sp);
+	if (!emit_is_fast(b))
+		return EMIT_CALL(b, rt_pair_pop, b->c, group, b->sp);
+	return emit_fast_pair_pop(b, b->probe->index, pair_size(b));
+}
+
 /* The hidden handler at a function's entry: evaluate, then save for the return. */
 static void entry_body(struct emit_body *b)
 {
@@ -386,11 +416,7 @@ static void entry_body(struct emit_body *b)
 	emit_operands(b,
 		&(struct emit_operands){.exprs = items, .count = (uint32_t)count},
 		values);
-	LLVMValueRef at = !emit_is_fast(b)
-				  ? EMIT_CALL(b, rt_pair_push, b->c,
-					    emit_const32(b, b->probe->index), b->sp,
-					    emit_const32(b, pair_size(b)))
-				  : emit_fast_pair_push(b, b->probe->index, pair_size(b));
+	LLVMValueRef at = push_pair(b);
 	for (size_t i = 0; i < count; i++) {
 		LLVMValueRef here = emit_at(b, at, offset, "saved");
 
@@ -410,9 +436,7 @@ static void return_values(struct emit_body *b)
 		!b->probe->entry_values.count)
 		return;
 	LLVMBasicBlockRef paired = emit_block(b, "paired");
-	b->pair = !emit_is_fast(b) ? EMIT_CALL(b, rt_pair_pop, b->c,
-					     emit_const32(b, b->probe->index), b->sp)
-				   : emit_fast_pair_pop(b, b->probe->index, pair_size(b));
+	b->pair = pop_pair(b);
 	emit_cold_branch(b, emit_is_null(b, b->pair), b->exit, paired);
 	LLVMPositionBuilderAtEnd(b->e->builder, paired);
 }
