@@ -104,6 +104,7 @@
 	X("randint", L, "L", "n", FALLIBLE, rt_fn_randint) \
 	X("errno_str", S, "L", "err", PURE, rt_fn_errno_str) \
 	X("errno_p", L, "L", "err", PURE, rt_fn_errno_p) \
+	X("__rt_enum_name", S, "LS", "number,table", PURE, rt_fn_enum_name) \
 	X("__rt_name", S, "LL", "table,number", PURE, rt_fn_name_of) \
 	X("__rt_number", L, "LS", "table,name", PURE, rt_fn_number_of) \
 	X("fp_to_string", S, "LL", "infp,precision", PURE, rt_fn_fp_to_string) \
