@@ -191,6 +191,10 @@ static struct stap_var *variable_find(
 {
 	struct stap_var *var = local_find(scope, name);
 
+	/* a script's array is not the scalar of the same name in an alias it uses */
+	if (var && var->is_library && sema_is_user_token(token) && var->arity != arity &&
+		sema_global_find(scope->sema, name, token))
+		var = NULL;
 	if (!var) {
 		var = sema_global_find(scope->sema, name, token);
 		if (var && sema_is_user_token(var->token) &&
