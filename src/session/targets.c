@@ -40,6 +40,7 @@ struct target_sample {
 struct target_thread {
 	pid_t pid, tid; /* the tracer's numbers; pid 0: not known any more */
 	pid_t seen_pid, seen_tid;
+	bool is_exiting; /* not dead yet, but done with the program */
 };
 
 struct session_target_state {
@@ -51,10 +52,13 @@ struct session_target_state {
 };
 
 enum {
-	SAMPLE_FRESH_NS = 50000000
+	SAMPLE_FRESH_NS = 50000000,
+	DEAD_THREADS_MAX = 16 /* of them have contexts that others wait for */
 };
 
 static const struct utrace_engine_ops target_ops;
+
+static void work_free_contexts(struct session *s);
 
 static uint64_t now_ns(void)
 {
@@ -99,22 +103,31 @@ static void thread_remember(struct session *s, struct utrace_task *task)
 	if (!p || p->seen_pid == p->pid || proc_read_status(tid, &status, NULL) < 0)
 		return;
 	vec_append(&s->target_state->elsewhere,
-		((struct target_thread){p->pid, tid, p->seen_pid, status.ns_pid}));
+		((struct target_thread){p->pid, tid, p->seen_pid, status.ns_pid, false}));
 }
 
-static struct target_thread thread_forget(
-	struct session *s, const struct session_process *p, pid_t tid)
+static struct target_thread thread_known(const struct session *s,
+	const struct session_process *p, pid_t tid, bool is_exiting)
+{
+	const struct session_target_state *state = s->target_state;
+	pid_t pid = p ? p->pid : 0;
+	struct target_thread found = {pid, tid, pid, tid, is_exiting};
+	for (size_t i = 0; i < state->elsewhere.count; i++)
+		if (state->elsewhere.items[i].tid == tid)
+			found = state->elsewhere.items[i];
+	found.is_exiting = is_exiting;
+	return found;
+}
+
+static void thread_forget(struct session *s, pid_t tid)
 {
 	struct session_target_state *state = s->target_state;
 	for (size_t i = 0; i < state->elsewhere.count; i++)
 		if (state->elsewhere.items[i].tid == tid) {
-			struct target_thread found = state->elsewhere.items[i];
 			state->elsewhere.items[i] =
 				state->elsewhere.items[--state->elsewhere.count];
-			return found;
+			return;
 		}
-	pid_t pid = p ? p->pid : 0;
-	return (struct target_thread){pid, tid, pid, tid};
 }
 
 /* Contexts of handlers that run in the tracer have the tracer's numbers. */
@@ -321,6 +334,12 @@ static uint32_t target_report_exit(
 		session_ask_remember_times(s, utrace_task_tid(task));
 	if (utrace_task_tid(task) == s->command_pid)
 		s->command_status = (int)orig_code;
+	/* The kernel tells of new children first: where threads come and go all the time, deaths are
+	 * heard of much later.  Without this the contexts would be used up. */
+	vec_append(&s->target_state->dead_threads,
+		thread_known(s, p, utrace_task_tid(task), true));
+	if (s->target_state->dead_threads.count >= DEAD_THREADS_MAX)
+		work_free_contexts(s);
 	return UTRACE_RESUME;
 }
 
@@ -344,7 +363,8 @@ static uint32_t target_report_death(
 		session_event(s, p, tid, STAP_EVENT_THREAD_END, NULL);
 	if (p && group_dead)
 		session_event(s, p, pid, STAP_EVENT_PROCESS_END, NULL);
-	vec_append(&s->target_state->dead_threads, thread_forget(s, p, tid));
+	vec_append(&s->target_state->dead_threads, thread_known(s, p, tid, false));
+	thread_forget(s, tid);
 	forget_samples(s, tid);
 	if (!group_dead)
 		return UTRACE_RESUME;
@@ -423,7 +443,8 @@ static void work_free_contexts(struct session *s)
 {
 	struct session_target_state *state = s->target_state;
 	for (size_t i = 0; i < state->dead_threads.count; i++)
-		session_ask_forget_times(s, state->dead_threads.items[i].tid);
+		if (!state->dead_threads.items[i].is_exiting)
+			session_ask_forget_times(s, state->dead_threads.items[i].tid);
 	if (!state->dead_threads.count)
 		return;
 	for (uint32_t slot = 1; slot < session_context_limit(s); slot++) {

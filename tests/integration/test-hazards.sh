@@ -48,6 +48,15 @@ out=$("$utrace" run -v -e "$script" -c "$tracees/hazards storm 3000000" 2>"$dir/
 like "$out" "^calls=[0-9]* returns=[0-9]*$" "a storm of signals whose handler is probed"
 is "$(printf '%s\n' "$out" | wc -l)" "1" "... counts are exact"
 
+# Threads that come and go all the time: each has its context, and none is skipped.
+for wrap in "" "unshare -pf"; do
+	$wrap true 2>/dev/null || { skip "no namespace can be made here"; skip "no namespace can be made here"; continue; }
+	out=$("$utrace" run -e "global n probe process(\"$tracees/churn\").function(\"short_life\") { n++ } probe end { println(n) }" \
+		-c "$wrap sh -c 'sleep 3 | $tracees/churn 4'" 2>"$dir/err")
+	is "$(printf '%s\n' "$out" | tail -n 1) threads" "$(printf '%s\n' "$out" | head -n 1)" "thousands of short threads${wrap:+, in a namespace}"
+	unlike "$(cat "$dir/err")" "skipped probes: [1-9]" "... no hit is skipped"
+done
+
 # The same storm while probes come and go.
 "$tracees/hazards" storm 2000000000 >"$dir/storm" &
 storm=$!
