@@ -265,6 +265,7 @@ struct emit_body {
 	struct stap_var *const *locals;
 	uint32_t local_count;
 	LLVMValueRef *param_at, *local_at; /* storage of each */
+	uint32_t *local_offset;            /* of lean code: where in the frame */
 };
 
 LLVMValueRef emit_const(struct emit_body *b, int64_t value);
