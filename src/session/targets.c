@@ -334,15 +334,18 @@ static uint32_t target_report_exit(
 	struct utrace_task *task = utrace_engine_task(engine);
 	const struct session_process *p = process_find(s, utrace_task_pid(task));
 	session_ask_remember(s, utrace_task_pid(task));
-	if (p && (session_event_is_wanted(s, p, STAP_EVENT_PROCESS_END) ||
-			 session_event_is_wanted(s, p, STAP_EVENT_THREAD_END)))
+	/* its handlers run when the death is heard of, and know the thread still */
+	bool has_end = p && (session_event_is_wanted(s, p, STAP_EVENT_PROCESS_END) ||
+				    session_event_is_wanted(s, p, STAP_EVENT_THREAD_END));
+	if (has_end)
 		session_ask_remember_times(s, utrace_task_tid(task));
 	if (utrace_task_tid(task) == s->command_pid)
 		s->command_status = (int)orig_code;
 	/* The kernel tells of new children first: where threads come and go all the time, deaths are
 	 * heard of much later.  Without this the contexts would be used up. */
-	vec_append(&s->target_state->dead_threads,
-		thread_known(s, p, utrace_task_tid(task), true));
+	if (!has_end)
+		vec_append(&s->target_state->dead_threads,
+			thread_known(s, p, utrace_task_tid(task), true));
 	if (s->target_state->dead_threads.count >= DEAD_THREADS_MAX)
 		work_free_contexts(s);
 	return UTRACE_RESUME;
