@@ -32,7 +32,7 @@ torture: all
 # The same tests under AddressSanitizer and UndefinedBehaviorSanitizer.
 sanitize:
 	@test -d $(BUILD)-san || meson setup $(BUILD)-san --native-file build-dev.ini
-	@sh tools/run-tests.sh $(BUILD)-san
+	@TEST_TIMEOUT_FACTOR=$${TEST_TIMEOUT_FACTOR:-10} sh tools/run-tests.sh $(BUILD)-san
 
 install: all
 	@meson configure $(BUILD) -Dprefix=$(PREFIX)
