@@ -14,7 +14,20 @@ sanitized() # FOLDER SANITIZERS
 {
 	[ -d "$1" ] || meson setup "$1" "$source" --buildtype=debugoptimized -Db_sanitize="$2" -Db_lundef=false \
 		-Dcodegen=false >"$log" 2>&1 || return 1
-	ninja -C "$1" tests/integration/test-engine-races tests/tracees/churn >"$log" 2>&1
+	ninja -C "$1" tests/integration/test-engine-races tests/tracees/churn \
+		$(printf ' tests/integration/test-engine-%s' $others) >"$log" 2>&1
+}
+others="attach hazards launch life signals stops syscalls wakeups"
+
+# What the library does for several threads of the tracer's program is in these, too.
+rest() # BUILD LABEL
+{
+	for name in $others; do
+		"$1/tests/integration/test-engine-$name" >"$log" 2>&1
+		status=$?
+		[ "$status" = 0 ] || grep -v '^ok' "$log" | sed 's/^/# /'
+		ok "$status" "$2: test-engine-$name"
+	done
 }
 
 race() # BUILD ATTACHES LABEL: rounds until there are enough and its time is over; the first that fails ends it
@@ -36,6 +49,7 @@ for kind in address,undefined thread; do
 	folder=$build-torture-${kind%%,*}
 	if sanitized "$folder" "$kind"; then
 		race "$folder" 10000 "$kind sanitizer"
+		rest "$folder" "$kind sanitizer"
 	else
 		sed 's/^/# /' "$log" | tail -n 20
 		skip "no build with -Db_sanitize=$kind"
