@@ -30,9 +30,10 @@ struct abi_regs {
 
 enum {
 	ABI_CONTEXT_SCRATCH_SIZE = 96 * 1024, /* string temporaries and script frames */
-	/* entry values waiting for their return probe: room for recursion 10^5 deep; only
-	 * pages that were used exist */
-	ABI_CONTEXT_PAIR_SIZE = 4 << 20,
+	/* entry values waiting for their return probe: room for recursion 10^5 deep, where the
+	 * address space is not limited; only pages that were used exist */
+	ABI_CONTEXT_PAIR_MAX = 4 << 20,
+	ABI_CONTEXT_PAIR_MIN = 128 * 1024,
 	ABI_CONTEXT_STACK_SIZE =
 		16 *
 		1024, /* for code of ours that the program's stack may have no room for */
@@ -109,10 +110,9 @@ struct abi_context {
 	_Alignas(64) uint64_t ring_tail; /* consumer */
 
 	_Alignas(64) unsigned char stack[ABI_CONTEXT_STACK_SIZE];
-	_Alignas(64) unsigned char pair[ABI_CONTEXT_PAIR_SIZE];
 	_Alignas(64) unsigned char scratch[ABI_CONTEXT_SCRATCH_SIZE];
-	/* sharded counters and statistics follow; codegen gives their offsets from here
-	 */
+	/* sharded counters and statistics follow; codegen gives their offsets from here. Behind
+	 * them, at the session's pair_offset: entry values waiting for their return probe */
 	_Alignas(64) unsigned char shards[];
 };
 

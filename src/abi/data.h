@@ -93,3 +93,36 @@ struct abi_map_entry {
 	uint32_t chain; /* next in bucket, or next free */
 	uint32_t prev, next;
 };
+
+/*
+ * A thread's own part of an array that is only counted up (runtime/cell.c), in its context: the head,
+ * and ABI_CELLS cells of cell_size bytes.
+ */
+enum {
+	ABI_CELLS = 256,    /* a power of two */
+	ABI_CELL_TEXT = 32, /* a key that is a string, filled up with zeros */
+	ABI_CELL_MAX_KEYS = 5,
+};
+
+struct abi_cells {
+	uint32_t linked; /* cells that have a link */
+	uint32_t used;   /* some cell ever had one */
+	uint64_t reserved[7];
+};
+
+struct abi_cell {
+	uint32_t link;      /* its element, as in abi_map; 0: none (any more) */
+	uint32_t conflicts; /* other keys that wanted it */
+	uint64_t delta; /* all that its thread has added, to this and to other elements */
+	uint64_t folded; /* of it, what the array has */
+	uint64_t key[];  /* longs, and strings of ABI_CELL_TEXT bytes */
+};
+
+/* Read-only data of the code. */
+struct abi_cells_desc {
+	uint32_t map_offset;   /* from the start of session memory */
+	uint32_t shard_offset; /* from the start of a context */
+	uint32_t cell_size;
+	uint32_t lock; /* of the array */
+	uint32_t key_count, key_strings;
+};

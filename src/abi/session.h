@@ -21,7 +21,7 @@
 #include <stdint.h>
 
 #define ABI_MAGIC   0x3145434152545521ull /* "!UTRACE1" little endian */
-#define ABI_VERSION 3u
+#define ABI_VERSION 4u
 
 #define ABI_GLOBALS_OFFSET 4096u
 
@@ -97,7 +97,9 @@ struct abi_session {
 	uint64_t
 		unwind_offset; /* struct abi_unwind_process[], tables behind (abi/unwind.h); 0: none */
 	uint32_t skipped_count; /* handlers that found no lock in time; atomic */
-	uint32_t reserved_skipped;
+	uint32_t pair_offset;   /* in a context, behind its shards */
+	uint32_t pair_size;     /* at most ABI_CONTEXT_PAIR_MAX */
+	uint32_t reserved;
 };
 _Static_assert(
 	sizeof(struct abi_session) <= ABI_GLOBALS_OFFSET, "session header fits its page");

@@ -103,6 +103,16 @@ static int check_listing(
 	return 0;
 }
 
+/* The script itself goes in front of those of -E. */
+static struct session_text *push_first(struct session_options *o)
+{
+	vec_push(&o->scripts);
+	memmove(o->scripts.items + 1, o->scripts.items,
+		(o->scripts.count - 1) * sizeof(*o->scripts.items));
+	o->scripts.items[0] = (struct session_text){0};
+	return &o->scripts.items[0];
+}
+
 int run_request_finish(const struct cli_command *command, struct run_request *request,
 	int argc, char **argv, int first)
 {
@@ -125,16 +135,16 @@ int run_request_finish(const struct cli_command *command, struct run_request *re
 	if (request->listing)
 		return check_listing(command, request);
 	if (request->script_text) {
-		struct session_text *text = vec_push(&o->scripts);
+		struct session_text *text = push_first(o);
 		text->name = "<input>";
 		text->text = strdup(request->script_text);
 		text->size = strlen(request->script_text);
 	} else if (first < argc) {
-		if (read_script(argv[first++], vec_push(&o->scripts)) != 0)
+		if (read_script(argv[first++], push_first(o)) != 0)
 			return 1;
 	} else if (!o->scripts.count && o->clean_cache) {
 		return 0; /* it is all that is asked for */
-	} else if (!o->scripts.count) {
+	} else {
 		return cli_usage_error(command, "A script must be specified.");
 	}
 	o->arguments = (const char *const *)&argv[first];
@@ -145,8 +155,10 @@ int run_request_finish(const struct cli_command *command, struct run_request *re
 void run_request_free(struct run_request *request)
 {
 	struct session_options *o = &request->session;
-	for (size_t i = 0; i < o->scripts.count; i++)
+	for (size_t i = 0; i < o->scripts.count; i++) {
 		free((char *)(uintptr_t)o->scripts.items[i].text);
+		free(o->scripts.items[i].own_name);
+	}
 	vec_free(&o->scripts);
 	for (size_t i = 0; i < o->limits.count; i++)
 		free((char *)(uintptr_t)o->limits.items[i].name);

@@ -55,8 +55,11 @@ static int set_script(void *data, const char *value, struct error *err)
 
 static int set_extra_script(void *data, const char *value, struct error *err)
 {
-	struct session_text *text = vec_push(&session_of(data)->scripts);
-	text->name = "<input>";
+	struct session_options *o = session_of(data);
+	struct session_text *text = vec_push(&o->scripts);
+	char name[32];
+	snprintf(name, sizeof(name), "<input%zu>", o->scripts.count);
+	text->name = text->own_name = strdup(name);
 	text->text = strdup(value);
 	text->size = strlen(value);
 	return 0;

@@ -49,7 +49,10 @@ static void fill_header(struct uprobes *u, struct abi_session *h)
 		round_up(h->journal_offset + sizeof(struct abi_journal) +
 			 (uint64_t)PATCHES * sizeof(struct abi_journal_patch));
 	h->context_count = native ? CONTEXTS : 0;
-	h->context_size = (uint32_t)round_up(sizeof(struct abi_context));
+	/* no entry values are kept: there is room for them for the runtime's sake */
+	h->pair_offset = (uint32_t)round_up(sizeof(struct abi_context));
+	h->pair_size = PAGE;
+	h->context_size = h->pair_offset + h->pair_size;
 	/* nothing is printed: rings are there for the runtime's sake */
 	h->ring_offset = h->context_offset + (uint64_t)h->context_count * h->context_size;
 	h->ring_size = PAGE;

@@ -214,14 +214,17 @@ static void collect_functions(
 		switch (dwarf_tag(&die)) {
 		case DW_TAG_subprogram: {
 			uint64_t entry, end;
-			if (!subprogram_extent(&die, &entry, &end) || entry == 0)
-				break;
-			vec_append(&unit->functions,
-				((struct elf_instance){.entry = entry + dwarf->bias,
-					.end = end + dwarf->bias,
-					.die = die}));
+			if (subprogram_extent(&die, &entry, &end) && entry)
+				vec_append(&unit->functions,
+					((struct elf_instance){
+						.entry = entry + dwarf->bias,
+						.end = end + dwarf->bias,
+						.die = die}));
+			if (unit->has_local_classes)
+				collect_functions(dwarf, unit, &die, depth + 1);
 			break;
 		}
+		case DW_TAG_lexical_block:
 		case DW_TAG_namespace:
 		case DW_TAG_module:
 		case DW_TAG_class_type:
@@ -240,6 +243,10 @@ void elf_unit_index(struct elf_dwarf *dwarf, struct elf_unit *unit)
 	if (unit->is_indexed)
 		return;
 	unit->is_indexed = true;
+	int language = dwarf_srclang(&unit->die);
+	unit->has_local_classes =
+		language == DW_LANG_C_plus_plus || language == DW_LANG_C_plus_plus_03 ||
+		language == DW_LANG_C_plus_plus_11 || language == DW_LANG_C_plus_plus_14;
 	collect_functions(dwarf, unit, &unit->die, 0);
 	if (unit->functions.count)
 		qsort(unit->functions.items, unit->functions.count,
@@ -379,12 +386,25 @@ bool elf_dwarf_next_function(struct elf_module *module, size_t *cursor,
 /* ---- the end of the prologue
  * -------------------------------------------------------------------------- */
 
+/*
+ * Go writes DWARF 4 with expressions in blocks, where that version has exprloc and libdw insists on it.
+ * Short ones are alike: the size in one byte, then the expression.
+ */
+bool elf_die_location(Dwarf_Die *die, unsigned name, Dwarf_Attribute *ret)
+{
+	if (!dwarf_attr_integrate(die, name, ret))
+		return false;
+	if (ret->form == DW_FORM_block1 && ret->valp && *ret->valp < 0x80)
+		ret->form = DW_FORM_exprloc;
+	return true;
+}
+
 bool elf_is_prologue_slot(Dwarf_Die *variable)
 {
 	Dwarf_Attribute attr;
 	Dwarf_Op *ops;
 	size_t count;
-	if (!dwarf_attr_integrate(variable, DW_AT_location, &attr))
+	if (!elf_die_location(variable, DW_AT_location, &attr))
 		return false;
 	unsigned form = dwarf_whatform(&attr);
 	if (form != DW_FORM_exprloc && form != DW_FORM_block1 && form != DW_FORM_block)
@@ -408,7 +428,7 @@ static bool has_prologue_parameters(const struct elf_instance *function)
 			found = true;
 			continue;
 		}
-		if (!dwarf_attr_integrate(&die, DW_AT_location, &attr))
+		if (!elf_die_location(&die, DW_AT_location, &attr))
 			continue;
 		unsigned form = dwarf_whatform(&attr);
 		if (form == DW_FORM_sec_offset || form == DW_FORM_loclistx ||

@@ -34,6 +34,7 @@ struct elf_unit {
 	Dwarf_Die skeleton; /* which has the line table; else the same */
 	int type;           /* DW_UT_* */
 	bool is_indexed, has_inlines;
+	bool has_local_classes; /* functions may be in functions: lambdas of C++ */
 	VEC(struct elf_instance) functions; /* sorted by entry */
 	VEC(struct elf_instance *) inlines; /* parents before children */
 	VEC(struct elf_span) spans;         /* by start */
@@ -75,6 +76,8 @@ const struct elf_instance *elf_unit_instance_at(
 
 /** the file a DIE was declared in and its line, looking through abstract origins */
 void elf_die_declaration(Dwarf_Die *die, struct elf_declaration *ret);
+/** a DIE's DW_AT_location or DW_AT_frame_base, in a form that libdw takes */
+bool elf_die_location(Dwarf_Die *die, unsigned name, Dwarf_Attribute *ret);
 /** is this parameter described by one stack slot below the frame that the prologue fills?
  */
 bool elf_is_prologue_slot(Dwarf_Die *variable);

@@ -56,6 +56,8 @@ static int image_map(
 	if (st.st_size < (off_t)EI_NIDENT)
 		return error_set(err, -ENOEXEC, "%s is not an ELF file", shown);
 	image->size = (uint64_t)st.st_size;
+	image->device = st.st_dev;
+	image->inode = st.st_ino;
 	void *bytes = mmap(NULL, image->size, PROT_READ, MAP_PRIVATE, image->fd, 0);
 	if (bytes == MAP_FAILED)
 		return error_set(

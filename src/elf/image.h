@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "base/error.h"
 
@@ -24,6 +25,8 @@ struct elf_image {
 	int fd;
 	const uint8_t *bytes;
 	uint64_t size;
+	dev_t device;
+	ino_t inode;
 	Elf64_Ehdr header;
 	Elf64_Phdr *program_headers;
 	size_t program_header_count;

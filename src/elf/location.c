@@ -101,7 +101,7 @@ static int push_frame_base(struct compile *c, int64_t offset)
 	Dwarf_Attribute attr;
 	Dwarf_Op *ops;
 	size_t count;
-	if (!dwarf_attr_integrate(&die, DW_AT_frame_base, &attr))
+	if (!elf_die_location(&die, DW_AT_frame_base, &attr))
 		return refuse(c, "its function has no frame base");
 	if (dwarf_getlocation_addr(&attr, c->frame->pc - c->frame->module->dwarf->bias,
 		    &ops, &count, 1) != 1)

@@ -160,6 +160,12 @@ void elf_module_close(struct elf_module *module)
 	free(module);
 }
 
+void elf_module_file(const struct elf_module *module, dev_t *ret_device, ino_t *ret_inode)
+{
+	*ret_device = module->image.device;
+	*ret_inode = module->image.inode;
+}
+
 void elf_module_on_notice(struct elf_module *module, elf_notice_fn notice, void *data)
 {
 	module->notice = notice;

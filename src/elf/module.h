@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "base/arena.h"
 #include "base/error.h"
@@ -29,6 +30,9 @@ typedef void (*elf_notice_fn)(void *data, const char *text);
 void elf_module_on_notice(struct elf_module *module, elf_notice_fn notice, void *data);
 
 const char *elf_module_path(const struct elf_module *module); /* canonical */
+/** the file itself, whatever its names are */
+void elf_module_file(
+	const struct elf_module *module, dev_t *ret_device, ino_t *ret_inode);
 /** lowercase hex build ID, "" when there is none */
 const char *elf_module_build_id(const struct elf_module *module);
 /** does it bring the Go runtime? */

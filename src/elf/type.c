@@ -82,6 +82,17 @@ static bool find_type(struct elf_module *module, Dwarf_Die *unit, int tag,
 	return false;
 }
 
+/* DWARF 4 and later may keep a type in a unit of its own, and a stub that names it. */
+static bool has_type_unit(Dwarf_Die *die, Dwarf_Die *ret)
+{
+	Dwarf_Attribute attr;
+	Dwarf_Die type;
+	if (!dwarf_attr(die, DW_AT_signature, &attr) || !dwarf_formref_die(&attr, &type))
+		return false;
+	*ret = type;
+	return true;
+}
+
 int elf_type_peel(struct elf_module *module, Dwarf_Die *type, Dwarf_Die *ret)
 {
 	Dwarf_Die die = *type;
@@ -101,6 +112,8 @@ int elf_type_peel(struct elf_module *module, Dwarf_Die *type, Dwarf_Die *ret)
 			continue;
 		default:
 			*ret = die;
+			if (has_type_unit(&die, ret))
+				return tag;
 			if (is_compound(tag) && is_declaration(&die) &&
 				dwarf_diename(&die))
 				find_type(module, NULL, tag, dwarf_diename(&die), ret);
@@ -436,49 +449,82 @@ static int member_bits(
 }
 
 static int find_member(struct elf_module *module, Dwarf_Die *type, const char *name,
+	struct elf_member *ret, int depth);
+
+static int take_member(
+	struct elf_module *module, Dwarf_Die *member, struct elf_member *ret)
+{
+	if (!elf_die_type(member, &ret->type))
+		return -ENOENT;
+	int r = member_offset(member, &ret->offset);
+	ret->bit_size = 0;
+	return r < 0 ? r : member_bits(module, member, ret);
+}
+
+/* In what a member or a base class is of. */
+static int find_inside(struct elf_module *module, Dwarf_Die *holder, const char *name,
 	struct elf_member *ret, int depth)
 {
-	Dwarf_Die die, inner;
+	Dwarf_Die inner;
+	uint64_t offset;
+	if (!elf_die_type(holder, &ret->type) ||
+		!is_compound(elf_type_peel(module, &ret->type, &inner)))
+		return -ENOENT;
+	int r = find_member(module, &inner, name, ret, depth + 1);
+	if (r == 0)
+		r = member_offset(holder, &offset);
+	ret->offset += r == 0 ? offset : 0;
+	return r;
+}
+
+/* An enum with data, of Rust: the variants are members, and so is the number that tells which it is. */
+static int find_variant(struct elf_module *module, Dwarf_Die *part, const char *name,
+	struct elf_member *ret, int depth)
+{
+	Dwarf_Attribute attr;
+	Dwarf_Die discriminant;
+	if (strcmp(name, ELF_DISCRIMINANT) == 0 && dwarf_attr(part, DW_AT_discr, &attr) &&
+		dwarf_formref_die(&attr, &discriminant))
+		return take_member(module, &discriminant, ret);
+	return find_member(module, part, name, ret, depth + 1);
+}
+
+static int find_own(struct elf_module *module, Dwarf_Die *die, const char *name,
+	struct elf_member *ret, int depth)
+{
+	const char *member_name = dwarf_diename(die);
+	switch (dwarf_tag(die)) {
+	case DW_TAG_member:
+		if (!member_name)
+			return find_inside(module, die, name, ret, depth);
+		return strcmp(member_name, name) == 0 ? take_member(module, die, ret)
+						      : -ENOENT;
+	case DW_TAG_variant_part:
+	case DW_TAG_variant:
+		return find_variant(module, die, name, ret, depth);
+	default:
+		return -ENOENT;
+	}
+}
+
+static int find_member(struct elf_module *module, Dwarf_Die *type, const char *name,
+	struct elf_member *ret, int depth)
+{
+	Dwarf_Die die;
+	int r = -ENOENT;
 	if (depth > MEMBER_DEPTH_MAX || dwarf_child(type, &die) != 0)
 		return -ENOENT;
 	Dwarf_Die parents = die; /* own members hide those of base classes */
-	do {
-		const char *member_name = dwarf_diename(&die);
-		if (dwarf_tag(&die) != DW_TAG_member || !elf_die_type(&die, &ret->type))
-			continue;
-		uint64_t offset;
-		if (member_name && strcmp(member_name, name) == 0) {
-			int r = member_offset(&die, &offset);
-			ret->offset = offset;
-			ret->bit_size = 0;
-			return r < 0 ? r : member_bits(module, &die, ret);
-		}
-		if (member_name ||
-			!is_compound(elf_type_peel(module, &ret->type, &inner)))
-			continue;
-		int r = find_member(module, &inner, name, ret, depth + 1);
-		if (r == -ENOENT)
-			continue;
-		if (r == 0)
-			r = member_offset(&die, &offset);
-		ret->offset += r == 0 ? offset : 0;
-		return r;
-	} while (dwarf_siblingof(&die, &die) == 0);
-	do {
-		uint64_t offset;
-		if (dwarf_tag(&parents) != DW_TAG_inheritance ||
-			!elf_die_type(&parents, &ret->type) ||
-			!is_compound(elf_type_peel(module, &ret->type, &inner)))
-			continue;
-		int r = find_member(module, &inner, name, ret, depth + 1);
-		if (r == -ENOENT)
-			continue;
-		if (r == 0)
-			r = member_offset(&parents, &offset);
-		ret->offset += r == 0 ? offset : 0;
-		return r;
-	} while (dwarf_siblingof(&parents, &parents) == 0);
-	return -ENOENT;
+	do
+		r = find_own(module, &die, name, ret, depth);
+	while (r == -ENOENT && dwarf_siblingof(&die, &die) == 0);
+	while (r == -ENOENT) {
+		if (dwarf_tag(&parents) == DW_TAG_inheritance)
+			r = find_inside(module, &parents, name, ret, depth);
+		if (dwarf_siblingof(&parents, &parents) != 0)
+			break;
+	}
+	return r;
 }
 
 int elf_type_find_member(struct elf_module *module, Dwarf_Die *type, const char *name,
@@ -500,9 +546,13 @@ static void member_names(
 			continue; /* static */
 		if (tag == DW_TAG_member && name)
 			vec_append(ret, name);
-		else if ((tag == DW_TAG_member || tag == DW_TAG_inheritance) &&
-			 elf_die_type(&die, &member_type) &&
-			 is_compound(elf_type_peel(module, &member_type, &inner)))
+		else if (tag == DW_TAG_variant_part || tag == DW_TAG_variant) {
+			if (dwarf_hasattr(&die, DW_AT_discr))
+				vec_append(ret, ELF_DISCRIMINANT);
+			member_names(module, &die, ret, depth + 1);
+		} else if ((tag == DW_TAG_member || tag == DW_TAG_inheritance) &&
+			   elf_die_type(&die, &member_type) &&
+			   is_compound(elf_type_peel(module, &member_type, &inner)))
 			member_names(module, &inner, ret, depth + 1);
 	} while (dwarf_siblingof(&die, &die) == 0);
 }

@@ -23,6 +23,9 @@ bool elf_type_is_signed(struct elf_module *module, Dwarf_Die *type);
  * are */
 size_t elf_type_dimensions(Dwarf_Die *type, uint64_t *counts, size_t max);
 
+/* what the number is called that tells which variant of a Rust enum it is: nothing in the program is */
+#define ELF_DISCRIMINANT "__discriminant"
+
 struct elf_member {
 	Dwarf_Die type;
 	uint64_t offset; /* bytes */

@@ -269,7 +269,7 @@ int elf_variable_place(const struct elf_frame *frame, struct elf_variable *varia
 	*ret = (struct elf_place){0};
 	if (variable->is_parameter && at_entry && elf_is_prologue_slot(&variable->die))
 		return elf_abi_parameter(frame, &variable->die, ops, ret, err);
-	if (dwarf_attr_integrate(&variable->die, DW_AT_location, &attr)) {
+	if (elf_die_location(&variable->die, DW_AT_location, &attr)) {
 		size_t before = ops->count;
 		int r = elf_location_compile(frame, &attr, ops, ret, err);
 		if (r != -ENOSYS || !variable->is_parameter || !at_entry)

@@ -137,6 +137,19 @@ static int open_pair(struct inject *inject, int pair[2], struct error *err)
 	return remote_memory_read(inject->memory_fd, at, pair, 2 * sizeof(int));
 }
 
+/* The one reason that can be told and helped. */
+static int explain_no_room(struct inject *inject, uint64_t size, struct error *err)
+{
+	struct proc_address_space space = proc_read_address_space(inject->pid);
+	if (space.left == UINT64_MAX)
+		return -ENOMEM;
+	return error_set(err, -ENOMEM,
+		"process %d has no room for session memory: it takes %llu KiB of addresses, and "
+		"%llu KiB are left under its limit (RLIMIT_AS, ulimit -v)",
+		inject->pid, (unsigned long long)size >> 10,
+		(unsigned long long)space.left >> 10);
+}
+
 int inject_map_fd(struct inject *inject, int fd, uint64_t size, uint64_t hint,
 	uint64_t *ret_address, struct error *err)
 {
@@ -154,6 +167,7 @@ int inject_map_fd(struct inject *inject, int fd, uint64_t size, uint64_t hint,
 		const uint64_t args[6] = {hint, size, PROT_READ | PROT_WRITE, MAP_SHARED,
 			(uint64_t)theirs, 0};
 		r = inject_call(inject, "mmap", SYS_mmap, args, ret_address, err);
+		r = r == -ENOMEM ? explain_no_room(inject, size, err) : r;
 	}
 	/* The program's file table is as before, whatever happened. */
 	int closed = theirs < 0 ? 0 : close_in_target(inject, theirs);

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
@@ -24,6 +25,29 @@ static int missing(pid_t pid, int code, struct error *err)
 	if (code == -ENOENT || code == -ESRCH)
 		return error_set(err, -ESRCH, "no such process: %d", pid);
 	return error_set(err, code, "cannot read /proc/%d: %s", pid, strerror(-code));
+}
+
+/* ---- limits ------------------------------------------------------------------------------- */
+
+struct proc_address_space proc_read_address_space(pid_t pid)
+{
+	struct proc_address_space none = {UINT64_MAX, UINT64_MAX};
+	struct rlimit limit;
+	char path[64];
+	unsigned long long pages;
+
+	if (prlimit(pid, RLIMIT_AS, NULL, &limit) < 0 || limit.rlim_cur == RLIM_INFINITY)
+		return none;
+	snprintf(path, sizeof(path), "/proc/%d/statm", pid ? pid : getpid());
+	FILE *file = fopen(path, "re");
+	int found = file ? fscanf(file, "%llu", &pages) : 0;
+	if (file)
+		fclose(file);
+	if (found != 1)
+		return none;
+	uint64_t used = pages * (uint64_t)sysconf(_SC_PAGESIZE);
+	return (struct proc_address_space){
+		limit.rlim_cur, used < limit.rlim_cur ? limit.rlim_cur - used : 0};
 }
 
 /* ---- maps

@@ -146,6 +146,12 @@ struct proc_stat {
 	unsigned threads; /* of its process, those that wait to be reaped too */
 };
 must_check int proc_read_stat(pid_t tid, struct proc_stat *ret);
+/** how much more address space a process (0: the caller) may have, and how much it may have in all;
+ * UINT64_MAX: as much as it likes, or nobody can tell */
+struct proc_address_space {
+	uint64_t limit, left;
+};
+struct proc_address_space proc_read_address_space(pid_t pid);
 /** tids of a process, sorted; VEC of pid_t, vec_free() it */
 struct proc_tids {
 	VEC(pid_t) tids;

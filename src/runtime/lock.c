@@ -140,6 +140,19 @@ bool rt_lock(struct abi_context *c, uint32_t index, bool for_writing)
 	return true;
 }
 
+void rt_unlock_last(struct abi_context *c)
+{
+	struct abi_session *s = rt_session(c);
+	uint32_t n = c->locks_held - 1;
+	if (n >= ABI_CONTEXT_LOCKS)
+		return;
+	uint32_t held = c->held[n];
+	c->locks_held = n;
+	rt_signal_fence();
+	if ((held & (ABI_HELD_WRITING - 1u)) < s->lock_count)
+		unlock_one(s, c->slot, held);
+}
+
 void rt_unlock_all(struct abi_context *c)
 {
 	struct abi_session *s = rt_session(c);

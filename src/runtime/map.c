@@ -150,6 +150,18 @@ static uint32_t link_to(const struct abi_map *m, const struct abi_map_entry *e)
 	return (uint32_t)(((uintptr_t)e - (uintptr_t)entry_at(m, 0)) / m->entry_size) + 1;
 }
 
+uint32_t rt_map_link(const struct abi_map *m, const void *value)
+{
+	uintptr_t e = (uintptr_t)value - m->value_offset;
+	return link_to(m, (const struct abi_map_entry *)e);
+}
+
+void *rt_map_linked(struct abi_map *m, uint32_t link)
+{
+	struct abi_map_entry *e = follow(m, link);
+	return e ? value_at(m, e) : NULL;
+}
+
 static void unchain(struct abi_map *m, uint32_t link, struct abi_map_entry *e)
 {
 	uint32_t *at = bucket_at(m, e->hash), left = m->max_entries;

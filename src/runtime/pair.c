@@ -35,19 +35,31 @@ enum {
 	0xffffffffu /* popped; goes when it is on top, or when room is short \
 		     */
 
+/* The session's word for it may have been scribbled on. */
+static uint32_t room(const struct abi_context *c)
+{
+	uint32_t size = rt_session(c)->pair_size;
+	return size < ABI_CONTEXT_PAIR_MAX ? size : ABI_CONTEXT_PAIR_MAX;
+}
+
+static unsigned char *pairs(struct abi_context *c)
+{
+	return (unsigned char *)c + rt_session(c)->pair_offset;
+}
+
 /* The block that ends at `top`; NULL: none, or not plausible. */
 static struct pair_foot *foot_below(struct abi_context *c, uint32_t top)
 {
-	if (top < FOOT || top > ABI_CONTEXT_PAIR_SIZE || top % 8)
+	if (top < FOOT || top > room(c) || top % 8)
 		return NULL;
-	struct pair_foot *foot = (struct pair_foot *)(void *)(c->pair + top - FOOT);
+	struct pair_foot *foot = (struct pair_foot *)(void *)(pairs(c) + top - FOOT);
 	return foot->size >= FOOT && foot->size <= top && foot->size % 8 == 0 ? foot
 									      : NULL;
 }
 
 static void *data_of(struct abi_context *c, uint32_t top, const struct pair_foot *foot)
 {
-	return c->pair + top - foot->size;
+	return pairs(c) + top - foot->size;
 }
 
 /* A frame at `sp` is being entered, so on the same stack nothing at or below `sp` is
@@ -93,12 +105,12 @@ static void sweep(struct abi_context *c, bool (*goes)(const struct pair_foot *, 
 		if (!goes(foot, sp)) {
 			kept -= size;
 			if (kept != top - size)
-				move_up(c->pair + kept, c->pair + top - size, size);
+				move_up(pairs(c) + kept, pairs(c) + top - size, size);
 		}
 		top -= size;
 	}
-	kept = end > ABI_CONTEXT_PAIR_SIZE ? end : kept;
-	rt_copy(c->pair, c->pair + kept, end - kept);
+	kept = end > room(c) ? end : kept;
+	rt_copy(pairs(c), pairs(c) + kept, end - kept);
 	c->pair_top = end - kept;
 }
 
@@ -108,11 +120,10 @@ static void drop_oldest(struct abi_context *c, uint32_t need)
 {
 	uint32_t cut = c->pair_top;
 	for (struct pair_foot *foot = foot_below(c, cut);
-		foot &&
-		c->pair_top - cut + foot->size + need <= ABI_CONTEXT_PAIR_SIZE / 2;
+		foot && c->pair_top - cut + foot->size + need <= room(c) / 2;
 		foot = foot_below(c, cut))
 		cut -= foot->size;
-	rt_copy(c->pair, c->pair + cut, c->pair_top - cut);
+	rt_copy(pairs(c), pairs(c) + cut, c->pair_top - cut);
 	c->pair_top -= cut;
 }
 
@@ -120,7 +131,7 @@ static RT_NOINLINE void make_room(struct abi_context *c, uint64_t sp, uint32_t n
 {
 	sweep(c, is_dead, sp);
 	uint32_t limit = FIRST_LIMIT;
-	while (limit < 2 * (c->pair_top + need) && limit < ABI_CONTEXT_PAIR_SIZE)
+	while (limit < 2 * (c->pair_top + need) && limit < room(c))
 		limit *= 2;
 	c->pair_limit = limit;
 	if (c->pair_top + need <= limit)
@@ -151,21 +162,20 @@ static void *reuse(struct abi_context *c, uint32_t group, uint64_t sp, uint32_t 
 
 void *rt_pair_push(struct abi_context *c, uint32_t group, uint64_t sp, uint32_t size)
 {
-	if (size > ABI_CONTEXT_PAIR_SIZE - FOOT)
-		size = ABI_CONTEXT_PAIR_SIZE - FOOT;
+	if (size > room(c) - FOOT)
+		size = room(c) - FOOT;
 	uint32_t need = ((size + 7u) & ~7u) + FOOT;
 	trim(c);
 	void *data = reuse(c, group, sp, need);
 	if (data)
 		return data;
 	/* the program may have scribbled on the limit */
-	if (c->pair_top + need > c->pair_limit ||
-		c->pair_top + need > ABI_CONTEXT_PAIR_SIZE)
+	if (c->pair_top + need > c->pair_limit || c->pair_top + need > room(c))
 		make_room(c, sp, need);
-	data = c->pair + c->pair_top;
+	data = pairs(c) + c->pair_top;
 	c->pair_top += need;
 	struct pair_foot *foot =
-		(struct pair_foot *)(void *)(c->pair + c->pair_top - FOOT);
+		(struct pair_foot *)(void *)(pairs(c) + c->pair_top - FOOT);
 	*foot = (struct pair_foot){.sp = sp, .group = group, .size = need};
 	return data;
 }

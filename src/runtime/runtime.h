@@ -71,6 +71,7 @@ RT_EXPORT void rt_leave_timed(struct abi_context *c);
  * before their body. */
 RT_EXPORT bool rt_lock(struct abi_context *c, uint32_t index, bool for_writing);
 RT_EXPORT void rt_unlock_all(struct abi_context *c);
+void rt_unlock_last(struct abi_context *c); /* the one that was taken last */
 
 /* ---- errors -------------------------------------------------------------- */
 RT_EXPORT void rt_error(struct abi_context *c, const char *text); /* text copied */
@@ -143,6 +144,23 @@ RT_EXPORT uint32_t rt_map_next(struct abi_map *m, uint32_t entry);
 RT_EXPORT uint64_t rt_map_key(
 	struct abi_map *m, uint32_t entry, uint32_t key); /* long or address */
 RT_EXPORT void *rt_map_value(struct abi_map *m, uint32_t entry);
+
+/* An entry's link (abi/data.h) from its value, and back; NULL: there is no such entry */
+uint32_t rt_map_link(const struct abi_map *m, const void *value);
+void *rt_map_linked(struct abi_map *m, uint32_t link);
+
+/* ---- arrays that handlers only count up: cell.c; none of them needs the array's lock --- */
+/* x[key] += by; false: c->error is set */
+RT_EXPORT bool rt_cell_add(struct abi_context *c, const struct abi_cells_desc *d,
+	const uint64_t *key, uint64_t by);
+RT_EXPORT bool rt_cell_add1(
+	struct abi_context *c, const struct abi_cells_desc *d, uint64_t key, uint64_t by);
+RT_EXPORT bool rt_cell_add2(struct abi_context *c, const struct abi_cells_desc *d,
+	uint64_t first, uint64_t second, uint64_t by);
+/* With the lock held, before the array is looked at: it gets what all threads have counted. */
+RT_EXPORT void rt_cells_collect(struct abi_context *c, const struct abi_cells_desc *d);
+/* With the lock held, before elements are deleted. */
+RT_EXPORT void rt_cells_unlink(struct abi_context *c, const struct abi_cells_desc *d);
 
 enum rt_sort_by {
 	RT_SORT_KEY0 = 0, /* + key number */

@@ -26,6 +26,7 @@ static struct session_analysis *analyze(const struct session_options *options,
 	a->options.scripts.count = a->options.scripts.capacity = 1;
 	a->front.silent = true;
 	a->front.listing = is_listing;
+	a->front.whole = true;
 	a->options.unoptimized = a->options.unoptimized || is_listing;
 	session_init(&a->session, &a->options);
 	(void)!session_open_cache(&a->session);

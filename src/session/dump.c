@@ -78,8 +78,10 @@ static int analyze_library(struct session *s, struct front *f)
 	uint32_t count;
 	const struct stap_file *const *files = stap_tapset_files(f->tapset, &count);
 	VEC(const struct stap_file *) all = {0};
-	struct stap_semantic_options options = {
-		.unoptimized = true, .suppress_warnings = true, .guru = true};
+	struct stap_semantic_options options = {.unoptimized = true,
+		.suppress_warnings = true,
+		.guru = true,
+		.whole = true};
 	for (uint32_t i = 0; i < count; i++)
 		vec_append(&all, files[i]);
 	for (size_t i = 0; i < f->user.count; i++)

@@ -218,6 +218,7 @@ int session_front_pass2(struct session *s, struct front *f)
 		.skip_badvars = o->skip_badvars,
 		.has_target = o->command || o->pid,
 		.listing = f->listing,
+		.whole = f->whole,
 		.argument_used = f->parse.argument_used,
 		.argument_count = o->argument_count,
 	};

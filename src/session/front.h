@@ -24,6 +24,7 @@ struct front {
 	VEC(const char *) include;
 	bool silent; /* no diagnostics are printed */
 	bool listing;
+	bool whole; /* also functions that nobody calls are analysed */
 };
 
 must_check int session_front_pass1(struct session *s, struct front *f);

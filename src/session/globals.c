@@ -117,6 +117,8 @@ static void put_global(struct globals_printer *p)
 		break;
 	}
 	case CODEGEN_MAP:
+		if (g->is_celled)
+			rt_cells_collect(c, &g->cells);
 		put_map(p, at);
 		break;
 	}

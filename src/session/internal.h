@@ -29,8 +29,7 @@
  * ------------------------------------------ */
 
 enum {
-	SESSION_CONTEXTS = 1024,
-	SESSION_DEFAULT_RING = 2 * 1024 * 1024,
+	SESSION_CONTEXTS = 1024, /* where the address space is not limited */
 	SESSION_TRACER_RING = 1024 * 1024,
 };
 
@@ -48,8 +47,27 @@ struct session_memory {
 	uint64_t size;
 	struct abi_session *header;
 	struct abi_journal *journal;
-	uint64_t unwind_offset; /* as in the header, which targets can write */
+	/* as in the header, which targets can write */
+	uint64_t unwind_offset, unwind_size;
+	uint32_t context_count;
 };
+
+/* ---- room.c: how much of the address space session memory takes
+ * --------------------------------------- */
+
+/** the parts of session memory whose size is a matter of choice */
+struct session_room {
+	uint32_t context_count, ring_size, pair_size;
+	uint64_t unwind_size;
+};
+struct session;
+/**
+ * session_room_choose() - as much as the tracer and its targets have room for
+ * @fixed: bytes of all else
+ * @shards: bytes of a context without its pairs
+ */
+must_check int session_room_choose(const struct session *s, uint64_t fixed,
+	uint32_t shards, struct session_room *ret, struct error *err);
 
 /* ---- host.c: running handlers in the tracer
  * --------------------------------------------------- */
@@ -93,6 +111,7 @@ struct session_patch {
 
 struct session_module {
 	const char *path;
+	uint64_t device_inode;  /* as struct proc_map has it */
 	struct elf_module *elf; /* borrowed from the target */
 	struct arch_text *text;
 	bool is_library; /* mapped by programs other than itself */
@@ -100,6 +119,9 @@ struct session_module {
 	VEC(uint64_t) semaphores; /* link-time addresses: raised while patches are in */
 	size_t refused;
 };
+
+/** session_plan_lodge() - lodge.c: once all patches are known; hosts are added, which have no handlers */
+void session_plan_lodge(struct session_module *m);
 
 struct session_process; /* process.h */
 

@@ -21,16 +21,6 @@ static uint64_t align_up(uint64_t value, uint64_t to)
 	return (value + to - 1) & ~(to - 1);
 }
 
-static uint32_t memory_ring_size(const struct session_options *options)
-{
-	uint64_t want = options->buffer_mb ? (uint64_t)options->buffer_mb << 20
-					   : SESSION_DEFAULT_RING;
-	uint64_t size = 4096;
-	while (size < want && size < 1u << 30)
-		size *= 2;
-	return (uint32_t)size;
-}
-
 /* Texts repeat (a wildcard probe has one pn() and thousands of pp()); equal neighbours
  * share. */
 static uint32_t memory_add_text(struct strbuf *texts, const char *text, uint32_t previous)
@@ -160,6 +150,23 @@ static void memory_fill_header(struct session *s, struct abi_session *h)
 	h->hertz = STAP_JIFFIES_HZ;
 }
 
+static void memory_fill_room(
+	struct session *s, const struct session_room *room, struct abi_session *h)
+{
+	h->context_count = room->context_count;
+	h->pair_offset = s->code.context_size;
+	h->pair_size = room->pair_size;
+	h->context_size = h->pair_offset + h->pair_size;
+	h->ring_offset = h->context_offset + (uint64_t)h->context_size * h->context_count;
+	h->ring_size = room->ring_size;
+	h->total_size = h->ring_offset + (uint64_t)h->ring_size * h->context_count;
+	h->unwind_offset = room->unwind_size ? h->total_size : 0;
+	h->total_size += room->unwind_size + ABI_CONTEXT_PAIR_MAX;
+	s->memory.unwind_offset = h->unwind_offset;
+	s->memory.unwind_size = room->unwind_size;
+	s->memory.context_count = h->context_count;
+}
+
 int session_memory_create(struct session *s, struct error *err)
 {
 	struct session_memory *m = &s->memory;
@@ -182,18 +189,13 @@ int session_memory_create(struct session *s, struct error *err)
 	h.context_offset = align_up(h.journal_offset + sizeof(struct abi_journal) +
 					    patches * sizeof(struct abi_journal_patch),
 		4096);
-	h.context_count = SESSION_CONTEXTS;
-	h.context_size = s->code.context_size;
-	h.ring_offset = align_up(
-		h.context_offset + (uint64_t)h.context_size * h.context_count, 4096);
-	h.ring_size = memory_ring_size(s->options);
-	h.total_size = h.ring_offset + (uint64_t)h.ring_size * h.context_count;
-	uint64_t unwind_room = session_unwind_room(s);
-	h.unwind_offset = unwind_room ? align_up(h.total_size, 4096) : 0;
-	h.total_size = unwind_room ? h.unwind_offset + unwind_room : h.total_size;
-	m->unwind_offset = h.unwind_offset;
+	struct session_room room;
+	int result = session_room_choose(
+		s, h.context_offset, s->code.context_size, &room, err);
+	if (result < 0)
+		goto out;
+	memory_fill_room(s, &room, &h);
 
-	int result = 0;
 	m->size = h.total_size;
 	m->fd = memfd_create("utrace", MFD_CLOEXEC);
 	if (m->fd < 0 || ftruncate(m->fd, (off_t)m->size) < 0) {
@@ -234,12 +236,12 @@ void session_memory_destroy(struct session *s)
 
 uint32_t session_context_limit(const struct session *s)
 {
-	/* targets can write the header: it bounds the walk, SESSION_CONTEXTS bounds it */
+	/* targets can write the header: it bounds the walk, what we know bounds it */
 	uint32_t high =
 		__atomic_load_n(&s->memory.header->context_high, __ATOMIC_ACQUIRE);
 	if (high < 1)
 		return 1; /* the tracer's own */
-	return high < SESSION_CONTEXTS ? high : SESSION_CONTEXTS;
+	return high < s->memory.context_count ? high : s->memory.context_count;
 }
 
 struct abi_context *session_context(const struct session *s, uint32_t slot)

@@ -12,6 +12,7 @@
 
 struct session_text {
 	const char *name; /* as diagnostics show it */
+	char *own_name;   /* to free, NULL: none */
 	const char *text;
 	size_t size;
 };
@@ -31,7 +32,7 @@ enum session_color {
 };
 
 struct session_options {
-	VEC(struct session_text) scripts; /* -E first, then the script itself */
+	VEC(struct session_text) scripts; /* the script itself, then those of -E */
 	const char *const *arguments;     /* of the script */
 	uint32_t argument_count;
 

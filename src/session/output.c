@@ -93,7 +93,7 @@ int session_output_open(struct session *s, struct error *err)
 		return r;
 	o->record = malloc(RECORD_MAX);
 	o->text = malloc(TEXT_MAX);
-	o->rings = calloc(SESSION_CONTEXTS, sizeof(*o->rings));
+	o->rings = calloc(s->memory.context_count, sizeof(*o->rings));
 	if (!o->record || !o->text || !o->rings)
 		abort();
 	strbuf_init(&o->line);
@@ -157,8 +157,7 @@ static size_t rings_open(struct session *s, bool *ret_filling)
 	const struct abi_session *h = s->memory.header;
 	size_t count = 0;
 	*ret_filling = false;
-	for (uint32_t slot = 0; slot < h->context_count && slot < SESSION_CONTEXTS;
-		slot++) {
+	for (uint32_t slot = 0; slot < s->memory.context_count; slot++) {
 		struct abi_context *c = session_context(s, slot);
 		uint64_t head = __atomic_load_n(&c->ring_head, __ATOMIC_ACQUIRE);
 		if (head == c->ring_tail)

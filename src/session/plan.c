@@ -39,6 +39,14 @@ static struct session_module *plan_get_module(
 		return known;
 	struct session_module m = {.path = location->module_path};
 	m.elf = stap_target_module(location);
+	dev_t device;
+	ino_t inode;
+	elf_module_file(m.elf, &device, &inode);
+	m.device_inode = proc_fold_inode(device, inode);
+	/* one file by two names: what is patched is the same */
+	for (size_t i = 0; i < s->modules.count; i++)
+		if (s->modules.items[i].device_inode == m.device_inode)
+			return &s->modules.items[i];
 	m.is_library = is_library_name(m.path);
 	m.text = uprobe_text_create(m.elf);
 	vec_append(&s->modules, m);
@@ -361,6 +369,7 @@ int session_plan(struct session *s, struct error *err)
 		plan_resolve_overlaps(s, &s->modules.items[i]);
 		plan_free_padding(&s->modules.items[i]);
 		patches += s->modules.items[i].patches.count;
+		session_plan_lodge(&s->modules.items[i]);
 	}
 	for (size_t i = 0; i < s->modules.count; i++)
 		uprobe_text_keep(s->modules.items[i].elf, s->modules.items[i].text);
@@ -372,8 +381,7 @@ int session_plan(struct session *s, struct error *err)
 
 /* ---- telling ---------------------------------------------------------------------------------------------- */
 
-static void describe_plan(
-	const struct arch_plan *plan, const char *why_breakpoint, struct strbuf *out)
+static void describe_plan(const struct arch_plan *plan, struct strbuf *out)
 {
 	const struct arch_point *point = &plan->points[0];
 	strbuf_printf(out, "    %#llx: ", (unsigned long long)point->address);
@@ -385,7 +393,9 @@ static void describe_plan(
 		strbuf_printf(out, "jump over %u instructions", plan->insn_count);
 		break;
 	case ARCH_PATCH_JUMP_SHORT:
-		strbuf_printf(out, "short jump to padding at %#llx",
+		strbuf_printf(out,
+			plan->is_lodged ? "short jump through other instructions at %#llx"
+					: "short jump to padding at %#llx",
 			(unsigned long long)plan->padding_address);
 		break;
 	case ARCH_PATCH_BREAKPOINT:
@@ -402,8 +412,9 @@ static void describe_plan(
 				point->is_tail_call ? " by a tail call" : "",
 				(unsigned long long)point->address);
 	}
-	if (why_breakpoint && why_breakpoint[0])
-		strbuf_printf(out, ": no jump, %s", why_breakpoint);
+	if (plan->no_jump)
+		strbuf_printf(out, ": no jump, %s (at %#llx)", plan->no_jump,
+			(unsigned long long)plan->no_jump_at);
 	strbuf_putc(out, '\n');
 }
 
@@ -414,23 +425,46 @@ static void describe_refusal(
 		(unsigned long long)l->link_address, err->message);
 }
 
+struct planned {
+	const struct arch_plan *plans;
+	size_t count, own;
+};
+
+static bool is_unplanned(void *data, uint64_t low, uint64_t high)
+{
+	const struct planned *planned = data;
+	for (size_t i = 0; i < planned->count; i++)
+		if (i != planned->own && planned->plans[i].address < high &&
+			low < planned->plans[i].address + planned->plans[i].window)
+			return false;
+	return true;
+}
+
+/* As it would be without other probes. */
+static void describe_planned(struct session_module *m, const struct stap_location *l,
+	const struct arch_plan_options *options, const struct arch_plan *plans,
+	size_t count, struct strbuf *out)
+{
+	for (size_t i = 0; i < count; i++) {
+		struct planned planned = {plans, count, i};
+		struct arch_plan lodger, host;
+		bool lodges = arch_plan_lodge(m->text, l->function_start, l->function_end,
+			options, &plans[i], is_unplanned, &planned, &lodger, &host);
+		describe_plan(lodges ? &lodger : &plans[i], out);
+	}
+}
+
 static void describe_site(
 	struct session_module *m, const struct stap_location *l, struct strbuf *out)
 {
 	struct arch_plan_options options = {.trust_abi_flags = l->has_debug_info};
-	struct arch_plan plan, ignored;
+	struct arch_plan plan;
 	struct error err = {0};
 	if (arch_plan_site(m->text, l->link_address, l->function_start, l->function_end,
-		    &options, &plan, &err) < 0) {
+		    &options, &plan, &err) < 0)
 		describe_refusal(l, &err, out);
-		return;
-	}
-	options.no_breakpoints = true;
-	if (plan.form == ARCH_PATCH_BREAKPOINT &&
-		arch_plan_site(m->text, l->link_address, l->function_start,
-			l->function_end, &options, &ignored, &err) == 0)
-		err.message[0] = '\0';
-	describe_plan(&plan, err.message, out);
+	else
+		describe_planned(m, l, &options, &plan, 1, out);
 }
 
 static void describe_exits(
@@ -446,8 +480,7 @@ static void describe_exits(
 	else if (count == 0)
 		strbuf_printf(out, "    %#llx: refused: the function never returns\n",
 			(unsigned long long)l->link_address);
-	for (size_t i = 0; i < count; i++)
-		describe_plan(&plans[i], NULL, out);
+	describe_planned(m, l, &options, plans, count, out);
 	free(plans);
 }
 

@@ -29,13 +29,9 @@ struct session_process *process_new(struct session *s, pid_t pid)
 	if (p)
 		return p;
 	p = calloc(1, sizeof(*p));
-	bool *inserted = calloc(s->modules.count + 1, sizeof(*inserted));
-	uint64_t *bias = calloc(s->modules.count + 1, sizeof(*bias));
-	if (!p || !inserted || !bias)
+	if (!p)
 		abort();
 	p->pid = pid;
-	p->inserted = inserted;
-	p->bias = bias;
 	process_learn_program(p);
 	p->seen_pid = session_ask_add_process(s, pid);
 	p->next = s->processes;
@@ -50,7 +46,7 @@ void process_forget_patches(struct session *s, struct session_process *p)
 	p->space = NULL;
 	p->shares_parent = false;
 	p->loader = 0;
-	memset(p->inserted, 0, sizeof(*p->inserted) * s->modules.count);
+	p->patched.count = 0;
 	session_unwind_forget(s, p->pid);
 	session_ask_forget_maps(s, p->pid);
 }
@@ -69,8 +65,7 @@ void process_delete(struct session *s, pid_t pid)
 		*at = p->next;
 		process_forget_patches(s, p);
 		session_ask_remove_process(s, pid);
-		free(p->inserted);
-		free(p->bias);
+		vec_free(&p->patched);
 		free(p->program);
 		free(p);
 		return;
@@ -101,12 +96,10 @@ void process_learn_program(struct session_process *p)
 	p->program = proc_read_exe(p->pid, path, sizeof(path)) == 0 ? strdup(path) : NULL;
 }
 
-void process_inherit(const struct session *s, struct session_process *p,
-	const struct session_process *parent)
+void process_inherit(struct session_process *p, const struct session_process *parent)
 {
-	size_t count = s->modules.count;
-	memcpy(p->inserted, parent->inserted, sizeof(*p->inserted) * count);
-	memcpy(p->bias, parent->bias, sizeof(*p->bias) * count);
+	for (size_t i = 0; i < parent->patched.count; i++)
+		vec_append(&p->patched, parent->patched.items[i]);
 	p->loader = parent->loader;
 }
 
@@ -114,14 +107,41 @@ void process_inherit(const struct session *s, struct session_process *p,
  * ----------------------------------------------------------------------------------------
  */
 
-static bool module_bias(
-	const struct session_module *m, const struct proc_maps *maps, uint64_t *ret)
+static bool has_place(const struct session_process *p, struct process_place place)
 {
-	for (size_t i = 0; i < maps->maps.count; i++) {
-		const struct proc_map *map = &maps->maps.items[i];
-		if (!map->execute || strcmp(map->path, m->path) != 0)
+	for (size_t i = 0; i < p->patched.count; i++)
+		if (p->patched.items[i].module == place.module &&
+			p->patched.items[i].bias == place.bias)
+			return true;
+	return false;
+}
+
+/*
+ * Is it the module's file?  A file has many names; and on file systems of layers, or in another mount
+ * namespace, the name is all that there is: maps and stat(2) show different inodes.
+ */
+static bool is_mapping_of(const struct session_module *m, const struct proc_map *map)
+{
+	return map->device_inode == m->device_inode || strcmp(map->path, m->path) == 0;
+}
+
+/* The next place that a module has code at, in the order of mappings.  @cursor: 0 at first */
+static bool next_place(const struct session *s, const struct proc_maps *maps,
+	size_t *cursor, struct process_place *ret)
+{
+	size_t modules = s->modules.count;
+	for (size_t at; (at = *cursor) < maps->maps.count * modules;) {
+		const struct proc_map *map = &maps->maps.items[at / modules];
+		const struct session_module *m = &s->modules.items[at % modules];
+		if (!map->execute) {
+			*cursor = (at / modules + 1) * modules;
 			continue;
-		*ret = elf_module_bias(m->elf, map->start, map->offset);
+		}
+		++*cursor;
+		if (!m->patches.count || !is_mapping_of(m, map))
+			continue;
+		ret->module = at % modules;
+		ret->bias = elf_module_bias(m->elf, map->start, map->offset);
 		return true;
 	}
 	return false;
@@ -130,10 +150,9 @@ static bool module_bias(
 bool process_wants(
 	struct session *s, const struct session_process *p, const struct proc_maps *maps)
 {
-	uint64_t bias;
-	for (size_t i = 0; i < s->modules.count; i++)
-		if (!p->inserted[i] && s->modules.items[i].patches.count &&
-			module_bias(&s->modules.items[i], maps, &bias))
+	struct process_place place;
+	for (size_t cursor = 0; next_place(s, maps, &cursor, &place);)
+		if (!has_place(p, place))
 			return true;
 	return false;
 }
@@ -150,6 +169,8 @@ static void process_report_refused(struct session *s, const struct session_proce
 	const struct uprobe_request *request)
 {
 	const struct session_patch *patch = request->notice;
+	if (!patch && !request->handler_count)
+		return; /* a host: its lodger is refused as well, and told */
 	const struct session_site *site =
 		&s->sites.items[(patch ? patch->handlers.items : request->handlers)[0]
 					.site];
@@ -232,14 +253,13 @@ static int process_insert(struct session *s, struct session_process *p, struct e
 	int r = proc_read_maps(p->pid, &maps, err);
 	if (r < 0)
 		return r;
-	for (size_t i = 0; i < s->modules.count; i++) {
-		struct session_module *m = &s->modules.items[i];
-		uint64_t bias;
-		if (p->inserted[i] || !module_bias(m, &maps, &bias))
+	struct process_place place;
+	for (size_t cursor = 0; next_place(s, &maps, &cursor, &place);) {
+		if (has_place(p, place))
 			continue;
-		p->inserted[i] = true;
-		p->bias[i] = bias;
-		insert_module(&insertion, m, bias, by_ptrace);
+		vec_append(&p->patched, place);
+		insert_module(&insertion, &s->modules.items[place.module], place.bias,
+			by_ptrace);
 	}
 	proc_maps_free(&maps);
 	if (insertion.requests.count)
@@ -290,12 +310,17 @@ int process_forget_unmapped(
 	int r = proc_read_maps(p->pid, &maps, err);
 	if (r < 0)
 		return r;
-	for (size_t i = 0; i < s->modules.count; i++) {
-		uint64_t bias;
-		if (p->inserted[i] && (!module_bias(&s->modules.items[i], &maps, &bias) ||
-					      bias != p->bias[i]))
-			p->inserted[i] = false;
+	size_t kept = 0;
+	for (size_t i = 0; i < p->patched.count; i++) {
+		struct process_place place, was = p->patched.items[i];
+		bool is_there = false;
+		for (size_t cursor = 0;
+			!is_there && next_place(s, &maps, &cursor, &place);)
+			is_there = place.module == was.module && place.bias == was.bias;
+		if (is_there)
+			p->patched.items[kept++] = was;
 	}
+	p->patched.count = kept;
 	proc_maps_free(&maps);
 	return 0;
 }

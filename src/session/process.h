@@ -7,20 +7,25 @@
 
 #include "session/internal.h"
 
+/* Where a module is patched: a process may have mapped it more than once (dlmopen). */
+struct process_place {
+	size_t module; /* index */
+	uint64_t bias;
+};
+
 struct session_process {
 	pid_t pid;
-	pid_t seen_pid; /* its number in its own namespace */
+	pid_t seen_pid;             /* its number in its own namespace */
 	pid_t parent;               /* whose memory it shares or copied */
 	struct uprobe_space *space; /* NULL: nothing of ours in it */
 	char *program;              /* what it runs, canonical; NULL: unknown */
 	uint64_t loader;            /* address of its struct r_debug, watched; 0: none */
 	bool shares_parent; /* a vfork child before its exec: the memory is the parent's
 			     */
-	bool *inserted;     /* per module */
-	uint64_t *bias;     /* per module: where it was when it was patched */
-	unsigned holds;     /* in use further up the stack */
-	bool is_dead;       /* to be deleted when nobody holds it */
-	bool has_execed;    /* its patches are to be forgotten then */
+	VEC(struct process_place) patched;
+	unsigned holds;  /* in use further up the stack */
+	bool is_dead;    /* to be deleted when nobody holds it */
+	bool has_execed; /* its patches are to be forgotten then */
 	struct session_process *next;
 };
 
@@ -34,8 +39,7 @@ void process_hold(struct session_process *p);
 void process_drop(struct session *s, struct session_process *p);
 void process_forget_patches(struct session *s, struct session_process *p);
 /** what is patched in a process that was forked holds for its child */
-void process_inherit(const struct session *s, struct session_process *p,
-	const struct session_process *parent);
+void process_inherit(struct session_process *p, const struct session_process *parent);
 
 /** does it map a probed file that is not patched yet? */
 bool process_wants(

@@ -125,7 +125,7 @@ static void raise_high(struct abi_session *header, uint32_t high)
 static uint32_t claim_slot(struct session *s)
 {
 	struct abi_session *header = s->memory.header;
-	for (uint32_t slot = 1; slot < header->context_count; slot++) {
+	for (uint32_t slot = 1; slot < s->memory.context_count; slot++) {
 		uint32_t free = 0;
 		if (!__atomic_compare_exchange_n(&session_context(s, slot)->claimed,
 			    &free, 1, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))

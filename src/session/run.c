@@ -127,13 +127,36 @@ int session_open_cache(struct session *s)
 	return 0;
 }
 
+static void *session_find_object(void *data, const char *key, size_t *ret_size)
+{
+	struct cache_blob blob = {0};
+	void *copy = NULL;
+	if (!cache_get(data, key, &blob))
+		return NULL;
+	copy = malloc(blob.size + 1);
+	if (copy)
+		memcpy(copy, blob.bytes, blob.size);
+	*ret_size = blob.size;
+	cache_blob_release(&blob);
+	return copy;
+}
+
+static void session_keep_object(
+	void *data, const char *key, const void *bytes, size_t size)
+{
+	cache_put(data, key, &(struct cache_part){bytes, size}, 1);
+}
+
 static int session_translate(struct session *s)
 {
 	const struct session_options *o = s->options;
 	struct session_pass clock;
 	struct error err = {0};
 	session_pass_start(&clock);
+	const struct codegen_cache cache = {
+		session_find_object, session_keep_object, s->cache};
 	struct codegen_options options = {
+		.cache = s->cache ? &cache : NULL,
 		.max_string = session_limit(o, "MAXSTRINGLEN", 512),
 		.max_map_entries = session_limit(o, "MAXMAPENTRIES", 2048),
 		.max_action = session_limit(o, "MAXACTION", 1000),

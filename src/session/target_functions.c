@@ -160,6 +160,11 @@ static void add_function(struct expansion *e, const struct entry_point *function
 			e->point->callee_depth);
 		return;
 	}
+	/* nobody called where the program starts, and it never returns */
+	if (e->point->is_return && function->entry == elf_module_entry(elf)) {
+		e->start_return = name;
+		return;
+	}
 	struct target_site site = {.instance = function->instance, .function = name};
 	/* exits are found from the entry; pairing needs the stack pointer of the first instruction */
 	site.address = e->point->is_return
@@ -390,6 +395,12 @@ static void report_no_match(struct expansion *e, struct error *err)
 	const struct target_pattern *pattern = &e->point->pattern;
 	VEC(const char *) names = {0};
 	size_t count;
+	if (e->start_return) {
+		error_set(err, 0,
+			"no match (cannot probe .return of %s: the program starts there and never returns from it)",
+			e->start_return);
+		return;
+	}
 	if (e->seen) {
 		error_set(err, 0,
 			e->point->label
@@ -437,6 +448,7 @@ void target_expand_functions(struct expansion *e, struct error *err)
 	size_t before = e->locations.count;
 	const struct target_point *point = e->point;
 	e->inlined_returns = 0;
+	e->start_return = NULL;
 	e->seen = false;
 	if (!point->pattern.text) {
 		match_address(e, err);

@@ -18,13 +18,36 @@ bool target_is_header(const char *name)
 	return (name[0] == '<' && last == '>') || (name[0] == '"' && last == '"');
 }
 
-/* The text stands in an #include line and nowhere else. */
-static bool is_one_name(const char *name)
+/* The names, one or several in a row, stand in #include lines and nowhere else. */
+static bool put_includes(const char *names, struct strbuf *out)
 {
-	size_t size = strlen(name);
+	if (strpbrk(names, "\n\r\\"))
+		return false;
+	while (*names) {
+		size_t size = strcspn(names + 1, "<>\"") + 2;
+		if (size < 3 || (names[0] != '<' && names[0] != '"') ||
+			names[size - 1] != (names[0] == '<' ? '>' : '"'))
+			return false;
+		strbuf_printf(out, "#include %.*s\n", (int)size, names);
+		names += size;
+	}
+	return true;
+}
 
-	return size > 2 && !strpbrk(name, "\n\r\\") &&
-	       strcspn(name + 1, "<>\"") == size - 2;
+/* A source of nothing but the headers; NULL: they are no names of headers. */
+static const char *header_source(struct target *target, const char *names)
+{
+	const char *source = NULL;
+	struct strbuf text;
+
+	strbuf_init(&text);
+	if (put_includes(names, &text)) {
+		/* one function: a file without code is not a module */
+		strbuf_puts(&text, "void utrace_header(void)\n{\n}\n");
+		source = arena_strdup(&target->arena, text.data);
+	}
+	strbuf_deinit(&text);
+	return source;
 }
 
 int target_open_header(struct target *target, const char *name,
@@ -38,13 +61,11 @@ int target_open_header(struct target *target, const char *name,
 		if (strcmp((*ret)->shown_path, name) == 0)
 			return 0;
 	}
-	if (!is_one_name(name))
-		return error_set(
-			err, -EINVAL, "'%s' is not the name of one header", name);
+	request.source = header_source(target, name);
+	if (!request.source)
+		return error_set(err, -EINVAL,
+			"'%s' is not the name of a header, or several in a row", name);
 	request.what = arena_printf(&target->arena, "the header %s", name);
-	/* one function: a file without code is not a module */
-	request.source = arena_printf(
-		&target->arena, "#include %s\nvoid utrace_header(void)\n{\n}\n", name);
 	int r = compiler_run(&request, &object, NULL, err);
 	if (r == 0)
 		r = target_open_module(target, object.path, name, ret, err);

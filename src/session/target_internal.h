@@ -126,6 +126,7 @@ struct expansion {
 	struct target_location_list locations;
 	bool seen;              /* a described function matched, whatever became of it */
 	size_t inlined_returns; /* inlined copies that .return leaves out */
+	const char *start_return; /* the program's first function, likewise */
 };
 
 /* One place, as the finders of places see it. */

@@ -188,7 +188,7 @@ static void target_new_task(struct utrace_task *task, struct utrace_task *parent
 	struct session_process *owner = process_find(s, p->parent);
 	if (!owner || !owner->space)
 		return;
-	process_inherit(s, p, owner);
+	process_inherit(p, owner);
 	if (s->code.walks_stacks)
 		session_ask_remember(s, pid);
 	struct error err = {0};
@@ -493,16 +493,12 @@ static int target_attach(struct session *s, pid_t pid, struct error *err)
 static bool process_maps_module(struct session *s, pid_t pid)
 {
 	struct proc_maps maps = {0};
-	bool *none = calloc(s->modules.count + 1, sizeof(*none));
-	if (!none)
-		abort();
-	struct session_process probe = {.pid = pid, .inserted = none};
+	struct session_process probe = {.pid = pid};
 	bool wanted = false;
 	if (proc_read_maps(pid, &maps, NULL) == 0) {
 		wanted = process_wants(s, &probe, &maps);
 		proc_maps_free(&maps);
 	}
-	free(none);
 	return wanted;
 }
 
@@ -666,10 +662,12 @@ void session_targets_poll(struct session *s)
 
 void session_targets_settle(struct session *s)
 {
-	for (const struct session_process *p = s->processes, *next; p; p = next) {
-		next = p->next;
+	for (struct session_process *p = s->processes, *next; p; p = next) {
+		process_hold(p);
 		if (p->space)
 			uprobe_defer_settle(p->space);
+		next = p->next;
+		process_drop(s, p);
 	}
 }
 

@@ -15,7 +15,6 @@
 #include "session/mapped_file.h"
 
 enum {
-	ROOM = 1 << 28,
 	SEEK_MS = 100,
 	LIST_SLACK = 16,
 	BLOCK = 1 << ABI_UNWIND_BLOCK_SHIFT,
@@ -53,11 +52,6 @@ struct session_unwind {
 	struct unwind_slot slots[ABI_UNWIND_PROCESSES];
 };
 
-uint64_t session_unwind_room(const struct session *s)
-{
-	return s->code.walks_stacks ? ROOM : 0;
-}
-
 struct session_unwind *session_unwind_create(struct session *s)
 {
 	if (!s->code.walks_stacks)
@@ -68,7 +62,7 @@ struct session_unwind *session_unwind_create(struct session *s)
 	pthread_mutex_init(&u->lock, NULL);
 	u->memory = s->memory.base;
 	u->used = s->memory.unwind_offset;
-	u->end = u->used + ROOM;
+	u->end = u->used + s->memory.unwind_size;
 	u->processes = (void *)(u->memory + u->used);
 	u->used += sizeof(*u->processes) * ABI_UNWIND_PROCESSES;
 	return u;
@@ -92,7 +86,7 @@ void session_unwind_destroy(struct session_unwind *u)
 static uint64_t take(struct session_unwind *u, uint64_t size)
 {
 	uint64_t at = (u->used + 7) & ~7ull;
-	if (size > ROOM || at + size > u->end)
+	if (at > u->end || size > u->end - at)
 		return 0;
 	u->used = at + size;
 	return at;

@@ -12,8 +12,6 @@ struct session_unwind;
 /** session_unwind_create() - NULL when the script looks at no stack; session memory must exist */
 struct session_unwind *session_unwind_create(struct session *s);
 void session_unwind_destroy(struct session_unwind *u);
-/** bytes of session memory that tables may take; 0: none are wanted */
-uint64_t session_unwind_room(const struct session *s);
 
 /** session_unwind_follow() - what a process has mapped is what its handlers know from here on */
 void session_unwind_follow(struct session *s, pid_t pid);

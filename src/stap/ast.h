@@ -72,6 +72,7 @@ struct stap_var {
 	/* filled by the semantic pass */
 	uint32_t
 		index; /* globals: position in stap_program.globals; locals: in their owner */
+	bool is_named;            /* globals: something in use names it */
 	bool is_read, is_written; /* anywhere in the script */
 	unsigned target_use; /* enum stap_var_use, in handlers that run inside a target */
 	unsigned tracer_use; /* the same for begin/end/timer handlers */
@@ -357,6 +358,7 @@ struct stap_function {
 	enum stap_type
 		type; /* of the result; UNKNOWN after the semantic pass: no value */
 	bool has_declared_type, is_private, is_library;
+	bool is_called; /* semantic pass: by something in use */
 	int64_t priority;
 	struct stap_stmt *body; /* NULL: embedded C */
 	const struct stap_token *embedded;

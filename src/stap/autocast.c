@@ -3,6 +3,7 @@
  * `p = $x` makes p a pointer of $x's type: p->member, p[0] and p$ are casts then.  Types flow through
  * assignments, parameters and results of functions, and elements of arrays, round by round, since each
  * cast that is found may give the next one its type.  A variable that is given two types has none.
+ * Then @defined() of such casts can be told.
  */
 #include <string.h>
 
@@ -15,6 +16,12 @@ struct casting {
 };
 
 static const struct stap_cast ambiguous = {"", ""};
+
+/* Types of one name in two files need not be the same. */
+static bool is_same(const struct stap_cast *a, const struct stap_cast *b)
+{
+	return !strcmp(a->type, b->type) && !strcmp(a->module, b->module);
+}
 
 /* The type that a value points to; NULL: none is known. */
 static const struct stap_cast *pointee(
@@ -40,6 +47,14 @@ static const struct stap_cast *pointee(
 	cast->type = arena_strndup(sema->arena, name, size);
 	cast->module = access->module;
 	return cast;
+}
+
+static const struct stap_cast *type_of_arms(
+	const struct stap_cast *then, const struct stap_cast *otherwise)
+{
+	if (!then || !otherwise)
+		return then ? then : otherwise;
+	return is_same(then, otherwise) ? then : NULL;
 }
 
 static const struct stap_cast *type_of(
@@ -70,8 +85,8 @@ static const struct stap_cast *type_of(
 			       ? type_of(casting, expr->assign.value)
 			       : NULL;
 	case STAP_EXPR_TERNARY:
-		cast = type_of(casting, expr->ternary.then);
-		return cast ? cast : type_of(casting, expr->ternary.otherwise);
+		return type_of_arms(type_of(casting, expr->ternary.then),
+			type_of(casting, expr->ternary.otherwise));
 	default:
 		break;
 	}
@@ -88,7 +103,7 @@ static void learn(struct casting *casting, const struct stap_cast **slot,
 	if (!*slot) {
 		*slot = cast;
 		casting->changed = true;
-	} else if (strcmp((*slot)->type, cast->type) != 0) {
+	} else if (!is_same(*slot, cast)) {
 		*slot = &ambiguous;
 	}
 }
@@ -146,22 +161,47 @@ static bool cast_stmt(struct stap_stmt *stmt, void *data)
 	return sema_each_stmt(stmt, cast_stmt, data);
 }
 
+static bool decide_expr(struct stap_expr *expr, void *data)
+{
+	struct casting *casting = data;
+
+	if (expr->kind != STAP_EXPR_DEFINED)
+		return sema_each_operand(expr, decide_expr, data);
+	*expr = *sema_number(
+		casting->sema, sema_is_resolved(expr->wrap.operand), expr->token);
+	return true;
+}
+
+static bool decide_stmt(struct stap_stmt *stmt, void *data)
+{
+	return sema_each_expr(stmt, decide_expr, data) &&
+	       sema_each_stmt(stmt, decide_stmt, data);
+}
+
+static void each_body(struct casting *casting, sema_expr_fn on_expr, sema_stmt_fn on_stmt)
+{
+	struct sema *sema = casting->sema;
+
+	for (size_t i = 0; i < sema->functions.count; i++) {
+		casting->owner =
+			(struct sema_owner){.function = sema->functions.items[i]};
+		on_stmt(sema->functions.items[i]->body, casting);
+	}
+	for (size_t i = 0; i < sema->program->probes.count; i++) {
+		casting->owner =
+			(struct sema_owner){.probe = sema->program->probes.items[i]};
+		sema_each_root(casting->owner.probe, on_expr, casting);
+		on_stmt(casting->owner.probe->body, casting);
+	}
+}
+
 void sema_autocast(struct sema *sema)
 {
 	struct casting casting = {.sema = sema, .changed = true};
 
 	while (casting.changed) {
 		casting.changed = false;
-		for (size_t i = 0; i < sema->functions.count; i++) {
-			casting.owner =
-				(struct sema_owner){.function = sema->functions.items[i]};
-			cast_stmt(sema->functions.items[i]->body, &casting);
-		}
-		for (size_t i = 0; i < sema->program->probes.count; i++) {
-			casting.owner = (struct sema_owner){
-				.probe = sema->program->probes.items[i]};
-			sema_each_root(casting.owner.probe, cast_expr, &casting);
-			cast_stmt(casting.owner.probe->body, &casting);
-		}
+		each_body(&casting, cast_expr, cast_stmt);
 	}
+	each_body(&casting, decide_expr, decide_stmt);
 }

@@ -438,6 +438,11 @@ static void fold_bodies(struct eliding *eliding)
 	}
 }
 
+static const char *probe_text(const struct stap_derived_probe *probe)
+{
+	return probe->pp ? probe->pp : "process";
+}
+
 static void elide_probes(struct sema *sema)
 {
 	size_t kept = 0;
@@ -448,7 +453,9 @@ static void elide_probes(struct sema *sema)
 		if (is_null(probe->body) && !sema->options->unoptimized) {
 			if (sema_is_user_token(probe->token))
 				sema_warn(sema, probe->token,
-					"Probe '%s' has been elided", probe->pn);
+					"Probe '%.*s' has been elided",
+					(int)strcspn(probe_text(probe), ".("),
+					probe_text(probe));
 			continue;
 		}
 		probe->index = (uint32_t)kept;

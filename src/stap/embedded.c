@@ -56,8 +56,8 @@ static void find_touches(struct sema *sema, struct stap_function *function,
 		if (var)
 			add_touch(sema, function, var, is_written);
 		else
-			sema_error(sema, function->embedded,
-				"unresolved global '%s' in embedded C", name);
+			sema_error(sema, function->embedded, "unresolved %.*s global %s",
+				(int)(strlen(mark) - 1), mark, name);
 	}
 }
 
@@ -89,7 +89,6 @@ void sema_embedded_expr(struct sema *sema, struct stap_expr *expr)
 		function->type = has_comment(token->text, "string") ? STAP_TYPE_STRING
 								    : STAP_TYPE_LONG;
 		sema_push(sema, &sema->functions, function);
-		sema_embedded(sema, function);
 	}
 	*expr = *stap_expr_new(sema->arena, STAP_EXPR_CALL, token);
 	expr->call.name = function->name;

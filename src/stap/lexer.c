@@ -44,7 +44,8 @@ static bool is_name_char(int c)
 
 bool stap_version_less(const struct stap_parse_options *options, const char *version)
 {
-	return options->compatible && strverscmp(options->compatible, version) < 0;
+	return options->compatible && !options->newest_syntax &&
+	       strverscmp(options->compatible, version) < 0;
 }
 
 /* ---- names ------------------------------------------------------------------------------------- */

@@ -14,8 +14,9 @@ struct stap_parse_options {
 	uint32_t argument_count;
 	bool guru;
 	const char *compatible; /* --compatible version or NULL */
-	const char *privilege;  /* what systemtap_privilege is; NULL: "stapdev" */
-	bool *argument_used;    /* argument_count flags, or NULL */
+	bool newest_syntax; /* whatever that version, which only `systemtap_v` is then */
+	const char *privilege; /* what systemtap_privilege is; NULL: "stapdev" */
+	bool *argument_used;   /* argument_count flags, or NULL */
 	const struct stap_macros *macros; /* of the library, or NULL */
 	const char *kernel_release;       /* for kernel_v and kernel_vr; NULL: uname() */
 	/* value of a kernel configuration name ("CONFIG_X") or NULL; may be NULL itself */

@@ -151,6 +151,8 @@ void sema_autocast(struct sema *sema);
 /** sema_lower_cast() - p->x, where p turned out to point to a type, as @cast(p, TYPE, MODULE)->x */
 void sema_lower_cast(struct sema *sema, struct sema_owner owner, struct stap_expr *expr,
 	const struct stap_cast *cast);
+/** sema_is_resolved() - can every target expression in it be evaluated */
+bool sema_is_resolved(struct stap_expr *expr);
 bool sema_body_has_targets(struct stap_stmt *body, struct stap_expr *condition);
 
 void sema_activate_file(struct sema *sema, const struct stap_file *file);

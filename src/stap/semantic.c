@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -32,23 +33,55 @@ void sema_warn(struct sema *sema, const struct stap_token *token, const char *fm
 	stap_diagnose(sema->diag, STAP_WARNING, token, "%s", message);
 }
 
-/* New files appear while their users are being resolved: the lists grow during the loops. */
+/* New files and functions appear while what uses them is being resolved: the lists grow during the
+ * loops.  Functions that nobody calls are not looked at. */
 static void resolve_files(struct sema *sema)
 {
-	size_t resolved = 0;
+	size_t probes = 0, functions = 0;
 
 	for (size_t i = 0; i < sema->files.count; i++) {
 		const struct stap_file *file = sema->files.items[i];
 
-		for (size_t j = 0; j < file->functions.count; j++)
-			sema_resolve_function(sema, file->functions.items[j]);
 		for (size_t j = 0; j < file->probes.count; j++) {
 			sema_derive_probe(sema, file->probes.items[j]);
-			for (; resolved < sema->program->probes.count; resolved++)
+			for (; probes < sema->program->probes.count; probes++)
 				sema_resolve_probe(
-					sema, sema->program->probes.items[resolved]);
+					sema, sema->program->probes.items[probes]);
+		}
+		for (; functions < sema->functions.count; functions++)
+			sema_resolve_function(sema, sema->functions.items[functions]);
+	}
+}
+
+static void warn_uncalled(struct sema *sema)
+{
+	for (size_t i = 0; i < sema->files.count && !sema->options->unoptimized; i++) {
+		const struct stap_file *file = sema->files.items[i];
+
+		for (size_t j = 0; j < file->functions.count; j++) {
+			const struct stap_function *function = file->functions.items[j];
+
+			if (!function->is_called && sema_is_user_token(function->token))
+				sema_warn(sema, function->token,
+					"Eliding unused function '%s'", function->name);
 		}
 	}
+}
+
+/* Globals in the order of their declarations, not of their first use. */
+static void order_globals(struct sema *sema)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < sema->files.count; i++) {
+		const struct stap_file *file = sema->files.items[i];
+
+		for (size_t j = 0; j < file->globals.count; j++) {
+			if (file->globals.items[j]->is_named)
+				sema->globals.items[count++] = file->globals.items[j];
+		}
+	}
+	assert(count == sema->globals.count);
 }
 
 static void list_embedded(struct sema *sema)
@@ -84,8 +117,10 @@ struct stap_program *stap_analyze(struct arena *arena,
 	for (uint32_t i = 0; i < options->user_file_count; i++)
 		sema_activate_file(&sema, options->user_files[i]);
 	resolve_files(&sema);
+	order_globals(&sema);
 	if (failed(&sema))
 		return NULL;
+	warn_uncalled(&sema);
 	sema_autocast(&sema);
 	if (failed(&sema))
 		return NULL;

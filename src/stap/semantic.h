@@ -27,6 +27,7 @@ struct stap_semantic_options {
 	bool guru, unoptimized, suppress_warnings, skip_badvars;
 	bool has_target; /* -c or -x given: bare `process` is allowed */
 	bool listing;    /* nothing will run: points that need a target may be named */
+	bool whole;      /* also what nobody uses of the user's files is looked at */
 };
 
 /**

@@ -30,25 +30,33 @@ static bool is_visible(
 	return !is_private || same_file(declared, used);
 }
 
-static void global_add(struct sema *sema, struct stap_var *var)
+static void global_use(struct sema *sema, struct stap_var *var)
 {
-	for (size_t i = 0; i < sema->globals.count; i++) {
-		struct stap_var *other = sema->globals.items[i];
-
-		if (strcmp(other->name, var->name) != 0)
-			continue;
-		if (same_file(other->token, var->token)
-				? other->is_private == var->is_private
-				: !other->is_private && !var->is_private)
-			sema_error(sema, var->token, "conflicting global variables")
-				->token2 = other->token;
-	}
-	var->is_global = true;
+	if (var->is_named)
+		return;
+	var->is_named = var->is_global = true;
 	if (var->init && !var->arity_token) {
 		var->arity = 0;
 		var->arity_token = var->token;
 	}
 	sema_push(sema, &sema->globals, var);
+}
+
+static void function_use(struct sema *sema, struct stap_function *function)
+{
+	if (function->is_called)
+		return;
+	function->is_called = true;
+	sema_push(sema, &sema->functions, function);
+}
+
+static bool is_users(const struct sema *sema, const struct stap_file *file)
+{
+	for (uint32_t i = 0; i < sema->options->user_file_count; i++) {
+		if (sema->options->user_files[i] == file)
+			return true;
+	}
+	return false;
 }
 
 void sema_activate_file(struct sema *sema, const struct stap_file *file)
@@ -61,10 +69,12 @@ void sema_activate_file(struct sema *sema, const struct stap_file *file)
 	for (uint32_t i = 0; file->argument_used && i < sema->options->argument_count;
 		i++)
 		sema->options->argument_used[i] |= file->argument_used[i];
+	if (!sema->options->whole || !is_users(sema, file))
+		return;
 	for (size_t i = 0; i < file->globals.count; i++)
-		global_add(sema, file->globals.items[i]);
+		global_use(sema, file->globals.items[i]);
 	for (size_t i = 0; i < file->functions.count; i++)
-		sema_push(sema, &sema->functions, file->functions.items[i]);
+		function_use(sema, file->functions.items[i]);
 }
 
 /* ---- variables --------------------------------------------------------------------------- */
@@ -121,31 +131,53 @@ static bool is_global_visible(const struct stap_var *var, const struct stap_toke
 	return is_visible(var->is_private, var->token, used);
 }
 
-struct stap_var *sema_global_find(
-	struct sema *sema, const char *name, const struct stap_token *token)
+static struct stap_var *global_of_file(
+	const struct stap_file *file, const char *name, const struct stap_token *token)
 {
-	const struct stap_semantic_options *options = sema->options;
-
-	for (size_t i = 0; i < sema->globals.count; i++) {
-		struct stap_var *var = sema->globals.items[i];
+	for (size_t i = 0; i < file->globals.count; i++) {
+		struct stap_var *var = file->globals.items[i];
 
 		if (!strcmp(var->name, name) && is_global_visible(var, token))
 			return var;
 	}
-	for (uint32_t i = 0; i < options->library_file_count; i++) {
-		const struct stap_file *file = options->library_files[i];
+	return NULL;
+}
 
-		for (size_t j = 0; j < file->globals.count; j++) {
-			struct stap_var *var = file->globals.items[j];
+/* Those in use first: the user's, before those of the library. */
+static struct stap_var *global_search(
+	struct sema *sema, const char *name, const struct stap_token *token)
+{
+	const struct stap_semantic_options *options = sema->options;
+	struct stap_var *var;
 
-			if (strcmp(var->name, name) != 0 || var->is_private ||
-				!is_global_visible(var, token))
-				continue;
-			sema_activate_file(sema, file);
+	for (size_t i = 0; i < sema->globals.count; i++) {
+		var = sema->globals.items[i];
+		if (!strcmp(var->name, name) && is_global_visible(var, token))
 			return var;
-		}
+	}
+	for (size_t i = 0; i < sema->files.count; i++) {
+		var = global_of_file(sema->files.items[i], name, token);
+		if (var)
+			return var;
+	}
+	for (uint32_t i = 0; i < options->library_file_count; i++) {
+		var = global_of_file(options->library_files[i], name, token);
+		if (!var)
+			continue;
+		sema_activate_file(sema, options->library_files[i]);
+		return var;
 	}
 	return NULL;
+}
+
+struct stap_var *sema_global_find(
+	struct sema *sema, const char *name, const struct stap_token *token)
+{
+	struct stap_var *var = global_search(sema, name, token);
+
+	if (var)
+		global_use(sema, var);
+	return var;
 }
 
 static const char *place_text(struct sema *sema, const struct stap_token *token)
@@ -161,7 +193,7 @@ static struct stap_var *variable_find(
 
 	if (!var) {
 		var = sema_global_find(scope->sema, name, token);
-		if (var && sema_is_user_token(token) && sema_is_user_token(var->token) &&
+		if (var && sema_is_user_token(var->token) &&
 			!same_file(var->token, token))
 			sema_warn(scope->sema, token,
 				"cross-file global variable reference to %s from",
@@ -238,9 +270,8 @@ static bool resolve_element(struct scope *scope, struct stap_expr *expr)
 	for (uint32_t i = 0; i < expr->index.keys.count; i++) {
 		if (expr->index.keys.items[i])
 			continue;
-		sema_error(scope->sema, expr->token,
-			"an array slice is no value; only 'delete', 'foreach' and 'in' "
-			"take '*'");
+		sema_error(
+			scope->sema, expr->token, "wildcard not allowed in array index");
 		return false;
 	}
 	return resolve_index(scope, expr);
@@ -256,8 +287,7 @@ static bool is_candidate(const struct stap_function *function, const char *name,
 }
 
 /* Library files that define such a function. */
-static void library_files_pull(
-	struct sema *sema, const char *name, const struct stap_token *token)
+static void library_files_pull(struct sema *sema, const struct stap_expr *call)
 {
 	const struct stap_semantic_options *options = sema->options;
 
@@ -265,7 +295,10 @@ static void library_files_pull(
 		const struct stap_file *file = options->library_files[i];
 
 		for (size_t j = 0; j < file->functions.count; j++) {
-			if (is_candidate(file->functions.items[j], name, token))
+			const struct stap_function *function = file->functions.items[j];
+
+			if (is_candidate(function, call->call.name, call->token) &&
+				function->param_count == call->call.args.count)
 				sema_activate_file(sema, file);
 		}
 	}
@@ -282,44 +315,82 @@ static bool stmt_is_next(struct stap_stmt *stmt, void *data)
 	return stmt->kind == STAP_STMT_NEXT;
 }
 
-/* Candidates with that many arguments, by priority, then in order of the sources, chained. */
-static struct stap_function *overloads_find(struct sema *sema,
-	const struct stap_expr *call, const struct stap_function **ret_other)
+/* Without `next` in it the following ones are never reached. */
+static bool falls_through(const struct stap_function *function)
 {
-	VEC(struct stap_function *) found = {0};
-	struct stap_function *first;
+	return function->embedded ? strstr(function->embedded->text, "STAP_NEXT") != NULL
+				  : sema_stmt_any(function->body, stmt_is_next, NULL);
+}
 
-	for (size_t i = 0; i < sema->functions.count; i++) {
-		struct stap_function *function = sema->functions.items[i];
+static void warn_unreached(struct sema *sema, const struct stap_function *function)
+{
+	if (sema_is_user_token(function->token))
+		sema_warn(sema, function->token,
+			"instance of overloaded function will never be reached");
+}
+
+struct overloads {
+	VEC(struct stap_function *) found; /* by priority, then in order of the sources */
+	const struct stap_function *other; /* one with another number of arguments */
+};
+
+static void overloads_add_file(struct overloads *overloads, const struct stap_file *file,
+	const struct stap_expr *call)
+{
+	for (size_t i = 0; i < file->functions.count; i++) {
+		struct stap_function *function = file->functions.items[i];
 		size_t at;
 
 		if (!is_candidate(function, call->call.name, call->token))
 			continue;
 		if (function->param_count != call->call.args.count) {
-			*ret_other = function;
+			overloads->other = function;
 			continue;
 		}
-		vec_append(&found, function);
-		for (at = found.count - 1;
-			at > 0 && function_is_before(function, found.items[at - 1]); at--)
-			found.items[at] = found.items[at - 1];
-		found.items[at] = function;
+		vec_append(&overloads->found, function);
+		for (at = overloads->found.count - 1;
+			at > 0 &&
+			function_is_before(function, overloads->found.items[at - 1]);
+			at--)
+			overloads->found.items[at] = overloads->found.items[at - 1];
+		overloads->found.items[at] = function;
 	}
-	if (!found.count)
-		return NULL;
-	for (size_t i = 0; i + 1 < found.count; i++) {
-		struct stap_function *function = found.items[i];
+}
 
-		/* without `next` the following ones are never reached */
-		if (function->embedded
-				? !strstr(function->embedded->text, "STAP_NEXT")
-				: !sema_stmt_any(function->body, stmt_is_next, NULL))
+/* The candidates with that many arguments, chained. */
+static struct stap_function *overloads_find(struct sema *sema,
+	const struct stap_expr *call, const struct stap_function **ret_other)
+{
+	const struct stap_semantic_options *options = sema->options;
+	struct overloads overloads = {0};
+	struct stap_function *first = NULL;
+
+	for (size_t i = 0; i < sema->files.count; i++)
+		overloads_add_file(&overloads, sema->files.items[i], call);
+	for (size_t i = 0; i < overloads.found.count; i++) {
+		struct stap_function *function = overloads.found.items[i];
+
+		if (i && !falls_through(overloads.found.items[i - 1])) {
+			warn_unreached(sema, function);
 			break;
-		function->next_overload = found.items[i + 1];
+		}
+		if (i)
+			overloads.found.items[i - 1]->next_overload = function;
+		first = overloads.found.items[0];
+		function_use(sema, function);
 	}
-	first = found.items[0];
-	vec_free(&found);
+	for (uint32_t i = 0; !first && i < options->library_file_count; i++)
+		overloads_add_file(&overloads, options->library_files[i], call);
+	*ret_other = overloads.other;
+	vec_free(&overloads.found);
 	return first;
+}
+
+static void names_add_functions(struct sema_names *names, const struct stap_file *file)
+{
+	for (size_t i = 0; i < file->functions.count; i++)
+		if (!file->functions.items[i]->is_private)
+			sema_names_add(names, file->functions.items[i]->name);
 }
 
 static const char *similar_functions(struct sema *sema, const char *name)
@@ -328,18 +399,10 @@ static const char *similar_functions(struct sema *sema, const char *name)
 	struct sema_names names = {.arena = sema->arena};
 	const struct stap_intrinsic *intrinsic;
 
-	for (size_t i = 0; i < sema->functions.count; i++)
-		if (!sema->functions.items[i]->is_private)
-			sema_names_add(&names, sema->functions.items[i]->name);
-	for (uint32_t i = 0; i < options->library_file_count; i++) {
-		for (size_t j = 0; j < options->library_files[i]->functions.count; j++) {
-			const struct stap_function *function =
-				options->library_files[i]->functions.items[j];
-
-			if (!function->is_private)
-				sema_names_add(&names, function->name);
-		}
-	}
+	for (size_t i = 0; i < sema->files.count; i++)
+		names_add_functions(&names, sema->files.items[i]);
+	for (uint32_t i = 0; i < options->library_file_count; i++)
+		names_add_functions(&names, options->library_files[i]);
 	for (uint32_t i = 0; (intrinsic = stap_intrinsic_at(i)); i++)
 		if (strncmp(intrinsic->name, "__rt_", 5) != 0)
 			sema_names_add(&names, intrinsic->name);
@@ -396,7 +459,7 @@ static bool resolve_call(struct scope *scope, struct stap_expr *expr)
 	}
 	if (!sema_each_operand(expr, resolve_expr, scope))
 		return false;
-	library_files_pull(sema, name, expr->token);
+	library_files_pull(sema, expr);
 	expr->call.function = overloads_find(sema, expr, &other);
 	if (expr->call.function)
 		return true;
@@ -423,6 +486,21 @@ static bool is_lvalue(const struct stap_expr *expr)
 	       expr->kind == STAP_EXPR_ENTRY_VALUE; /* refused already */
 }
 
+static bool fail_lvalue(
+	struct sema *sema, const struct stap_expr *expr, const struct stap_expr *target)
+{
+	bool is_dotted =
+		target->kind == STAP_EXPR_BINARY && target->binary.op == STAP_OP_CONCAT;
+
+	if (expr->kind == STAP_EXPR_ASSIGN)
+		sema_error(sema, expr->token, "Expecting lvalue for assignment%s",
+			is_dotted ? ", try -> instead" : "")
+			->token2 = target->token;
+	else
+		sema_error(sema, expr->token, "Expecting lvalue expression");
+	return false;
+}
+
 static bool resolve_change(struct scope *scope, struct stap_expr *expr)
 {
 	const struct stap_expr *target = expr->kind == STAP_EXPR_ASSIGN
@@ -439,12 +517,8 @@ static bool resolve_change(struct scope *scope, struct stap_expr *expr)
 			scope->sema, expr->token, "cannot assign to histogram buckets");
 		return false;
 	}
-	if (!is_lvalue(target)) {
-		sema_error(scope->sema, expr->token,
-			expr->kind == STAP_EXPR_ASSIGN ? "Expecting lvalue for assignment"
-						       : "Expecting lvalue expression");
-		return false;
-	}
+	if (!is_lvalue(target))
+		return fail_lvalue(scope->sema, expr, target);
 	return sema_each_operand(expr, resolve_expr, scope);
 }
 
@@ -538,13 +612,23 @@ static bool resolve_delete(struct scope *scope, struct stap_stmt *stmt)
 	if (!var)
 		var = sema_global_find(scope->sema, expr->var.name, expr->token);
 	expr->var.resolved = var;
-	return var || resolve_var(scope, expr);
+	if (!var)
+		sema_error(
+			scope->sema, expr->token, "unresolved array in delete statement");
+	return var != NULL;
 }
 
 static bool resolve_stmt(struct stap_stmt *stmt, void *data)
 {
 	struct scope *scope = data;
 	bool ok;
+
+	if (stmt->kind == STAP_STMT_BLOCK) {
+		/* an error in one of them says nothing about the others */
+		for (uint32_t i = 0; i < stmt->block.count; i++)
+			resolve_stmt(stmt->block.items[i], data);
+		return true;
+	}
 
 	if (stmt->kind == STAP_STMT_FOREACH)
 		ok = resolve_foreach(scope, stmt);

@@ -21,7 +21,8 @@
 
 struct found {
 	const char *path;
-	const char *name; /* below the folder: the same name elsewhere is shadowed */
+	const char
+		*name; /* below the folder of -I: the same name elsewhere is shadowed */
 	bool is_builtin;
 	dev_t device;
 	ino_t inode;
@@ -47,33 +48,47 @@ static int is_script(const struct dirent *entry)
 	       (has_suffix(entry->d_name, ".stp") || has_suffix(entry->d_name, ".stpm"));
 }
 
-static void found_add(
-	struct stap_tapset *tapset, const char *folder, const char *name, bool is_builtin)
+/* The names of the program's own files are nobody's business: they shadow none. */
+static bool is_shadowed(
+	const struct stap_tapset *tapset, const char *name, const struct stat *info)
 {
-	const char *path = arena_printf(tapset->arena, "%s/%s", folder, name);
-	struct stat info;
-
-	if (stat(path, &info) < 0 || !S_ISREG(info.st_mode))
-		return;
 	for (size_t i = 0; i < tapset->found.count; i++) {
 		const struct found *other = &tapset->found.items[i];
 
-		if ((other->device == info.st_dev && other->inode == info.st_ino) ||
-			!strcmp(other->name, name))
-			return;
+		if (other->device == info->st_dev && other->inode == info->st_ino)
+			return true;
+		if (!other->is_builtin && !strcmp(other->name, name))
+			return true;
 	}
-	vec_append(
-		&tapset->found, ((struct found){path, arena_strdup(tapset->arena, name),
-					is_builtin, info.st_dev, info.st_ino}));
+	return false;
 }
 
-static void folder_search(struct stap_tapset *tapset, const char *folder, bool is_builtin)
+static void found_add(
+	struct stap_tapset *tapset, const char *folder, const char *name, bool is_builtin)
 {
+	struct arena *arena = tapset->arena;
+	const char *path = arena_printf(arena, "%s%s", folder, name);
+	struct stat info;
+
+	if (stat(path, &info) < 0 || !S_ISREG(info.st_mode) ||
+		is_shadowed(tapset, name, &info))
+		return;
+	vec_append(&tapset->found, ((struct found){path, arena_strdup(arena, name),
+					   is_builtin, info.st_dev, info.st_ino}));
+}
+
+static void folder_search(struct stap_tapset *tapset, const char *folder,
+	const char *subfolder, bool is_builtin)
+{
+	const char *path = arena_printf(tapset->arena, "%s%s", folder, subfolder);
 	struct dirent **entries;
-	int count = scandir(folder, &entries, is_script, alphasort);
+	int count = scandir(path, &entries, is_script, alphasort);
 
 	for (int i = 0; i < count; i++) {
-		found_add(tapset, folder, entries[i]->d_name, is_builtin);
+		found_add(tapset, folder,
+			arena_printf(
+				tapset->arena, "%s/%s", subfolder, entries[i]->d_name),
+			is_builtin);
 		free(entries[i]);
 	}
 	if (count >= 0)
@@ -102,12 +117,14 @@ static void macros_load(struct stap_tapset *tapset, const struct found *found,
 	const struct stap_parse_options *options, struct stap_diagnostics *diag)
 {
 	struct stap_source *source = source_read(tapset, found);
+	struct stap_parse_options with_syntax = *options;
 	struct stap_diagnostics own;
 
 	if (!source)
 		return;
 	stap_diagnostics_init(&own, tapset->arena);
-	if (!stap_macros_add(tapset->macros, source, options, &own)) {
+	with_syntax.newest_syntax = found->is_builtin;
+	if (!stap_macros_add(tapset->macros, source, &with_syntax, &own)) {
 		stap_diagnostics_show(diag, &own);
 		stap_diagnose(diag, STAP_WARNING, NULL,
 			"macro tapset \"%s\" has errors, and will be skipped.",
@@ -127,6 +144,7 @@ static void script_load(struct stap_tapset *tapset, const struct found *found,
 	if (!source)
 		return;
 	stap_diagnostics_init(&own, tapset->arena);
+	with_arguments.newest_syntax = found->is_builtin;
 	with_arguments.argument_used =
 		arena_array(tapset->arena, bool, options->argument_count + 1);
 	file = stap_parse(tapset->arena, source, &with_arguments, &own);
@@ -155,9 +173,7 @@ struct stap_tapset *stap_tapset_load(struct arena *arena, const char *const *dir
 	tapset->macros = stap_macros_create(arena);
 	for (uint32_t i = 0; i < dir_count; i++) {
 		for (size_t j = 0; j < sizeof(subfolders) / sizeof(subfolders[0]); j++)
-			folder_search(tapset,
-				arena_printf(arena, "%s%s", dirs[i], subfolders[j]),
-				i == 0);
+			folder_search(tapset, dirs[i], subfolders[j], i == 0);
 	}
 	own.guru = true; /* the library is trusted */
 	own.argument_used = NULL;

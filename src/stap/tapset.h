@@ -13,8 +13,8 @@ struct stap_tapset;
 
 /**
  * stap_tapset_load() - read and parse the library
- * @dirs: most important first; one that does not exist is skipped
- * A .stp file with errors is left out silently, a .stpm file with a warning in @diag.
+ * @dirs: most important first, the program's own; one that does not exist is skipped
+ * A file with errors is left out with a warning in @diag.
  * Return: the library, never NULL; stap_tapset_free() it, its nodes live in @arena.
  */
 struct stap_tapset *stap_tapset_load(struct arena *arena, const char *const *dirs,

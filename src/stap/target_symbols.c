@@ -627,6 +627,13 @@ static void lower_implicit_entry(struct lowering *lower, struct stap_expr *expr)
 
 /* ---- one expression -------------------------------------------------------------------------- */
 
+static bool is_no_autocast(struct stap_expr *expr, void *data)
+{
+	return (expr->kind != STAP_EXPR_TARGET ||
+		       expr->target.base != STAP_TARGET_AUTOCAST) &&
+	       sema_each_operand(expr, is_no_autocast, data);
+}
+
 static void lower_defined(struct lowering *lower, struct stap_expr *expr)
 {
 	struct lowering inner = *lower;
@@ -637,6 +644,11 @@ static void lower_defined(struct lowering *lower, struct stap_expr *expr)
 	inner.trying = true;
 	inner.signature = NULL;
 	lower_expr(operand, &inner);
+	if (!is_no_autocast(operand, NULL)) { /* the types of variables decide, later */
+		sign(lower, "autocast");
+		expr->wrap.operand = operand;
+		return;
+	}
 	is_defined = !unresolved_reason(operand);
 	sign(lower, is_defined ? "defined" : "undefined");
 	*expr = *sema_number(lower->sema, is_defined, expr->token);
@@ -860,6 +872,11 @@ void sema_lower_cast(struct sema *sema, struct sema_owner owner, struct stap_exp
 	expr->target.module = cast->module;
 	expr->target.error = NULL;
 	lower_target(&lower, expr);
+}
+
+bool sema_is_resolved(struct stap_expr *expr)
+{
+	return !unresolved_reason(expr);
 }
 
 static bool no_targets(struct stap_expr *expr, void *data)

@@ -97,18 +97,17 @@ for how in KILL TERM; do
 	"$tracees/counter" 4 2000000000000 >/dev/null &
 	busy=$!
 	pids="$pids $busy"
-	"$utrace" run -e 'global n probe process.function("branchy") { n++ } probe end { println(n > 0 ? "some" : "none") }' \
+	"$utrace" run -e 'global n probe process.function("branchy") { if (!n++) println("hit") } probe end { println(n > 0 ? "some" : "none") }' \
 		-x $busy >"$dir/out" 2>"$dir/err" &
 	tracer=$!
-	wait_for 60 patched
-	sleep 0.1
+	wait_for 30 grep -q hit "$dir/out"
 	kill -$how $busy
 	gone() { ! kill -0 $tracer 2>/dev/null; }
 	wait_for 20 gone
 	ok $? "SIG$how of the process ends the run"
 	kill -KILL $tracer 2>/dev/null
 	wait $tracer
-	is "$?, $(cat "$dir/out" "$dir/err")" "0, some" "... with status 0, after its end probes"
+	is "$?, $(cat "$dir/out" "$dir/err" | tr '\n' ' ')" "0, hit some " "... with status 0, after its end probes"
 	wait $busy 2>/dev/null
 done
 

@@ -92,6 +92,25 @@ static void test_attach(void)
 		-ESRCH, "create for a dead tid: ESRCH");
 }
 
+static void test_kernel_thread(void)
+{
+	static const struct utrace_engine_ops ops;
+	struct utrace_engine *engine;
+	char name[16] = "";
+	FILE *file = fopen("/proc/2/comm", "r");
+	if (file && !fgets(name, sizeof(name), file))
+		name[0] = 0;
+	if (file)
+		fclose(file);
+	if (strcmp(name, "kthreadd\n") != 0) {
+		tap_skip("a kernel thread: none is to be seen here");
+		return;
+	}
+	tap_is_long(
+		utrace_attach_pid(utrace, 2, UTRACE_ATTACH_CREATE, &ops, NULL, &engine),
+		-EPERM, "a kernel thread: EPERM");
+}
+
 /* ---- a new engine ------------------------------------------------------------------------------- */
 
 static struct recorder late;
@@ -471,6 +490,7 @@ int main(void)
 {
 	set_up();
 	test_attach();
+	test_kernel_thread();
 	test_new_engine();
 	test_other_thread();
 	test_barrier();

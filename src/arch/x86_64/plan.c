@@ -27,8 +27,12 @@ static bool plan_choose(const struct flow *flow, uint64_t address,
 			    options->no_long_jumps ? reason : &later))
 			return true;
 	}
-	return !options->no_breakpoints &&
-	       window_breakpoint(flow, address, options, ret, reason);
+	struct window_reason no_jump = *reason;
+	if (options->no_breakpoints ||
+		!window_breakpoint(flow, address, options, ret, reason))
+		return false;
+	window_note(ret, options, &no_jump);
+	return true;
 }
 
 /*

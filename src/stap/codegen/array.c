@@ -131,6 +131,7 @@ LLVMValueRef emit_in(struct emit_body *b, const struct stap_expr *expr)
 void emit_delete(struct emit_body *b, const struct stap_expr *expr)
 {
 	if (expr->kind == STAP_EXPR_VAR && expr->var.resolved->arity > 0) {
+		emit_cells_unlink(b, expr->var.resolved);
 		EMIT_CALL(b, rt_map_clear, b->c, emit_global_at(b, expr->var.resolved));
 	} else if (expr->kind == STAP_EXPR_VAR) {
 		emit_variable_reset(b, expr->var.resolved);
@@ -138,6 +139,7 @@ void emit_delete(struct emit_body *b, const struct stap_expr *expr)
 		struct emit_keys keys = emit_keys(b, expr, false, false);
 		LLVMValueRef at = emit_store_keys(b, &keys, NULL);
 
+		emit_cells_unlink(b, keys.var);
 		if (keys.wild)
 			EMIT_CALL(b, rt_map_delete_slice, b->c, keys.map, at,
 				emit_const32(b, keys.wild));

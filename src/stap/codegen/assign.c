@@ -68,13 +68,21 @@ static struct emit_text assign_text(struct emit_body *b, const struct stap_expr 
 /* ---- elements
  * --------------------------------------------------------------------------------- */
 
-static LLVMValueRef assign_element_long(struct emit_body *b, const struct stap_expr *expr)
+static LLVMValueRef assign_element_long(
+	struct emit_body *b, const struct stap_expr *expr, bool used)
 {
 	const struct stap_expr *target = expr->assign.target;
 	bool effects = emit_has_effects(expr->assign.value);
 	struct emit_keys keys = emit_keys(b, target, effects, true);
-	LLVMValueRef value = emit_long(b, expr->assign.value), at = emit_insert(b, &keys);
+	LLVMValueRef value = emit_long(b, expr->assign.value);
 
+	if (!used && emit_is_celled(b, keys.var)) {
+		if (expr->assign.op == STAP_OP_SUB)
+			value = LLVMBuildNeg(b->e->builder, value, "");
+		emit_cell_add(b, &keys, value);
+		return value;
+	}
+	LLVMValueRef at = emit_insert(b, &keys);
 	if (expr->assign.op != STAP_OP_ASSIGN)
 		value = emit_arithmetic(b, expr->assign.op,
 			emit_load(b, b->e->i64, at, "old"), value, expr->token);
@@ -142,7 +150,7 @@ struct emit_value emit_assign(
 		if (is_text)
 			value.text = assign_element_text(b, expr);
 		else
-			value.number = assign_element_long(b, expr);
+			value.number = assign_element_long(b, expr, used);
 	} else if (target->kind == STAP_EXPR_TARGET && !is_text) {
 		value.number = assign_target(b, expr);
 	} else {
@@ -172,6 +180,10 @@ LLVMValueRef emit_crrement(struct emit_body *b, const struct stap_expr *expr, bo
 
 	if (target->kind == STAP_EXPR_INDEX && target->index.resolved) {
 		struct emit_keys keys = emit_keys(b, target, false, true);
+		if (!used && emit_is_celled(b, keys.var)) {
+			emit_cell_add(b, &keys, by);
+			return by;
+		}
 		return step_at(b, expr, emit_insert(b, &keys));
 	}
 	if (target->kind == STAP_EXPR_TARGET)

@@ -140,7 +140,7 @@ LLVMValueRef emit_alloca(struct emit_body *b, const char *name)
 
 /* The place of an error is stored on the way out: the path without errors costs nothing.
  */
-static void store_location(struct emit_body *b, const struct stap_token *token)
+static LLVMValueRef location_of(struct emit_body *b, const struct stap_token *token)
 {
 	struct emit *e = b->e;
 	size_t count = e->locations.count, i = count;
@@ -151,8 +151,35 @@ static void store_location(struct emit_body *b, const struct stap_token *token)
 		vec_push(&e->locations)->token = token;
 		i = e->locations.count;
 	}
-	emit_store(b, emit_const32(b, (uint32_t)i - 1),
+	return emit_const32(b, (uint32_t)i - 1);
+}
+
+static void set_location(struct emit_body *b, LLVMValueRef location)
+{
+	emit_store(b, location,
 		emit_at(b, b->c, offsetof(struct abi_context, location), "location"));
+}
+
+static void store_location(struct emit_body *b, const struct stap_token *token)
+{
+	set_location(b, location_of(b, token));
+}
+
+/* One block for all that fails under a catch: blocks are most of what a check costs to compile. */
+static void open_failed(struct emit_body *b)
+{
+	LLVMBuilderRef builder = b->e->builder;
+	LLVMBasicBlockRef current = LLVMGetInsertBlock(builder);
+
+	if (b->failed_catch == b->catch_block)
+		return;
+	b->failed_catch = b->catch_block;
+	b->failed_block = emit_block(b, "failed");
+	LLVMPositionBuilderAtEnd(builder, b->failed_block);
+	b->failed_location = LLVMBuildPhi(builder, b->e->i32, "");
+	set_location(b, b->failed_location);
+	LLVMBuildBr(builder, b->catch_block);
+	LLVMPositionBuilderAtEnd(builder, current);
 }
 
 void emit_raise(struct emit_body *b, const struct stap_token *token, const char *text)
@@ -177,13 +204,17 @@ void emit_raise_if(struct emit_body *b, LLVMValueRef condition,
 
 void emit_check(struct emit_body *b, LLVMValueRef failed, const struct stap_token *token)
 {
-	LLVMBasicBlockRef fail = emit_block(b, "failed"), fine = emit_block(b, "fine");
+	LLVMBasicBlockRef fine = emit_block(b, "fine"), current;
 
-	emit_cold_branch(b, failed, fail, fine);
-	LLVMPositionBuilderAtEnd(b->e->builder, fail);
-	if (token) /* else a called script function has stored a better one */
-		store_location(b, token);
-	LLVMBuildBr(b->e->builder, b->catch_block);
+	if (token) {
+		LLVMValueRef location = location_of(b, token);
+
+		open_failed(b);
+		current = LLVMGetInsertBlock(b->e->builder);
+		LLVMAddIncoming(b->failed_location, &location, &current, 1);
+	}
+	/* else a called script function has stored a better one */
+	emit_cold_branch(b, failed, token ? b->failed_block : b->catch_block, fine);
 	LLVMPositionBuilderAtEnd(b->e->builder, fine);
 }
 

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "stap/codegen/emit.h"
+#include "stap/codegen/llvm.h"
 
 enum {
 	DEFAULT_STRING = 512,
@@ -14,6 +15,7 @@ enum {
 	DEFAULT_ACTION = 1000,
 	INTERRUPTIBLE_FACTOR = 10,
 	RECURSION_LEVELS = 10,
+	MANY_PROBES = 32,
 };
 
 static struct codegen_options fill_options(const struct codegen_options *given)
@@ -79,20 +81,59 @@ static void reset_output(struct emit *e)
 	e->stack_exceeded = false;
 }
 
-static int emit_object(struct emit *e, LLVMMemoryBufferRef *ret)
+/* @ret: NULL when calls are written down only */
+static int emit_all(struct emit *e, struct emit_blob *ret)
 {
 	int r;
 
 	reset_output(e);
+	e->is_compact = e->program->probes.count > MANY_PROBES;
 	emit_embedded_open(e);
 	r = emit_module_open(e);
 	if (r >= 0) {
 		emit_functions(e);
 		if (!e->failed)
 			emit_handlers(e);
-		r = e->failed ? e->failed : emit_module_object(e, ret);
+		r = e->failed;
 	}
+	if (r >= 0 && ret)
+		r = emit_module_object(e, ret);
 	emit_module_close(e);
+	return r;
+}
+
+static int generate(struct emit *e, struct emit_blob *ret)
+{
+	int r = llvm_load(e->error);
+
+	return r < 0 ? r : emit_all(e, ret);
+}
+
+static int record_calls(struct emit *e, struct emit_blob *ret)
+{
+	e->is_recording = true;
+	emit_record_begin(e->program->arena);
+	int r = emit_all(e, NULL);
+	ret->bytes = emit_record_end(&ret->size);
+	e->is_recording = false;
+	return r;
+}
+
+static int emit_object(struct emit *e, struct emit_blob *ret)
+{
+	struct emit_blob calls = {0}, none = {0};
+
+	if (!e->options->cache || e->options->dump_ir)
+		return generate(e, ret);
+	int r = record_calls(e, &calls);
+	if (r >= 0)
+		r = emit_object_find(e, &calls, ret);
+	if (r > 0) {
+		r = generate(e, ret);
+		if (r >= 0 || r == -EAGAIN)
+			emit_object_keep(e, &calls, r < 0 ? &none : ret);
+	}
+	free(calls.bytes);
 	return r;
 }
 
@@ -110,7 +151,7 @@ static void hand_over(struct emit *e)
 
 static int compile(struct emit *e, const void *agent, size_t agent_size)
 {
-	LLVMMemoryBufferRef object = NULL;
+	struct emit_blob object = {0};
 	char *embedded = NULL;
 	size_t embedded_size = 0;
 	int r = emit_object(e, &object);
@@ -129,12 +170,12 @@ static int compile(struct emit *e, const void *agent, size_t agent_size)
 		.program = e->program,
 		.embedded = embedded,
 		.embedded_size = embedded_size,
-		.object = LLVMGetBufferStart(object),
-		.object_size = LLVMGetBufferSize(object)};
+		.object = object.bytes,
+		.object_size = object.size};
 	if (r >= 0)
 		r = link_image(&request, e->result, e->error);
 	free(embedded);
-	LLVMDisposeMemoryBuffer(object);
+	free(object.bytes);
 	return r;
 }
 

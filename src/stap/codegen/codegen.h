@@ -11,7 +11,15 @@
 #include "agent/link.h"
 #include "stap/ast.h"
 
+/* Objects of earlier runs.  find: malloc'ed, NULL: there is none. */
+struct codegen_cache {
+	void *(*find)(void *data, const char *key, size_t *ret_size);
+	void (*keep)(void *data, const char *key, const void *bytes, size_t size);
+	void *data;
+};
+
 struct codegen_options {
+	const struct codegen_cache *cache; /* NULL: none */
 	uint32_t max_string;      /* MAXSTRINGLEN */
 	uint32_t max_map_entries; /* MAXMAPENTRIES */
 	uint32_t max_action, max_action_interruptible, max_nesting;
@@ -41,6 +49,9 @@ struct codegen_global {
 	int lock;                  /* index of its abi_lock, -1: none needed */
 	uint32_t max_entries;      /* MAP */
 	struct abi_stat_desc stat; /* statistics and maps of them */
+	/* MAP that handlers in programs only count up: without its lock, in cells of each thread */
+	bool is_celled;
+	struct abi_cells_desc cells;
 };
 
 /* A handler the trampolines or the tracer can call; see runtime.h for its signature. */

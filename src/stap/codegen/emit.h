@@ -5,11 +5,15 @@
  *   use.c       which globals, functions and registers each handler uses; statement costs
  *   layout.c    where each global lives, which lock guards it          (no LLVM)
  *   module.c    the LLVM module: types, runtime declarations, passes, object code
+ *   object.c    objects that are kept from one run to the next
+ *   record.c    calls of LLVM, written down
+ *   load.c      LLVM itself
  *   body.c      one function being emitted: frame, errors, small helpers
  *   variable.c  globals and locals as places to load from and store to
  *   expr.c text.c array.c stat.c print.c access.c stmt.c   the language
  *   handler.c   handlers and script functions around their bodies
  *   fast.c      the usual course of runtime functions, inline
+ *   cell.c      counting by key
  *   embedded.c  C in the script
  *   link.c      agent image + object = flat image                      (no LLVM)
  *
@@ -120,6 +124,11 @@ struct codegen_global *emit_global(struct emit *e, const struct stap_var *var);
 	X(rt_counter_write, "v", "ppil")      \
 	X(rt_pair_push, "p", "pili")          \
 	X(rt_pair_pop, "p", "pil")            \
+	X(rt_cell_add, "b", "pppl")           \
+	X(rt_cell_add1, "b", "ppll")          \
+	X(rt_cell_add2, "b", "pplll")         \
+	X(rt_cells_collect, "v", "pp")        \
+	X(rt_cells_unlink, "v", "pp")         \
 	X(rt_user_read, "l", "pli")           \
 	X(rt_vector_read, "l", "pi")          \
 	X(rt_thread_pointer, "l", "p")        \
@@ -161,6 +170,10 @@ struct emit {
 	 * too big */
 	bool is_lean;
 	bool stack_exceeded;
+	/* with many handlers, what they have in common is called: there is time to compile either many of
+	 * them or fast ones */
+	bool is_compact;
+	bool is_recording; /* nothing is made, the calls of LLVM are written down (record.c) */
 
 	VEC(struct codegen_location) locations;
 	VEC(struct codegen_format) formats;
@@ -175,7 +188,7 @@ struct emit {
 	LLVMValueRef cold_weights;
 	struct emit_callee runtime[EMIT_RUNTIME_COUNT];
 	LLVMValueRef empty_string;
-	LLVMValueRef *stat_desc; /* per global */
+	LLVMValueRef *stat_desc; /* per global: of statistics, or of cells */
 };
 
 int emit_fail(struct emit *e, int code, const struct stap_token *token, const char *fmt,
@@ -183,8 +196,12 @@ int emit_fail(struct emit *e, int code, const struct stap_token *token, const ch
 
 must_check int emit_module_open(struct emit *e);
 void emit_module_close(struct emit *e);
-/** emit_module_object() - verify, optimise, generate; @ret is LLVM's, dispose of it */
-must_check int emit_module_object(struct emit *e, LLVMMemoryBufferRef *ret);
+struct emit_blob {
+	void *bytes; /* malloc'ed */
+	size_t size;
+};
+/** emit_module_object() - verify, optimise, generate; -EAGAIN: it has to be lean */
+must_check int emit_module_object(struct emit *e, struct emit_blob *ret);
 struct emit_callee emit_runtime(struct emit *e, enum emit_runtime which);
 struct emit_callee emit_intrinsic(struct emit *e, const struct stap_intrinsic *intrinsic);
 /** emit_declare() - a function that is linked in */
@@ -195,6 +212,17 @@ LLVMValueRef emit_function_new(struct emit *e, const char *name, LLVMTypeRef typ
 LLVMValueRef emit_bytes(
 	struct emit *e, const void *bytes, size_t size, unsigned align, const char *name);
 LLVMValueRef emit_literal(struct emit *e, const char *text);
+
+/* ---- object.c
+ * --------------------------------------------------------------------------------- */
+
+/** emit_object_find() - what these calls gave when they were made last; -EAGAIN: it has to be lean; 1: nobody
+ * knows */
+must_check int emit_object_find(
+	struct emit *e, const struct emit_blob *calls, struct emit_blob *ret);
+/** emit_object_keep() - @object is empty when it has to be lean */
+void emit_object_keep(
+	struct emit *e, const struct emit_blob *calls, const struct emit_blob *object);
 
 /* ---- body.c: a function being emitted
  * --------------------------------------------------------- */
@@ -220,7 +248,10 @@ struct emit_body {
 	LLVMBasicBlockRef entry;       /* allocas; falls into `start` */
 	LLVMBasicBlockRef exit;        /* leaves the function; c->error tells why */
 	LLVMBasicBlockRef catch_block; /* where errors go: innermost catch, else exit */
-	LLVMBasicBlockRef next_block;  /* `next` */
+	/* body.c: where checks go that fail, and what it is good for */
+	LLVMBasicBlockRef failed_block, failed_catch;
+	LLVMValueRef failed_location;
+	LLVMBasicBlockRef next_block; /* `next` */
 	LLVMBasicBlockRef break_block, continue_block;
 	LLVMValueRef keys;             /* u64[STAP_MAX_KEYS] in the frame, or NULL */
 	uint32_t frame_top, frame_max; /* bytes */
@@ -415,6 +446,9 @@ void emit_handlers(struct emit *e);
 /* ---- fast.c
  * ----------------------------------------------------------------------------------- */
 
+/** emit_is_fast() - is the usual course inline?  Not where code has to be small. */
+bool emit_is_fast(const struct emit_body *b);
+
 void emit_fast_enter(struct emit_body *b, const struct emit_use *use,
 	LLVMBasicBlockRef entered, LLVMBasicBlockRef refused);
 /** emit_fast_leave() - @lock: the only one the handler takes, for writing; -1: it takes none */
@@ -433,6 +467,17 @@ LLVMValueRef emit_fast_pair_pop(struct emit_body *b, uint32_t group, uint32_t si
 bool emit_fast_stat_fits(struct emit_body *b, const struct stap_var *var);
 void emit_fast_stat(struct emit_body *b, const struct stap_var *var, LLVMValueRef desc,
 	LLVMValueRef value);
+
+/* ---- cell.c
+ * ----------------------------------------------------------------------------------- */
+
+/** emit_is_celled() - does the code being emitted count this array without its lock? */
+bool emit_is_celled(const struct emit_body *b, const struct stap_var *var);
+/** emit_cell_add() - element += by */
+void emit_cell_add(struct emit_body *b, const struct emit_keys *keys, LLVMValueRef by);
+/** emit_cells_collect(), emit_cells_unlink() - before the tracer looks at it; before it deletes */
+void emit_cells_collect(struct emit_body *b, const struct stap_var *var);
+void emit_cells_unlink(struct emit_body *b, const struct stap_var *var);
 
 /* ---- embedded.c
  * ------------------------------------------------------------------------------- */

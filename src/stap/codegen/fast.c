@@ -144,6 +144,11 @@ static LLVMValueRef call_intrinsic(struct emit_body *b, const char *name,
 		count, "");
 }
 
+bool emit_is_fast(const struct emit_body *b)
+{
+	return !b->e->is_lean && !b->e->is_compact;
+}
+
 /* ---- the frame ------------------------------------------------------------ */
 
 void emit_fast_enter(struct emit_body *b, const struct emit_use *use,
@@ -333,7 +338,7 @@ bool emit_fast_clock(
 	LLVMValueRef unusual, ns;
 
 	for (size_t i = 0; i < sizeof(clocks) / sizeof(clocks[0]); i++) {
-		if (b->e->is_lean || strcmp(intrinsic->symbol, clocks[i].symbol) != 0)
+		if (!emit_is_fast(b) || strcmp(intrinsic->symbol, clocks[i].symbol) != 0)
 			continue;
 		ns = clock_now(b, clocks[i].wall, &unusual);
 		struct ways ways = fork_ways(b, unusual);
@@ -428,9 +433,11 @@ static uint32_t block_size(uint32_t size)
 	return ((size + 7u) & ~7u) + FOOT;
 }
 
+/* Behind the shards: the session's pair_offset. */
 static LLVMValueRef pair_at(struct emit_body *b, LLVMValueRef top, int64_t offset)
 {
-	LLVMValueRef index = add(b, top, emit_const(b, (int64_t)FIELD(pair) + offset));
+	LLVMValueRef index =
+		add(b, top, emit_const(b, (int64_t)b->e->result->context_size + offset));
 
 	return at_index(b, b->c, index);
 }
@@ -444,7 +451,7 @@ LLVMValueRef emit_fast_pair_push(struct emit_body *b, uint32_t group, uint32_t s
 	LLVMValueRef end = add(b, top, emit_const(b, need));
 	LLVMValueRef limit = widen(b, load_u32(b, b->c, FIELD(pair_limit)));
 	LLVMValueRef unusual = either(b, compare(b, LLVMIntUGT, end, limit),
-		compare(b, LLVMIntUGT, end, emit_const(b, ABI_CONTEXT_PAIR_SIZE)));
+		compare(b, LLVMIntUGT, end, emit_const(b, ABI_CONTEXT_PAIR_MAX)));
 	LLVMBasicBlockRef room = emit_block(b, "room"), look = emit_block(b, "look"),
 			  push = emit_block(b, "push");
 	struct ways ways = {.slow = emit_block(b, "slow"), .done = emit_block(b, "both")};
@@ -486,7 +493,7 @@ LLVMValueRef emit_fast_pair_pop(struct emit_body *b, uint32_t group, uint32_t si
 	/* below `need` the difference is huge */
 	emit_cold_branch(b,
 		compare(b, LLVMIntUGT, start,
-			emit_const(b, ABI_CONTEXT_PAIR_SIZE - (int64_t)need)),
+			emit_const(b, ABI_CONTEXT_PAIR_MAX - (int64_t)need)),
 		ways.slow, look);
 	LLVMPositionBuilderAtEnd(builder, look);
 	LLVMValueRef foot = pair_at(b, top, -FOOT);
@@ -575,6 +582,6 @@ bool emit_fast_stat_fits(struct emit_body *b, const struct stap_var *var)
 {
 	const struct abi_stat_desc *desc = &emit_global(b->e, var)->stat;
 
-	return !b->e->is_lean && desc->variance_shift & ABI_STAT_NO_VARIANCE &&
+	return emit_is_fast(b) && desc->variance_shift & ABI_STAT_NO_VARIANCE &&
 	       desc->hist != ABI_HIST_LINEAR;
 }

@@ -296,7 +296,7 @@ void emit_functions(struct emit *e)
 /* Nothing of the frame is inline: the code has to be small, or is timed. */
 static bool is_plain(const struct emit_body *b)
 {
-	return b->e->is_lean || b->e->options->timing;
+	return !emit_is_fast(b) || b->e->options->timing;
 }
 
 static unsigned lock_use(
@@ -305,9 +305,16 @@ static unsigned lock_use(
 	const struct codegen_result *result = b->e->result;
 	unsigned how = 0;
 
-	for (uint32_t i = 0; i < result->global_count; i++)
-		if (result->globals[i].lock == (int)lock)
+	for (uint32_t i = 0; i < result->global_count; i++) {
+		const struct codegen_global *g = &result->globals[i];
+
+		if (g->lock != (int)lock || !use->globals[i])
+			continue;
+		if (!g->is_celled)
 			how |= use->globals[i];
+		else if (!b->is_target)
+			how |= STAP_USE_WRITE; /* collecting is */
+	}
 	return how;
 }
 
@@ -349,6 +356,9 @@ static void take_locks(struct emit_body *b, const struct emit_use *use)
 		emit_cold_branch(b, ok, b->exit, locked);
 		LLVMPositionBuilderAtEnd(b->e->builder, locked);
 	}
+	for (uint32_t i = 0; i < b->e->result->global_count && !b->is_target; i++)
+		if (b->e->result->globals[i].is_celled && use->globals[i])
+			emit_cells_collect(b, b->e->result->globals[i].var);
 }
 
 static uint32_t pair_size(struct emit_body *b)
@@ -359,7 +369,7 @@ static uint32_t pair_size(struct emit_body *b)
 		size += b->probe->entry_values.items[i]->type == STAP_TYPE_STRING
 				? (b->e->options->max_string + 7) & ~7u
 				: (uint32_t)sizeof(int64_t);
-	if (size > ABI_CONTEXT_PAIR_SIZE / 64)
+	if (size > ABI_CONTEXT_PAIR_MIN / 2)
 		emit_fail(
 			b->e, -E2BIG, b->probe->token, "too many values kept from entry");
 	return size;
@@ -376,7 +386,7 @@ static void entry_body(struct emit_body *b)
 	emit_operands(b,
 		&(struct emit_operands){.exprs = items, .count = (uint32_t)count},
 		values);
-	LLVMValueRef at = b->e->is_lean
+	LLVMValueRef at = !emit_is_fast(b)
 				  ? EMIT_CALL(b, rt_pair_push, b->c,
 					    emit_const32(b, b->probe->index), b->sp,
 					    emit_const32(b, pair_size(b)))
@@ -400,9 +410,9 @@ static void return_values(struct emit_body *b)
 		!b->probe->entry_values.count)
 		return;
 	LLVMBasicBlockRef paired = emit_block(b, "paired");
-	b->pair = b->e->is_lean ? EMIT_CALL(b, rt_pair_pop, b->c,
-					  emit_const32(b, b->probe->index), b->sp)
-				: emit_fast_pair_pop(b, b->probe->index, pair_size(b));
+	b->pair = !emit_is_fast(b) ? EMIT_CALL(b, rt_pair_pop, b->c,
+					     emit_const32(b, b->probe->index), b->sp)
+				   : emit_fast_pair_pop(b, b->probe->index, pair_size(b));
 	emit_cold_branch(b, emit_is_null(b, b->pair), b->exit, paired);
 	LLVMPositionBuilderAtEnd(b->e->builder, paired);
 }

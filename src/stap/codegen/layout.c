@@ -15,6 +15,8 @@
 
 enum {
 	LINE = 64,
+	CELL_LIMIT = 2 * LINE,
+	CELLS_LIMIT = 4 << 20, /* of all arrays, in a context */
 	MAX_LOCKS = sizeof(((struct abi_context *)0)->held) / sizeof(uint16_t),
 	CHANGES = STAP_USE_WRITE | STAP_USE_INCREMENT | STAP_USE_ACCUMULATE,
 };
@@ -89,6 +91,50 @@ static int describe_stat(
 	return 0;
 }
 
+/* Does a handler of the tracer call a function that counts the array up?  A function has one code. */
+static bool tracer_counts_in_function(struct emit *e, uint32_t index)
+{
+	for (size_t i = 0; i < e->program->probes.count; i++) {
+		if (is_target_probe(e->program->probes.items[i]))
+			continue;
+		for (size_t f = 0; f < e->program->functions.count; f++)
+			if (e->handlers[i * 2].functions[f] &&
+				e->functions[f].use.globals[index] & STAP_USE_INCREMENT)
+				return true;
+	}
+	return false;
+}
+
+/* Arrays of numbers that handlers in programs only count up, of keys that have room in a cell. */
+static void place_cells(struct emit *e, struct codegen_global *g, uint32_t index,
+	const struct global_use *use, uint64_t *shard)
+{
+	const struct stap_var *var = g->var;
+	uint64_t size = sizeof(struct abi_cell);
+
+	if (use->target != STAP_USE_INCREMENT || var->type != STAP_TYPE_LONG ||
+		var->is_wrapping || var->arity > ABI_CELL_MAX_KEYS ||
+		e->options->timing || e->program->globals.count > MAX_LOCKS ||
+		tracer_counts_in_function(e, index))
+		return;
+	for (int i = 0; i < var->arity; i++) {
+		bool text = var->key_types[i] == STAP_TYPE_STRING;
+
+		size += text ? ABI_CELL_TEXT : sizeof(uint64_t);
+		g->cells.key_strings |= text ? 1u << i : 0;
+	}
+	size = align_up(size, LINE);
+	uint64_t total = sizeof(struct abi_cells) + ABI_CELLS * size;
+	if (size > CELL_LIMIT || *shard + total > ABI_CONTEXT_SHARDS + CELLS_LIMIT)
+		return;
+	g->is_celled = true;
+	g->cells.key_count = (uint32_t)var->arity;
+	g->cells.cell_size = (uint32_t)size;
+	*shard = align_up(*shard, LINE);
+	g->cells.shard_offset = (uint32_t)*shard;
+	*shard += total;
+}
+
 static int place_map(struct emit *e, struct codegen_global *g, struct error *err)
 {
 	const struct stap_var *var = g->var;
@@ -125,8 +171,10 @@ static int place_global(struct emit *e, struct codegen_global *g,
 
 	if (r < 0)
 		return r;
-	if (var->arity > 0)
+	if (var->arity > 0) {
+		place_cells(e, g, var->index, use, shard);
 		return place_map(e, g, err);
+	}
 	if (var->type == STAP_TYPE_STATS) {
 		g->storage = CODEGEN_STAT_SHARDED;
 		g->size = sizeof(struct abi_shared_stat);
@@ -167,16 +215,31 @@ static void place_all(struct codegen_result *result)
 		if (g->lock >= 0 || g->size > sizeof(int64_t))
 			at = align_up(at, LINE);
 		g->offset = (uint32_t)at;
+		g->cells.map_offset = g->offset;
+		g->cells.lock = (uint32_t)g->lock;
 		at = align_up(at + g->size, sizeof(int64_t));
 	}
 	result->globals_size = align_up(at, LINE) - ABI_GLOBALS_OFFSET;
+}
+
+/* A handler can hold so many; past that, globals share locks.  Those that are taken in the middle of
+ * handlers come last: locks are always taken in order. */
+static void number_locks(struct codegen_result *result)
+{
+	uint32_t locked = 0;
+
+	for (int celled = 0; celled < 2; celled++)
+		for (uint32_t i = 0; i < result->global_count; i++)
+			if (result->globals[i].lock >= 0 &&
+				result->globals[i].is_celled == celled)
+				result->globals[i].lock = (int)(locked++ % MAX_LOCKS);
+	result->lock_count = locked < MAX_LOCKS ? locked : MAX_LOCKS;
 }
 
 int emit_layout(struct emit *e, struct error *err)
 {
 	struct codegen_result *result = e->result;
 	uint64_t shard = ABI_CONTEXT_SHARDS, total = 0;
-	uint32_t locked = 0;
 
 	result->global_count = (uint32_t)e->program->globals.count;
 	result->globals = calloc(result->global_count + 1, sizeof(*result->globals));
@@ -190,11 +253,10 @@ int emit_layout(struct emit *e, struct error *err)
 		int r = place_global(e, g, &use, &shard, err);
 		if (r < 0)
 			return r;
-		/* a handler can hold so many; past that, globals share locks */
-		g->lock = needs_lock(g, &use) ? (int)(locked++ % MAX_LOCKS) : -1;
+		g->lock = needs_lock(g, &use) ? 0 : -1;
 		total += g->size + LINE;
 	}
-	result->lock_count = locked < MAX_LOCKS ? locked : MAX_LOCKS;
+	number_locks(result);
 	if (total > UINT32_MAX / 2 || shard > UINT32_MAX / 2)
 		return error_set(err, -E2BIG, "global variables need too much memory");
 	place_all(result);

@@ -14,6 +14,7 @@
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "stap/codegen/emit.h"
@@ -118,7 +119,8 @@ int emit_module_open(struct emit *e)
 {
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
 
-	pthread_once(&once, init_llvm);
+	if (!e->is_recording)
+		pthread_once(&once, init_llvm);
 	e->context = LLVMContextCreate();
 	LLVMContextSetDiagnosticHandler(e->context, report_diagnostic, e);
 	e->module = LLVMModuleCreateWithNameInContext("script", e->context);
@@ -133,7 +135,7 @@ int emit_module_open(struct emit *e)
 	e->stat_desc = arena_array(
 		e->program->arena, LLVMValueRef, e->program->globals.count + 1);
 	open_metadata(e);
-	return open_machine(e);
+	return e->is_recording ? 0 : open_machine(e);
 }
 
 void emit_module_close(struct emit *e)
@@ -320,8 +322,19 @@ static int run_passes(struct emit *e)
 	return e->failed;
 }
 
-int emit_module_object(struct emit *e, LLVMMemoryBufferRef *ret)
+static int take_object(struct emit *e, LLVMMemoryBufferRef object, struct emit_blob *ret)
 {
+	ret->size = LLVMGetBufferSize(object);
+	ret->bytes = malloc(ret->size + 1);
+	if (ret->bytes)
+		memcpy(ret->bytes, LLVMGetBufferStart(object), ret->size);
+	LLVMDisposeMemoryBuffer(object);
+	return ret->bytes ? 0 : emit_fail(e, -ENOMEM, NULL, "out of memory");
+}
+
+int emit_module_object(struct emit *e, struct emit_blob *ret)
+{
+	LLVMMemoryBufferRef object;
 	char *message = NULL;
 
 	if (LLVMVerifyModule(e->module, LLVMReturnStatusAction, &message))
@@ -336,15 +349,15 @@ int emit_module_object(struct emit *e, LLVMMemoryBufferRef *ret)
 		return e->failed;
 	message = NULL;
 	if (LLVMTargetMachineEmitToMemoryBuffer(
-		    e->machine, e->module, LLVMObjectFile, &message, ret)) {
+		    e->machine, e->module, LLVMObjectFile, &message, &object)) {
 		emit_fail(e, -EINVAL, NULL, "code generation: %s",
 			message ? message : "failed");
 		LLVMDisposeMessage(message);
 		return e->failed;
 	}
 	if (e->failed || (e->stack_exceeded && !e->is_lean)) {
-		LLVMDisposeMemoryBuffer(*ret);
+		LLVMDisposeMemoryBuffer(object);
 		return e->failed ? e->failed : -EAGAIN;
 	}
-	return 0;
+	return take_object(e, object, ret);
 }

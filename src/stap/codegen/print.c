@@ -225,7 +225,7 @@ static LLVMValueRef reserve(struct emit_body *b, const struct stap_expr *expr,
 	uint32_t fixed, format = format_index(b->e, expr);
 	LLVMValueRef size = record_size(b, &expr->print.args, values, &fixed);
 
-	if (!b->e->is_lean && fixed < 4096)
+	if (emit_is_fast(b) && fixed < 4096)
 		return emit_fast_reserve(b, ABI_RECORD_PRINT, format, fixed);
 	return EMIT_CALL(b, rt_record_reserve, b->c, emit_const32(b, ABI_RECORD_PRINT),
 		emit_const32(b, format), size);

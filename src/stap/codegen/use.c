@@ -108,15 +108,13 @@ static void use_place(struct emit_use *use, const struct stap_expr *place, unsig
 
 static unsigned assign_use(const struct stap_expr *expr, bool used)
 {
-	const struct stap_expr *target = expr->assign.target;
 	enum stap_op op = expr->assign.op;
 
 	if (op == STAP_OP_ACCUMULATE)
 		return STAP_USE_ACCUMULATE;
 	if (op == STAP_OP_ASSIGN)
 		return STAP_USE_WRITE;
-	if (!used && target->kind == STAP_EXPR_VAR &&
-		(op == STAP_OP_ADD || op == STAP_OP_SUB))
+	if (!used && (op == STAP_OP_ADD || op == STAP_OP_SUB))
 		return STAP_USE_INCREMENT;
 	return STAP_USE_READ | STAP_USE_WRITE;
 }
@@ -193,9 +191,7 @@ static void use_expr(struct emit_use *use, const struct stap_expr *expr, bool us
 		break;
 	case STAP_EXPR_CRREMENT:
 		use_place(use, expr->crrement.target,
-			!used && expr->crrement.target->kind == STAP_EXPR_VAR
-				? STAP_USE_INCREMENT
-				: STAP_USE_READ | STAP_USE_WRITE);
+			!used ? STAP_USE_INCREMENT : STAP_USE_READ | STAP_USE_WRITE);
 		break;
 	case STAP_EXPR_CALL:
 		use_call(use, expr);

@@ -101,9 +101,11 @@ program() # NAME ROUNDS
 		need openssl && file=$(library_of openssl libcrypto)
 		cp "$workloads/work-openssl.sh" "$dir/"
 		command="sh $dir/work-openssl.sh $2" ;;
-	*) why="nobody knows $1" && return 1 ;;
+	*) other "$@" ;;
 	esac && [ -n "$file" ]
 }
+
+. "$workloads/others.sh"
 
 # ---- servers
 

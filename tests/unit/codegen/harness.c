@@ -267,7 +267,9 @@ static void open_session(struct harness *h, uint32_t max_string)
 	s.string_offset = s.site_offset + page_up(s.site_count * sizeof(struct abi_site));
 	s.context_offset = s.string_offset + STRINGS;
 	s.context_count = s.context_high = CONTEXTS;
-	s.context_size = h->code.context_size;
+	s.pair_offset = h->code.context_size;
+	s.pair_size = ABI_CONTEXT_PAIR_MAX;
+	s.context_size = s.pair_offset + s.pair_size;
 	s.ring_offset = s.context_offset + (uint64_t)CONTEXTS * s.context_size;
 	s.ring_size = RING;
 	s.lock_count = h->code.lock_count;
@@ -284,6 +286,119 @@ static void open_session(struct harness *h, uint32_t max_string)
 	open_contexts(h);
 }
 
+/* ---- kept objects --------------------------------------------------------- */
+
+/* A cache with room for what one script needs: an object, and that it had to be lean. */
+struct shelf {
+	struct {
+		char key[64];
+		void *bytes;
+		size_t size;
+	} books[2];
+	int count, found;
+};
+
+static void *shelf_find(void *data, const char *key, size_t *ret_size)
+{
+	struct shelf *shelf = data;
+	for (int i = 0; i < shelf->count; i++) {
+		if (strcmp(shelf->books[i].key, key) != 0)
+			continue;
+		void *copy = malloc(shelf->books[i].size);
+		memcpy(copy, shelf->books[i].bytes, shelf->books[i].size);
+		*ret_size = shelf->books[i].size;
+		shelf->found++;
+		return copy;
+	}
+	return NULL;
+}
+
+static void shelf_keep(void *data, const char *key, const void *bytes, size_t size)
+{
+	struct shelf *shelf = data;
+	if (shelf->count == 2)
+		abort();
+	int i = shelf->count++;
+	snprintf(shelf->books[i].key, sizeof(shelf->books[i].key), "%s", key);
+	shelf->books[i].bytes = malloc(size);
+	memcpy(shelf->books[i].bytes, bytes, size);
+	shelf->books[i].size = size;
+}
+
+static bool is_same_code(const struct codegen_result *a, const struct codegen_result *b)
+{
+	bool same = a->image_size == b->image_size &&
+		    memcmp(a->image, b->image, a->image_size) == 0 &&
+		    a->handler_count == b->handler_count &&
+		    a->location_count == b->location_count &&
+		    a->format_count == b->format_count;
+	for (uint32_t i = 0; same && i < a->location_count; i++)
+		same = a->locations[i].token == b->locations[i].token;
+	for (uint32_t i = 0; same && i < a->handler_count; i++)
+		same = a->handlers[i].code_offset == b->handlers[i].code_offset &&
+		       a->handlers[i].probe == b->handlers[i].probe;
+	for (uint32_t i = 0; same && i < a->format_count; i++)
+		same = a->formats[i].format == b->formats[i].format;
+	return same;
+}
+
+/* Compiled without a cache, for a cache, and out of a cache: all must be the same. */
+static int compile_thrice(struct harness *h, const struct codegen_options *options)
+{
+	struct shelf shelf = {0};
+	const struct codegen_cache cache = {shelf_find, shelf_keep, &shelf};
+	struct codegen_options cached = *options;
+	cached.cache = &cache;
+	int r = codegen_compile(h->program, options, utrace_agent_image,
+		utrace_agent_image_size, &h->code, &h->error);
+	for (int i = 0; i < 2 && r >= 0; i++) {
+		struct codegen_result again;
+		r = codegen_compile(h->program, &cached, utrace_agent_image,
+			utrace_agent_image_size, &again, &h->error);
+		if (r < 0)
+			break;
+		if (!is_same_code(&h->code, &again) || (i && shelf.found != shelf.count))
+			r = error_set(
+				&h->error, -EINVAL, "what was kept is not the same");
+		codegen_result_free(&h->code);
+		h->code = again;
+	}
+	for (int i = 0; i < shelf.count; i++)
+		free(shelf.books[i].bytes);
+	return r;
+}
+
+static void *shelf_find_any(void *data, const char *key, size_t *ret_size)
+{
+	struct shelf *shelf = data;
+	return shelf_find(data, shelf->books[0].key, ret_size);
+}
+
+bool harness_mixes_up(const char *kept, const char *script)
+{
+	struct shelf shelf = {0};
+	const struct codegen_cache keeping = {shelf_find, shelf_keep, &shelf};
+	const struct codegen_cache mixing = {shelf_find_any, shelf_keep, &shelf};
+	struct harness first, second;
+	struct codegen_result mixed = {0};
+	struct error err = {0};
+	bool opened =
+		harness_open(&first, kept, &(struct codegen_options){.cache = &keeping});
+	opened &= harness_open(&second, script, &(struct codegen_options){0});
+	bool same =
+		opened &&
+		codegen_compile(second.program,
+			&(struct codegen_options){.cache = &mixing}, utrace_agent_image,
+			utrace_agent_image_size, &mixed, &err) == 0 &&
+		is_same_code(&second.code, &mixed);
+	codegen_result_free(&mixed);
+	harness_close(&second);
+	harness_close(&first);
+	for (int i = 0; i < shelf.count; i++)
+		free(shelf.books[i].bytes);
+	return !same;
+}
+
 bool harness_open(
 	struct harness *h, const char *script, const struct codegen_options *options)
 {
@@ -293,8 +408,9 @@ bool harness_open(
 	h->sp = 0x7ffe0000;
 	if (!analyze(h, script))
 		return false;
-	int r = codegen_compile(h->program, options, utrace_agent_image,
-		utrace_agent_image_size, &h->code, &h->error);
+	int r = options->cache ? codegen_compile(h->program, options, utrace_agent_image,
+					 utrace_agent_image_size, &h->code, &h->error)
+			       : compile_thrice(h, options);
 	if (r < 0) {
 		strbuf_printf(&h->output, "codegen: %s", h->error.message);
 		return false;

@@ -38,6 +38,8 @@ enum {
 bool harness_open(
 	struct harness *h, const char *script, const struct codegen_options *options);
 void harness_close(struct harness *h);
+/** harness_mixes_up() - does the object kept of one script come out for another? */
+bool harness_mixes_up(const char *kept, const char *script);
 
 typedef void (*harness_handler_fn)(struct abi_context *c, struct abi_regs *regs,
 	uint64_t sp, uint64_t ip, uint32_t site);

@@ -374,6 +374,37 @@ static void run_row(const struct row *row)
 	harness_close(&h);
 }
 
+/* Scripts that differ in one thing. */
+static const struct {
+	const char *kept, *script;
+} pairs[] = {
+	{BEGIN("println(1)"), BEGIN("println(2)")},
+	{BEGIN("println(pid() + 1)"), BEGIN("println(pid() - 1)")},
+	{BEGIN("println(pid() < 1)"), BEGIN("println(pid() <= 1)")},
+	{BEGIN("println(pid() - tid())"), BEGIN("println(tid() - pid())")},
+	{BEGIN("println(\"a\")"), BEGIN("println(\"b\")")},
+	{BEGIN("println(pp())"), BEGIN("println(pn())")},
+	{"global a = 1, b = 1\n" BEGIN("println(a++, b)"),
+		"global a = 1, b = 1\n" BEGIN("println(a, b++)")},
+	{"global m\n" BEGIN("m[1, 2] = 3"), "global m\n" BEGIN("m[2, 1] = 3")},
+	{BEGIN("if (pid()) println(1); else println(2)"),
+		BEGIN("if (pid()) println(2); else println(1)")},
+	{BEGIN("printf(\"%d %d\", 1, pid())"), BEGIN("printf(\"%d %d\", pid(), 1)")},
+	{"global s\n" BEGIN("s <<< 1; println(@min(s))"),
+		"global s\n" BEGIN("s <<< 1; println(@max(s))")},
+	{BEGIN("a = pid(); b = tid(); println(a, b)"),
+		BEGIN("b = pid(); a = tid(); println(a, b)")},
+};
+
+static void test_kept(void)
+{
+	bool mixed = false;
+
+	for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++)
+		mixed |= harness_mixes_up(pairs[i].kept, pairs[i].script);
+	tap_ok(!mixed, "an object is taken for the script it is of");
+}
+
 #define RUN(table)                                                    \
 	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) \
 	run_row(&table[i])
@@ -385,5 +416,6 @@ int main(void)
 	RUN(arrays);
 	RUN(statistics);
 	RUN(functions);
+	test_kept();
 	return tap_done();
 }

@@ -64,6 +64,35 @@ static const struct row rows[] = {
 		"global m\n" ENTRY("m[tid(), execname()]++") END(
 			"foreach ([t, n] in m) printf(\"%d %s %d\\n\", t, n, m[t, n])"),
 		"101 program 4\n", NULL, 4, {0}},
+	{"array counted in a function",
+		"global n\nfunction hit(k) { n[k]++ }\n" ENTRY(
+			"hit($rdi); n[$rdi] += 2; n[1]--")
+			END("foreach (k in n) printf(\"%d:%d\\n\", k, n[k])"),
+		"5:9\n1:-3\n", (void *)5, 3, {0}},
+	{"array counted by texts",
+		"global n\n" ENTRY(
+			"n[ppfunc(), $rdi]++; n[\"a text that is longer than a cell has room\", 1]++")
+			END("foreach ([t, k] in n) printf(\"%s %d:%d\\n\", t, k, n[t, k])"),
+		"f 5:3\na text that is longer than a cell has room 1:3\n", (void *)5, 3,
+		{0}},
+	{"array counted and looked at",
+		"global n\n" ENTRY("n[1]++; if (n[1] == 2) println(\"two\")")
+			END("println(n[1])"),
+		"two\n3\n", NULL, 3, {0}},
+	{"array counted here and there",
+		"global n\nfunction hit() { n[1]++ }\n" ENTRY("hit()")
+			END("hit(); println(n[1])"),
+		"4\n", NULL, 3, {0}},
+	{"array counted and deleted",
+		"global n\n" ENTRY("n[$rdi]++; n[2]++")
+			END("println(n[5]); delete n[5]; println(5 in n, n[5], n[2]); "
+			    "n[5]++; println(n[5]); delete n; println(2 in n)"),
+		"3\n003\n1\n0\n", (void *)5, 3, {0}},
+	{"array that overflows",
+		"global n[2]\n" ENTRY(
+			"n[1]++; n[2]++; try { n[3]++ } catch { println(\"full\") }")
+			END("println(n[1], n[2], n[3])"),
+		"full\nfull\n220\n", NULL, 2, {0}},
 	{"return probe", RETURN("printf(\"%d\\n\", $return)"), "1\n", NULL, 0, {0}},
 	{"value saved at entry",
 		ENTRY("println(\"in\")") RETURN("printf(\"%x\\n\", @entry($rdi))"),

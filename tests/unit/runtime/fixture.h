@@ -14,7 +14,7 @@ enum {
 	FIXTURE_LOCKS = 64,
 	FIXTURE_SITES = 4,
 	FIXTURE_RING = 4096,
-	FIXTURE_SHARDS = 8192,
+	FIXTURE_SHARDS = 65536,
 	FIXTURE_GLOBALS = 1 << 16, /* offset of room for what a test needs */
 	FIXTURE_GLOBALS_SIZE = 1 << 20,
 	FIXTURE_MAX_STRING = 512,
@@ -39,8 +39,9 @@ __attribute__((unused)) static void fixture_init(struct fixture *f)
 {
 	static const char texts[] =
 		"\0process(\"x\").function(\"main@x.c:1\")\0alias\0main";
-	uint32_t context_size =
+	uint32_t pair_offset =
 		(sizeof(struct abi_context) + FIXTURE_SHARDS + 4095) & ~4095u;
+	uint32_t context_size = pair_offset + ABI_CONTEXT_PAIR_MAX;
 	uint64_t context_offset = FIXTURE_GLOBALS + FIXTURE_GLOBALS_SIZE;
 	uint64_t ring_offset = context_offset + (uint64_t)context_size * FIXTURE_CONTEXTS;
 	uint64_t total = ring_offset + (uint64_t)FIXTURE_RING * FIXTURE_CONTEXTS;
@@ -64,6 +65,8 @@ __attribute__((unused)) static void fixture_init(struct fixture *f)
 		.site_count = FIXTURE_SITES,
 		.context_count = FIXTURE_CONTEXTS,
 		.context_size = context_size,
+		.pair_offset = pair_offset,
+		.pair_size = ABI_CONTEXT_PAIR_MAX,
 		.ring_size = FIXTURE_RING,
 		.lock_count = FIXTURE_LOCKS,
 		.context_high = FIXTURE_CONTEXTS,

@@ -222,13 +222,13 @@ static int fake_variable_find(const struct stap_location *location,
 		return 0;
 	}
 	if (!strcmp(target->target.name, "return")) {
-		if (!location->is_return)
+		if (!function || !location->is_return)
 			return error_set(err, -ENOENT, "unable to find local 'return'");
 		*ret = (struct fake_variable){
 			"return", "int", function->result, 4, 0, 0, 0, 0};
 		return 0;
 	}
-	if (!function->has_debug_info)
+	if (!function || !function->has_debug_info)
 		return error_set(err, -ENOENT, "target-symbol requires debuginfo");
 	for (size_t i = 0; i < 5 && function->variables[i].name; i++) {
 		if (strcmp(function->variables[i].name, target->target.name) != 0)

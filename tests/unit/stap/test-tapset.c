@@ -18,6 +18,8 @@ static const struct {
 	{"a", NULL},
 	{"a/dyninst", NULL},
 	{"b", NULL},
+	{"own", NULL},
+	{"own/both.stp", "function own:string() { return \"own\" }"},
 	{"a/both.stp", "function both:string() { return \"a\" }"},
 	{"a/dyninst/special.stp", "function special:string() { return \"dyninst\" }"},
 	{"a/special.stp", "function special:string() { return \"plain\" }"},
@@ -86,17 +88,20 @@ static void test_search(void)
 	struct stap_diagnostics diag;
 	struct stap_tapset *tapset;
 	struct arena arena;
-	char dirs[3][256];
+	char dirs[4][256];
 
 	arena_init(&arena);
 	stap_diagnostics_init(&diag, &arena);
-	snprintf(dirs[0], sizeof(dirs[0]), "%s/a", root);
-	snprintf(dirs[1], sizeof(dirs[1]), "%s/none", root);
-	snprintf(dirs[2], sizeof(dirs[2]), "%s/b", root);
-	tapset = stap_tapset_load(
-		&arena, (const char *[]){dirs[0], dirs[1], dirs[2]}, 3, &options, &diag);
+	snprintf(dirs[0], sizeof(dirs[0]), "%s/own", root);
+	snprintf(dirs[1], sizeof(dirs[1]), "%s/a", root);
+	snprintf(dirs[2], sizeof(dirs[2]), "%s/none", root);
+	snprintf(dirs[3], sizeof(dirs[3]), "%s/b", root);
+	tapset = stap_tapset_load(&arena,
+		(const char *[]){dirs[0], dirs[1], dirs[2], dirs[3]}, 4, &options, &diag);
 	tap_is_long(
-		stap_tapset_file_count(tapset), 3, "broken and other files are left out");
+		stap_tapset_file_count(tapset), 5, "broken and other files are left out");
+	tap_is_string(place_of(tapset, "own"), "/own/both.stp",
+		"the program's own files shadow none");
 	tap_is_string(place_of(tapset, "both"), "/a/both.stp", "the first folder wins");
 	tap_is_string(place_of(tapset, "special"), "/a/dyninst/special.stp",
 		"the more special subfolder wins");
@@ -104,8 +109,7 @@ static void test_search(void)
 		"macros are there for scripts of another folder");
 	tap_is_long((long long)diag.error_count, 0, "no error counts");
 	tap_is_long((long long)diag.warning_count, 2, "one warning for each broken file");
-	tap_ok(diag.list.count == 4 &&
-			diag.list.items[0]->severity == STAP_PARSE_ERROR &&
+	tap_ok(diag.list.count == 4 && diag.list.items[0]->severity == STAP_PARSE_ERROR &&
 			strstr(diag.list.items[1]->message,
 				"/a/broken.stpm\" has errors, and will be skipped.") &&
 			diag.list.items[2]->severity == STAP_PARSE_ERROR &&

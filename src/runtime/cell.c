@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Arrays that handlers in programs only count up (x[k]++, x[k] += E) without taking their lock.
+ *
+ * Each thread has a table of cells in its context, one for each of the elements it counted last.  A cell
+ * says how much its thread has added in all (`delta`, which nobody else writes) and how much of that is
+ * in the array already (`folded`).  Everything but `delta` is written under the array's lock.  So
+ *
+ *   - adding to a cell that has the key is an addition of the thread to its own memory;
+ *   - any other key goes through the lock: the element is made in the array at once, so that arrays
+ *     overflow and are ordered as if there were no cells;
+ *   - who looks at the array, in the tracer, has the lock and folds all cells first;
+ *   - who deletes elements unlinks all cells.  What a thread adds to one meanwhile stays in it, and makes
+ *     the element anew with the next fold: nothing that was counted is lost, and what was counted
+ *     before the deletion does not come back.
+ *
+ * An array's lock is behind all others in order, so taking it in the middle of a handler is in order.
+ */
+#include <stddef.h>
+
+#include "runtime/internal.h"
+
+enum {
+	WAYS = 2,
+	PATIENCE = 8, /* hits that find their cells taken until one gives way */
+	MAX_KEYS = ABI_CELL_MAX_KEYS,
+};
+
+#define HASH_FACTOR 0x9e3779b97f4a7c15u
+
+static inline struct abi_map *map_of(
+	const struct abi_context *c, const struct abi_cells_desc *d)
+{
+	return (struct abi_map *)(void *)((char *)rt_session(c) + d->map_offset);
+}
+
+static inline struct abi_cells *cells_of(
+	struct abi_context *c, const struct abi_cells_desc *d)
+{
+	return (struct abi_cells *)(void *)((char *)c + d->shard_offset);
+}
+
+static inline struct abi_cell *cell_at(
+	struct abi_cells *cells, const struct abi_cells_desc *d, uint32_t i)
+{
+	return (struct abi_cell *)(void *)((char *)(cells + 1) +
+					   (uint64_t)i * d->cell_size);
+}
+
+/* What its thread adds later is not seen. */
+static inline uint64_t waiting(const struct abi_cell *cell)
+{
+	return __atomic_load_n(&cell->delta, __ATOMIC_RELAXED) - cell->folded;
+}
+
+/* ---- keys ---------------------------------------------------------------- */
+
+static inline bool is_text(const struct abi_cells_desc *d, uint32_t key)
+{
+	return d->key_strings >> key & 1;
+}
+
+/* false: it has no room in a cell */
+static bool hash_text(const char *s, uint64_t *hash)
+{
+	for (uint32_t i = 0; i < ABI_CELL_TEXT; i += RT_WORD) {
+		uint64_t word = rt_word(s + i);
+		*hash = (*hash ^ word) * HASH_FACTOR;
+		if (rt_word_ends(word))
+			return true;
+		*hash ^= *hash >> 32;
+	}
+	return false;
+}
+
+/* One long: key * FACTOR >> 32.  KEEP IN SYNC: cell_index() of stap/codegen/cell.c */
+static bool hash_keys(const struct abi_cells_desc *d, const uint64_t *key, uint32_t *ret)
+{
+	uint64_t hash = 0;
+	for (uint32_t i = 0; i < d->key_count && i < MAX_KEYS; i++)
+		if (!is_text(d, i))
+			hash = (hash ^ key[i]) * HASH_FACTOR;
+		else if (!hash_text((const char *)(uintptr_t)key[i], &hash))
+			return false;
+	*ret = (uint32_t)(hash >> 32) & (ABI_CELLS - 1);
+	return true;
+}
+
+static bool text_is(const uint64_t *stored, const char *s)
+{
+	for (uint32_t i = 0; i < ABI_CELL_TEXT / RT_WORD; i++) {
+		uint64_t word = rt_word(s + (uint64_t)i * RT_WORD);
+		if (stored[i] != word)
+			return false;
+		if (rt_word_ends(word))
+			return true;
+	}
+	return false;
+}
+
+static bool has_keys(
+	const struct abi_cells_desc *d, const struct abi_cell *cell, const uint64_t *key)
+{
+	const uint64_t *stored = cell->key;
+	for (uint32_t i = 0; i < d->key_count && i < MAX_KEYS; i++) {
+		bool text = is_text(d, i);
+		if (text ? !text_is(stored, (const char *)(uintptr_t)key[i])
+			 : *stored != key[i])
+			return false;
+		stored += text ? ABI_CELL_TEXT / RT_WORD : 1;
+	}
+	return true;
+}
+
+static void store_keys(
+	const struct abi_cells_desc *d, struct abi_cell *cell, const uint64_t *key)
+{
+	uint64_t *to = cell->key;
+	for (uint32_t i = 0; i < d->key_count && i < MAX_KEYS; i++) {
+		if (!is_text(d, i)) {
+			*to++ = key[i];
+			continue;
+		}
+		rt_zero(to, ABI_CELL_TEXT);
+		rt_put((char *)to, ABI_CELL_TEXT, (const char *)(uintptr_t)key[i]);
+		to += ABI_CELL_TEXT / RT_WORD;
+	}
+}
+
+/* As the array wants them. */
+static void load_keys(
+	const struct abi_cells_desc *d, struct abi_cell *cell, uint64_t key[MAX_KEYS])
+{
+	uint64_t *from = cell->key;
+	for (uint32_t i = 0; i < d->key_count && i < MAX_KEYS; i++) {
+		bool text = is_text(d, i);
+		uint32_t words = text ? ABI_CELL_TEXT / RT_WORD : 1;
+		/* nothing else ends a scribbled one */
+		if (text)
+			((char *)(from + words))[-1] = '\0';
+		key[i] = text ? (uint64_t)(uintptr_t)from : *from;
+		from += words;
+	}
+}
+
+/* ---- folding: under the array's lock ------------------------------------- */
+
+static void link_cell(struct abi_cells *cells, struct abi_cell *cell, uint32_t link)
+{
+	cells->linked += !cell->link;
+	cells->used = 1;
+	__atomic_store_n(&cell->link, link, __ATOMIC_RELAXED);
+}
+
+static void unlink_cell(struct abi_cells *cells, struct abi_cell *cell)
+{
+	cells->linked -= cell->link != 0;
+	__atomic_store_n(&cell->link, 0, __ATOMIC_RELAXED);
+}
+
+/* The element of the array gets what the cell has more.  false: there was no room for it */
+static bool fold(struct abi_context *c, const struct abi_cells_desc *d,
+	struct abi_cells *cells, struct abi_cell *cell)
+{
+	struct abi_map *m = map_of(c, d);
+	uint64_t more = waiting(cell), key[MAX_KEYS];
+	if (!more)
+		return true;
+	int64_t *value = rt_map_linked(m, cell->link);
+	if (!value) {
+		load_keys(d, cell, key);
+		value = rt_map_insert(c, m, key);
+		if (!value)
+			return false;
+		link_cell(cells, cell, rt_map_link(m, value));
+	}
+	*value = (int64_t)((uint64_t)*value + more);
+	cell->folded += more;
+	return true;
+}
+
+void rt_cells_collect(struct abi_context *c, const struct abi_cells_desc *d)
+{
+	struct abi_session *s = rt_session(c);
+	uint32_t high = rt_context_high(s);
+	for (uint32_t slot = 0; slot < high; slot++) {
+		struct abi_cells *cells = cells_of(rt_context(s, slot), d);
+		if (!cells->used)
+			continue;
+		for (uint32_t i = 0; i < ABI_CELLS; i++)
+			if (!fold(c, d, cells, cell_at(cells, d, i)))
+				return;
+	}
+}
+
+void rt_cells_unlink(struct abi_context *c, const struct abi_cells_desc *d)
+{
+	struct abi_session *s = rt_session(c);
+	uint32_t high = rt_context_high(s);
+	for (uint32_t slot = 0; slot < high; slot++) {
+		struct abi_cells *cells = cells_of(rt_context(s, slot), d);
+		for (uint32_t i = 0; i < ABI_CELLS && cells->linked; i++)
+			unlink_cell(cells, cell_at(cells, d, i));
+		cells->linked = 0; /* whatever was written over it */
+	}
+}
+
+/* ---- counting ------------------------------------------------------------ */
+
+/* The cell that is to have the keys: the one that had them, an unused one, one that has been in the way
+ * for long.  NULL: the others are worth more. */
+static struct abi_cell *choose(struct abi_cells *cells, const struct abi_cells_desc *d,
+	const uint64_t *key, uint32_t index)
+{
+	struct abi_cell *unused = NULL;
+	for (uint32_t way = 0; way < WAYS; way++) {
+		struct abi_cell *cell = cell_at(cells, d, index ^ way);
+		if (has_keys(d, cell, key))
+			return cell;
+		if (!cell->link && !unused)
+			unused = cell;
+	}
+	if (unused)
+		return unused;
+	struct abi_cell *cell = cell_at(cells, d, index);
+	if (++cell->conflicts < PATIENCE)
+		return NULL;
+	cell->conflicts = 0;
+	return cell;
+}
+
+/* Under the lock. */
+static bool count(struct abi_context *c, const struct abi_cells_desc *d,
+	struct abi_cell *cell, const uint64_t *key, uint64_t by)
+{
+	struct abi_map *m = map_of(c, d);
+	struct abi_cells *cells = cells_of(c, d);
+	if (cell && !fold(c, d, cells, cell))
+		return false;
+	int64_t *value = rt_map_insert(c, m, key);
+	if (!value)
+		return false;
+	*value = (int64_t)((uint64_t)*value + by);
+	if (!cell)
+		return true;
+	unlink_cell(cells, cell);
+	rt_signal_fence(); /* a signal handler that never comes back leaves no half cell */
+	store_keys(d, cell, key);
+	rt_signal_fence();
+	link_cell(cells, cell, rt_map_link(m, value));
+	return true;
+}
+
+static RT_NOINLINE bool count_locked(struct abi_context *c,
+	const struct abi_cells_desc *d, const uint64_t *key, uint64_t by, uint32_t index)
+{
+	if (!rt_lock(c, d->lock, true)) {
+		rt_error_uncatchable(c, ""); /* the hit is counted as skipped */
+		return false;
+	}
+	struct abi_cells *cells = cells_of(c, d);
+	struct abi_cell *cell = index < ABI_CELLS ? choose(cells, d, key, index) : NULL;
+	bool counted = count(c, d, cell, key, by);
+	rt_unlock_last(c);
+	return counted;
+}
+
+bool rt_cell_add(struct abi_context *c, const struct abi_cells_desc *d,
+	const uint64_t *key, uint64_t by)
+{
+	struct abi_cells *cells = cells_of(c, d);
+	uint32_t index;
+	if (!hash_keys(d, key, &index))
+		return count_locked(c, d, key, by, ABI_CELLS);
+	for (uint32_t way = 0; way < WAYS; way++) {
+		struct abi_cell *cell = cell_at(cells, d, index ^ way);
+		if (!__atomic_load_n(&cell->link, __ATOMIC_RELAXED) ||
+			!has_keys(d, cell, key))
+			continue;
+		__atomic_store_n(&cell->delta, cell->delta + by, __ATOMIC_RELAXED);
+		return true;
+	}
+	return count_locked(c, d, key, by, index);
+}
+
+bool rt_cell_add1(
+	struct abi_context *c, const struct abi_cells_desc *d, uint64_t key, uint64_t by)
+{
+	return rt_cell_add(c, d, &key, by);
+}
+
+bool rt_cell_add2(struct abi_context *c, const struct abi_cells_desc *d, uint64_t first,
+	uint64_t second, uint64_t by)
+{
+	const uint64_t key[] = {first, second};
+	return rt_cell_add(c, d, key, by);
+}

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * How large session memory is made.  It is sparse: what nobody touches costs nothing but addresses, so
+ * it is large wherever addresses are free.  Under a limit on the address space (RLIMIT_AS, which is what
+ * `ulimit -v` sets) every address counts, in the tracer and in each process that maps it, and the
+ * program needs them more: then fewer threads have room, for fewer records and fewer frames.
+ */
+#include <errno.h>
+
+#include "base/error.h"
+#include "ptrace/ptrace.h"
+#include "session/internal.h"
+
+enum {
+	SMALLEST_RING = 4096,
+	DEFAULT_RING = 2 << 20,
+	LARGEST_RING = 1 << 30,
+	SHARE = 2, /* of what is left, the part that we take at most */
+};
+
+/* The first is what is used where there is no limit. */
+static const struct session_room rooms[] = {
+	{SESSION_CONTEXTS, LARGEST_RING, ABI_CONTEXT_PAIR_MAX, 256 << 20},
+	{512, 1 << 20, 1 << 20, 128 << 20},
+	{256, 512 << 10, 512 << 10, 64 << 20},
+	{128, 256 << 10, 256 << 10, 32 << 20},
+	{64, 128 << 10, ABI_CONTEXT_PAIR_MIN, 16 << 20},
+	{32, 64 << 10, ABI_CONTEXT_PAIR_MIN, 16 << 20},
+	{16, 32 << 10, ABI_CONTEXT_PAIR_MIN, 8 << 20},
+	{8, 16 << 10, ABI_CONTEXT_PAIR_MIN, 8 << 20},
+};
+
+static uint32_t ring_size(const struct session_options *options)
+{
+	uint64_t want =
+		options->buffer_mb ? (uint64_t)options->buffer_mb << 20 : DEFAULT_RING;
+	uint64_t size = SMALLEST_RING;
+	while (size < want && size < LARGEST_RING)
+		size *= 2;
+	return (uint32_t)size;
+}
+
+/* A program that we start has our limit, and needs some of it to start. */
+static uint64_t addresses_left(const struct session *s)
+{
+	struct proc_address_space own = proc_read_address_space(0);
+	struct proc_address_space other = own;
+	if (s->options->pid)
+		other = proc_read_address_space(s->options->pid);
+	return own.left < other.left ? own.left : other.left;
+}
+
+int session_room_choose(const struct session *s, uint64_t fixed, uint32_t shards,
+	struct session_room *ret, struct error *err)
+{
+	uint64_t left = addresses_left(s), needed = 0;
+	uint32_t ring = ring_size(s->options);
+
+	for (size_t i = 0; i < sizeof(rooms) / sizeof(*rooms); i++) {
+		struct session_room room = rooms[i];
+		if (room.ring_size > ring)
+			room.ring_size = ring;
+		if (!s->code.walks_stacks)
+			room.unwind_size = 0;
+		/* a pair_top that was scribbled on leads so far beyond the last context */
+		needed = fixed + room.unwind_size + ABI_CONTEXT_PAIR_MAX +
+			 (uint64_t)room.context_count *
+				 (shards + room.pair_size + room.ring_size);
+		if (left == UINT64_MAX || needed <= left / SHARE) {
+			*ret = room;
+			return 0;
+		}
+	}
+	error_set(err, -ENOMEM,
+		"cannot make room for session memory: it takes %llu KiB of addresses, and "
+		"%llu KiB are left",
+		(unsigned long long)needed >> 10, (unsigned long long)left >> 10);
+	error_hint(err, "address space is limited (RLIMIT_AS): see ulimit -v");
+	return -ENOMEM;
+}

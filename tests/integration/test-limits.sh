@@ -1,0 +1,53 @@
+#!/bin/sh
+# Programs whose address space is limited.   usage: test-limits.sh UTRACE TRACEES
+utrace=$1
+tracees=$2
+. "$(dirname "$0")/../lib/tap.sh"
+dir=$(mktemp -d)
+trap 'kill $pids 2>/dev/null; rm -rf "$dir"' EXIT
+pids=
+
+visit='global n probe process.function("tick") { if (++n == 2) exit() } probe end { printf("n=%d\n", n) }'
+pairs='global n, e, s probe process.function("recurse") { n++ }
+	probe process.function("recurse").return { e += @entry($n); if (n % 1000 == 0) s = sprint_ubacktrace() }
+	probe end { printf("n=%d e=%d %s\n", n, e, s =~ "main|hammer" ? "stack" : "?") }'
+
+# Tracer and program alike.
+want=$("$utrace" run -e "$pairs" -c "$tracees/counter 4 1000" 2>&1)
+like "$want" "^n=10000 e=10000 stack$" "without a limit"
+for mode in inject ptrace; do
+	got=$(ulimit -v 600000 && "$utrace" run --mode=$mode -e "$pairs" -c "$tracees/counter 4 1000" 2>&1)
+	is "$got" "$want" "600 MB for tracer and program, $mode"
+done
+
+# The program alone: from where it just fits to where nothing does.
+fitted=0 refused=0 other=0 dirty=0
+for room in 400000 100000 50000 25000 12000 6000; do
+	(ulimit -v $room && exec "$tracees/sleeper") >"$dir/sleeper" &
+	sleeper=$!
+	pids="$pids $sleeper"
+	wait_for 5 grep -q ready "$dir/sleeper"
+	out=$("$utrace" run -e "$visit" -x $sleeper 2>&1)
+	status=$?
+	if [ $status = 0 ] && [ "$out" = "n=2" ]; then
+		fitted=$((fitted + 1))
+	elif [ $status = 1 ] && [ "$(echo "$out" | grep -c '^error: .*room for session memory')" = 1 ]; then
+		refused=$((refused + 1))
+	else
+		other=$((other + 1))
+		echo "$out" | sed "s/^/# $room: /"
+	fi
+	[ "$(text_state $sleeper)" = same ] || dirty=$((dirty + 1))
+	kill -TERM $sleeper
+	wait $sleeper
+	grep -q "^eintr=0 " "$dir/sleeper" || dirty=$((dirty + 1))
+done
+is "$((fitted > 2)) $((refused > 0)) $other" "1 1 0" "limits of a program: probed, or refused for that reason"
+is "$dirty" "0" "... and as it was"
+
+# One that takes a limit upon itself is left alone, and said so.
+out=$("$utrace" run -e 'global n probe process("/bin/sh").function("*") { n++ } probe end { println(n > 100) }' \
+	-c "sh -c 'ulimit -v 500000; exec sh -c \"echo fine\"'" 2>&1)
+like "$out" "^fine$" "a limit set later: the program runs"
+like "$out" "^WARNING: cannot probe process [0-9]+ after its exec: .*RLIMIT_AS" "... unprobed, for that reason"
+tap_done
