@@ -157,6 +157,9 @@ RT_EXPORT bool rt_cell_add1(
 	struct abi_context *c, const struct abi_cells_desc *d, uint64_t key, uint64_t by);
 RT_EXPORT bool rt_cell_add2(struct abi_context *c, const struct abi_cells_desc *d,
 	uint64_t first, uint64_t second, uint64_t by);
+/* x[key] <<< value */
+RT_EXPORT bool rt_cell_accumulate(struct abi_context *c, const struct abi_cells_desc *d,
+	const uint64_t *key, int64_t value);
 /* With the lock held, before the array is looked at: it gets what all threads have counted. */
 RT_EXPORT void rt_cells_collect(struct abi_context *c, const struct abi_cells_desc *d);
 /* With the lock held, before elements are deleted. */

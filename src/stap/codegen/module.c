@@ -134,6 +134,8 @@ int emit_module_open(struct emit *e)
 	e->none = LLVMVoidTypeInContext(e->context);
 	e->stat_desc = arena_array(
 		e->program->arena, LLVMValueRef, e->program->globals.count + 1);
+	e->cells_desc = arena_array(
+		e->program->arena, LLVMValueRef, e->program->globals.count + 1);
 	open_metadata(e);
 	return e->is_recording ? 0 : open_machine(e);
 }
