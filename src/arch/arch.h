@@ -71,6 +71,17 @@ bool arch_text_get_scan(const struct arch_text *text, struct arch_text_scan *ret
  */
 void arch_text_set_scan(struct arch_text *text, const struct arch_text_scan *scan);
 
+/* Padding that has been given away. */
+struct arch_text_slot {
+	uint64_t address, owner; /* the probe that has it */
+};
+/** arch_text_slots() - what planning has given away so far; borrowed until it goes on */
+const struct arch_text_slot *arch_text_slots(
+	const struct arch_text *text, uint64_t *ret_count);
+/** arch_text_set_slots() - as after an earlier planning; they are copied */
+void arch_text_set_slots(
+	struct arch_text *text, const struct arch_text_slot *slots, uint64_t count);
+
 /* ---- plans ---- */
 
 enum arch_patch_form {

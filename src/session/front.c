@@ -34,6 +34,19 @@ static const char *front_tapset_dir(struct session *s)
 	return UTRACE_TAPSET_DIR;
 }
 
+/* Those of SystemTap itself are for the kernel, and define again what is here. */
+static void front_data_dirs(struct session *s, struct front *f)
+{
+	const char *dirs = getenv("XDG_DATA_DIRS");
+	char *rest = arena_strdup(&s->arena, dirs ? dirs : ""), *dir;
+	while ((dir = strsep(&rest, ":"))) {
+		const char *path = arena_printf(&s->arena, "%s/systemtap/tapset", dir);
+		const char *known = arena_printf(&s->arena, "%s/linux/context.stp", path);
+		if (*dir && access(path, R_OK) == 0 && access(known, F_OK) < 0)
+			vec_append(&f->include, path);
+	}
+}
+
 /* ---- pass 1 ------------------------------------------------------------------------------------------- */
 
 static void front_render(struct session *s)
@@ -127,6 +140,7 @@ static bool front_runs_library(const struct session *s, const struct front *f)
 int session_front_pass1(struct session *s, struct front *f)
 {
 	const struct session_options *o = s->options;
+	f->kernel_config.arena = &s->arena;
 	s->diagnostics.no_warnings = o->no_warnings;
 	s->diagnostics.warnings_are_errors = o->warnings_are_errors;
 	f->parse = (struct stap_parse_options){
@@ -135,9 +149,12 @@ int session_front_pass1(struct session *s, struct front *f)
 		.guru = o->guru,
 		.compatible = o->compatible,
 		.privilege = o->privilege,
+		.kernel_config = kernel_config_find,
+		.kernel_config_data = &f->kernel_config,
 		.argument_used = arena_array(&s->arena, bool, o->argument_count + 1),
 	};
 	vec_append(&f->include, front_tapset_dir(s));
+	front_data_dirs(s, f);
 	for (size_t i = 0; i < o->include_dirs.count; i++)
 		vec_append(&f->include, o->include_dirs.items[i]);
 	f->tapset = stap_tapset_load(&s->arena, f->include.items,
@@ -243,7 +260,7 @@ int session_front_pass2(struct session *s, struct front *f)
 	if (o->last_pass == 2) {
 		struct strbuf text;
 		strbuf_init(&text);
-		stap_program_dump(s->program, &text);
+		stap_program_dump(s->program, o->verbose > 0, &text);
 		fputs(text.data, stdout);
 		strbuf_deinit(&text);
 	}

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "session/internal.h"
+#include "session/kept_plans.h"
 #include "session/stap_target.h"
 
 static struct session_module *plan_find_module(struct session *s, const char *path)
@@ -104,15 +105,16 @@ static void plan_entry(struct session *s, struct session_module *m, uint32_t ind
 	const struct session_site *site = &s->sites.items[index];
 	const struct stap_location *l = site->location;
 	struct arch_plan_options options = plan_options(site);
-	struct arch_plan plan;
+	struct arch_plan *plan;
 	struct error err = {0};
-	int r = arch_plan_site(m->text, l->link_address, l->function_start,
-		l->function_end, &options, &plan, &err);
+	size_t count;
+	int r = kept_plans_get(m, l, false, &options, &plan, &count, &err);
 	if (r < 0) {
 		plan_refuse(s, m, site, err.message);
 		return;
 	}
-	plan_add_call(s, plan_add(m, site, &plan), 0, index);
+	plan_add_call(s, plan_add(m, site, plan), 0, index);
+	free(plan);
 	if (l->semaphore)
 		plan_add_semaphore(m, l->semaphore);
 }
@@ -155,8 +157,7 @@ static void plan_exits(struct session *s, struct session_module *m, uint32_t ind
 	struct arch_plan *plans = NULL;
 	size_t count = 0;
 	struct error err = {0};
-	int r = arch_plan_exits(m->text, l->function_start, l->function_end, &options,
-		&plans, &count, &err);
+	int r = kept_plans_get(m, l, true, &options, &plans, &count, &err);
 	if (r < 0) {
 		plan_refuse(s, m, site, err.message);
 		return;
@@ -342,12 +343,41 @@ static bool plan_loses_values(
 	       elf_module_is_go(m->elf);
 }
 
+static bool plan_wants_exits(const struct session_site *site)
+{
+	return site->handler->probe->kind == STAP_PROBE_URETURN &&
+	       !site->handler->is_entry_part;
+}
+
+static bool plan_is_of_event(const struct session_site *site)
+{
+	return !site->location || site->location->event;
+}
+
+/* What is going to be asked decides what can be taken from the cache. */
+static void plan_recall(struct session *s)
+{
+	for (size_t i = 0; i < s->sites.count; i++) {
+		const struct session_site *site = &s->sites.items[i];
+		if (plan_is_of_event(site))
+			continue;
+		struct session_module *m = plan_get_module(s, site->location);
+		struct arch_plan_options options = plan_options(site);
+		if (!plan_loses_values(m, site))
+			kept_plans_ask(
+				m, site->location, plan_wants_exits(site), &options);
+	}
+	for (size_t i = 0; i < s->modules.count; i++)
+		kept_plans_recall(&s->modules.items[i]);
+}
+
 int session_plan(struct session *s, struct error *err)
 {
 	uint32_t count = (uint32_t)s->sites.count; /* exits add to them */
+	plan_recall(s);
 	for (uint32_t i = 0; i < count; i++) {
 		const struct session_site *site = &s->sites.items[i];
-		if (!site->location || site->location->event)
+		if (plan_is_of_event(site))
 			continue;
 		struct session_module *m = plan_get_module(s, site->location);
 		s->uprobe_count++;
@@ -358,13 +388,14 @@ int session_plan(struct session *s, struct error *err)
 					"and stacks before they return ($return alone works)");
 			continue;
 		}
-		if (site->handler->probe->kind == STAP_PROBE_URETURN &&
-			!site->handler->is_entry_part)
+		if (plan_wants_exits(site))
 			plan_exits(s, m, i);
 		else
 			plan_entry(s, m, i);
 	}
 	size_t patches = 0;
+	for (size_t i = 0; i < s->modules.count; i++)
+		kept_plans_keep(&s->modules.items[i]);
 	for (size_t i = 0; i < s->modules.count; i++) {
 		plan_resolve_overlaps(s, &s->modules.items[i]);
 		plan_free_padding(&s->modules.items[i]);
@@ -506,6 +537,7 @@ void session_plan_free(struct session *s)
 		vec_free(&m->patches);
 		vec_free(&m->semaphores);
 		arch_text_destroy(m->text);
+		kept_plans_free(m->kept);
 	}
 	vec_free(&s->modules);
 }

@@ -36,6 +36,14 @@ is "$("$utrace" run -I library library/twice.stp 2>&1; echo $?)" \
 	"$(printf "usage error: tapset file 'library/twice.stp' cannot be run directly as a session script.\nPass 1: parse failed.  [man error::pass1]\n1")" \
 	"... which cannot be run"
 
+# More folders of the library.
+mkdir -p data/systemtap/tapset "library/PATH$(realpath "$tracees")"
+echo 'function thrice(x) { return 3 * x }' >data/systemtap/tapset/thrice.stp
+is "$(XDG_DATA_DIRS=$dir/none:$dir/data "$utrace" run -e 'probe begin { println(thrice(4)) exit() }' 2>&1)" "12" "XDG_DATA_DIRS: a function of a file there"
+echo 'probe counter.leaf = process("counter").function("leaf") { }' >"library/PATH$(realpath "$tracees")/counter.stp"
+like "$("$utrace" run -I library -e 'global n probe counter.leaf { n++ } probe end { println("n=", n) }' -c "$tracees/counter 1 20" 2>&1)" \
+	'^n=15$' "-I: paths of programs are those below PATH/"
+
 # The time in the name; SIGUSR2 opens it anew.
 "$utrace" run -o 'out-%Y' -e 'probe timer.ms(10) { println("line") }' &
 run=$!
