@@ -276,6 +276,21 @@ void session_front_free(struct front *f)
 	stap_tapset_free(f->tapset);
 }
 
+static const char *plural(size_t count)
+{
+	return count == 1 ? "" : "s";
+}
+
+static void report_analysis(struct session *s, struct session_pass *pass)
+{
+	const struct stap_program *p = s->program;
+	session_pass_end(s, pass, 2,
+		"analyzed script: %zu probe%s, %zu function%s, %zu embed%s, %zu global%s",
+		p->probes.count, plural(p->probes.count), p->functions.count,
+		plural(p->functions.count), p->embedded.count, plural(p->embedded.count),
+		p->globals.count, plural(p->globals.count));
+}
+
 int session_front(struct session *s)
 {
 	struct front f = {0};
@@ -283,16 +298,15 @@ int session_front(struct session *s)
 	session_pass_start(&pass);
 	int r = session_front_pass1(s, &f);
 	if (r == 0)
-		session_pass_end(s, &pass, 1, "parsed user script and %u library scripts",
-			stap_tapset_file_count(f.tapset));
+		session_pass_end(s, &pass, 1,
+			"parsed user script and %u library script%s",
+			stap_tapset_file_count(f.tapset),
+			plural(stap_tapset_file_count(f.tapset)));
 	session_pass_start(&pass);
 	if (r == 0 && s->options->last_pass >= 2)
 		r = session_front_pass2(s, &f);
 	if (r == 0 && s->options->last_pass >= 2)
-		session_pass_end(s, &pass, 2,
-			"analyzed script: %zu probes, %zu functions, 0 embeds, %zu globals",
-			s->program->probes.count, s->program->functions.count,
-			s->program->globals.count);
+		report_analysis(s, &pass);
 	session_front_free(&f);
 	return r;
 }

@@ -28,6 +28,9 @@ is "$("$utrace" run -DMAXACTION=1x -e 'probe begin { exit() }' 2>&1; echo $?)" \
 	"$(printf -- "-D MAXACTION: '1x' is not a number\n1")" "-D: a limit that is no number"
 is "$("$utrace" run -p1 -e 'probe begin { exit() }' | head -n 2)" "$(printf '# parse tree dump\n# file <input>')" "-p1: names the file"
 
+like "$("$utrace" run -v -e 'global x probe begin { x++; exit() }' 2>&1)" '^Pass 2: analyzed script: 1 probe, 0 functions, 0 embeds, 1 global using ' \
+	"-v: what there is, counted in English"
+
 # A file of the library is no script.
 mkdir library
 echo 'function twice(x) { return 2 * x }' >library/twice.stp
@@ -63,7 +66,7 @@ run=
 pid=$("$utrace" run -F -o recorded -e 'probe process("'"$tracees"'/sleeper").function("tick") { println("tick ", pid()) }
 	probe begin { println("begin") } probe end { println("end") }' 2>err)
 like "$pid" '^[0-9]+$' "-F: the number of the process"
-is "$(cat recorded err)" "$(printf 'begin\nWARNING: no running process has a probed file mapped: start it with -c CMD, or name it with -x PID')" \
+is "$(cat recorded err)" "$(printf 'begin\nWARNING: no running process has a probed file mapped; those that start later are probed as soon as they are seen, -c CMD probes one from its first instruction')" \
 	"... which has begun; warnings until then"
 kill -INT "$pid"
 wait_for 20 grep -q end recorded

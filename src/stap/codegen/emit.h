@@ -175,6 +175,8 @@ struct emit {
 	/* with many handlers, what they have in common is called: there is time to compile either many of
 	 * them or fast ones */
 	bool is_compact;
+	/* ... and where none of them is on a program's path, compiled without much ado */
+	bool is_quick;
 	bool is_recording; /* nothing is made, the calls of LLVM are written down (record.c) */
 
 	VEC(struct codegen_location) locations;
