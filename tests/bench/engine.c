@@ -58,14 +58,22 @@ static void stay_on(int cpu)
 
 /* ---- an engine that asks for nothing ------------------------------------------------------------- */
 
+/* Of its own processor time: what else the machine does is no cost of ours. */
+static double own_time(void)
+{
+	struct timespec ts;
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
+	return (double)ts.tv_sec + (double)ts.tv_nsec * 1e-9;
+}
+
 static double call_for_a_while(void)
 {
 	double best = 1e9;
 	for (int i = 0; i < ROUNDS; i++) {
-		double start = now();
+		double start = own_time();
 		for (int k = 0; k < CALLS; k++)
 			syscall(SYS_getppid);
-		double end = now() - start;
+		double end = own_time() - start;
 		best = end < best ? end : best;
 	}
 	return best / CALLS * 1e9;
