@@ -28,6 +28,13 @@ is "$("$utrace" run -DMAXACTION=1x -e 'probe begin { exit() }' 2>&1; echo $?)" \
 	"$(printf -- "-D MAXACTION: '1x' is not a number\n1")" "-D: a limit that is no number"
 is "$("$utrace" run -p1 -e 'probe begin { exit() }' | head -n 2)" "$(printf '# parse tree dump\n# file <input>')" "-p1: names the file"
 
+# What only the translation to code refuses.
+is "$("$utrace" run -p2 -e "probe begin { println($(seq -s, 33)) }" >/dev/null 2>&1; echo $?)" "0" "33 printed values: at -p2"
+is "$("$utrace" run -p3 -e "probe begin { println($(seq -s, 33)) }" 2>&1; echo $?)" \
+	"$(printf "semantic error: too many arguments to print (33): identifier 'println' at <input>:1:15\n\nPass 3: translation failed.  [man error::pass3]\n1")" \
+	"... and at -p3"
+is "$("$utrace" run -e "probe begin { println($(seq -s, 32)) exit() }" | wc -c)" "56" "32 are printed"
+
 # A file of the library is no script.
 mkdir library
 echo 'function twice(x) { return 2 * x }' >library/twice.stp

@@ -80,6 +80,14 @@ out=$(list "statement(\"branch@points.c:1000\")")
 like "$out" "no line records for .*points.c:1000 \[man error::dwarf\] \(try :[0-9]+\)" "a line without code: what to try"
 like "$(list 'statement("branch@points.c:1000").nearest')" "points.c:[0-9]+\"\).nearest" ".nearest"
 like "$(list 'statement("branch@points.c:x")')" "malformed specification 'branch@points.c:x'" "a malformed line"
+like "$(list 'statement("branch@:4")')" "malformed specification 'branch@:4'" "a line of no file"
+like "$(list 'function("branch@")')" "malformed specification 'branch@'" "no file after @"
+like "$(list 'function("@points.c")')" "malformed specification '@points.c'" "no function before @"
+like "$(list 'function("")')" "malformed specification ''" "an empty function"
+like "$("$utrace" run -p2 -e "probe process(\"$tracees/points\").function(\"*\").call { println(\$\$parms) }" 2>&1)" \
+	'function\("_start"\)' "listing variables where assembly matches too"
+like "$("$utrace" run -p2 -e "probe process(\"$tracees/points\").function(\"_start\") { println(\$x) }" 2>&1)" \
+	"requires debuginfo: this part of .* has none" "a variable in assembly"
 if cc -g -O1 -o "$dir/plus" -x c - <<-'END' 2>/dev/null; then
 	#line 1 "dir/c++/plus.c"
 	int main(void) { return 0; }
