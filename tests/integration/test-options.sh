@@ -24,6 +24,8 @@ is "$("$utrace" run -L syscall.read 2>&1)" \
 	"syscall.read name:string fd:long buf_uaddr:long count:long argstr:string" "-L: an alias over process.syscall"
 is "$("$utrace" run -L process.syscall.return 2>&1)" 'process.syscall.return $syscall:long $return:long' "... and the point itself"
 is "$("$utrace" run -l 'timer.*' 2>&1)" "timer.profile" "-l: timers"
+is "$("$utrace" run -l 'nothing.like.this' 2>&1; echo $?)" "1" "-l: silent when nothing matches"
+like "$("$utrace" run -l 'timer s' 2>&1)" '^parse error: expected one of' "-l: ... but not about what is no probe point"
 is "$("$utrace" run -DMAXACTION=1x -e 'probe begin { exit() }' 2>&1; echo $?)" \
 	"$(printf -- "-D MAXACTION: '1x' is not a number\n1")" "-D: a limit that is no number"
 is "$("$utrace" run -p1 -e 'probe begin { exit() }' | head -n 2)" "$(printf '# parse tree dump\n# file <input>')" "-p1: names the file"
