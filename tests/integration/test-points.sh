@@ -40,7 +40,10 @@ own() # NAME: the program's own count
 # ---- functions and inlined copies
 is "$(count 'function("scale")' "$points")" "n=$(own inlined)" "a bare function means inlined copies too"
 is "$(count 'function("scale").inline' "$points")" "n=$(own inlined)" ".inline"
-like "$(count 'function("scale").call' "$points")" "no match" ".call leaves inlined copies out"
+like "$(count 'function("scale").call' "$points")" "no match \(scale is everywhere inlined\)" ".call leaves inlined copies out"
+like "$(count 'function("leaf").inline' "$points")" "no match \(leaf is nowhere inlined\)" "... and .inline all else"
+is "$(count 'function("main").exported' "$points")" "n=1" ".exported: what is not static"
+like "$(count 'function("leaf").exported' "$points")" "no match \(leaf is not exported\)" "... and what is"
 is "$(count 'function("leaf@points.c")' "$points")" "n=$(own leaves)" "FUNC@FILE"
 like "$(count 'function("leaf@other.c")' "$points")" "no match" "FUNC@FILE: another file"
 is "$(count 'function("le?f@*/points.c").call' "$points")" "n=$(own leaves)" "wildcards in FUNC and FILE"
