@@ -228,6 +228,8 @@ RT_EXPORT uint64_t rt_user_read(struct abi_context *c, uint64_t address,
 RT_EXPORT uint64_t rt_vector_read(struct abi_context *c, uint32_t number);
 /* where its thread-local variables are; FALLIBLE: it has none yet */
 RT_EXPORT uint64_t rt_thread_pointer(struct abi_context *c);
+/* runtime less link-time addresses of a file that is mapped; FALLIBLE: it is not */
+RT_EXPORT uint64_t rt_module_bias(struct abi_context *c, const char *path);
 /* what of them a handler that runs in the tracer asks it for */
 enum rt_tracer_state {
 	RT_STATE_VECTOR, /* number: as of rt_vector_read() */

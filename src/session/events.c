@@ -29,6 +29,16 @@ bool session_event_is_wanted(
 	return false;
 }
 
+bool session_event_is_any_wanted(const struct session *s, const struct session_process *p)
+{
+	for (size_t i = 0; i < s->sites.count; i++) {
+		const struct stap_location *location = s->sites.items[i].location;
+		if (location && location->event && is_for(location, p))
+			return true;
+	}
+	return false;
+}
+
 /* KEEP IN SYNC: registers of system calls (session/target_events.c) */
 static void fill_regs(const struct user_regs_struct *regs, struct abi_regs *ret)
 {
@@ -95,17 +105,21 @@ static void start_thread(struct session *s, struct session_process *p, pid_t tid
 		has_regs ? &regs : NULL);
 }
 
+void session_event_start_process(struct session *s, struct session_process *p)
+{
+	VEC(pid_t) tids = {0};
+	struct utrace_task *task = utrace_first_task(s->utrace, p->pid);
+	for (; task; task = utrace_next_task(task, p->pid))
+		vec_append(&tids, utrace_task_tid(task));
+	start_thread(s, p, p->pid);
+	for (size_t i = 0; i < tids.count; i++)
+		if (tids.items[i] != p->pid)
+			start_thread(s, p, tids.items[i]);
+	vec_free(&tids);
+}
+
 void session_event_start(struct session *s)
 {
-	for (struct session_process *p = s->processes; p; p = p->next) {
-		VEC(pid_t) tids = {0};
-		struct utrace_task *task = utrace_first_task(s->utrace, p->pid);
-		for (; task; task = utrace_next_task(task, p->pid))
-			vec_append(&tids, utrace_task_tid(task));
-		start_thread(s, p, p->pid);
-		for (size_t i = 0; i < tids.count; i++)
-			if (tids.items[i] != p->pid)
-				start_thread(s, p, tids.items[i]);
-		vec_free(&tids);
-	}
+	for (struct session_process *p = s->processes; p; p = p->next)
+		session_event_start_process(s, p);
 }

@@ -583,6 +583,24 @@ static void match_deep(const struct matching *matching, const struct sema_patter
 	}
 }
 
+/* Another name for a neighbour, `probe a.b = a.c {}`: a wildcard means each thing once. */
+static bool is_synonym(const struct matching *matching, const struct sema_pattern *node,
+	uint32_t position)
+{
+	const struct stap_probe *alias =
+		node->aliases.count == 1 ? node->aliases.items[0] : NULL;
+	const struct stap_point *point = alias ? alias->points[0] : NULL;
+
+	if (!alias || alias->point_count != 1 || point->component_count != position + 1 ||
+		alias->body->kind != STAP_STMT_BLOCK || alias->body->block.count)
+		return false;
+	for (uint32_t i = 0; i < position; i++)
+		if (strcmp(point->components[i].name,
+			    matching->point->components[i].name) != 0)
+			return false;
+	return true;
+}
+
 static void match_wild(const struct matching *matching, const struct sema_pattern *node,
 	uint32_t position, struct sema_error *lost)
 {
@@ -595,7 +613,8 @@ static void match_wild(const struct matching *matching, const struct sema_patter
 		struct sema_error ignored;
 
 		if (child->argument != component_argument(component) ||
-			fnmatch(component->name, child->name, 0))
+			fnmatch(component->name, child->name, 0) ||
+			is_synonym(matching, child, position))
 			continue;
 		inner.point = point_with(matching, position, child->name);
 		match(&inner, child, position + 1, &ignored);

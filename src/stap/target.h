@@ -111,9 +111,11 @@ struct stap_access {
 	struct stap_expr **operands; /* borrowed from the target expression */
 	uint32_t operand_count;
 	enum stap_value_class value_class;
-	const char *type_name;   /* as C writes it: "char const*" */
-	const char *module;      /* that has the type; NULL: nobody knows */
-	uint32_t size;           /* of the value in bytes */
+	const char *type_name; /* as C writes it: "char const*" */
+	const char *module;    /* that has the type; NULL: nobody knows */
+	const char *
+		static_module; /* path of the file that STATIC is about; NULL: the probed one */
+	uint32_t size;         /* of the value in bytes */
 	bool needs_callee_saved; /* reads rbx, rbp, r12..r15 */
 	bool needs_static;
 };
@@ -146,6 +148,17 @@ struct stap_variable_info {
 struct stap_member_info {
 	const char *name; /* NULL: array element `index` */
 	uint64_t index;
+};
+
+struct stap_enumerator {
+	const char *name;
+	int64_t value;
+};
+
+struct stap_enumerator_query {
+	const char *type;   /* all of this type; NULL: of any */
+	const char *name;   /* this one; NULL: all */
+	const char *module; /* NULL: the probed one */
 };
 
 struct stap_target_ops {
@@ -181,6 +194,10 @@ struct stap_target_ops {
 	int (*members)(void *data, const struct stap_location *location,
 		const struct stap_expr *target, bool at_entry, struct arena *arena,
 		struct stap_member_info **ret, uint32_t *ret_count, struct error *err);
+	/** enumerators() - for @enum and @enumname; may be NULL */
+	int (*enumerators)(void *data, const struct stap_location *location,
+		const struct stap_enumerator_query *query, struct arena *arena,
+		struct stap_enumerator **ret, uint32_t *ret_count, struct error *err);
 };
 
 struct stap_target {

@@ -36,6 +36,8 @@ is "$("$utrace" run -p3 -e "probe begin { println($(seq -s, 33)) }" 2>&1; echo $
 	"$(printf "semantic error: too many arguments to print (33): identifier 'println' at <input>:1:15\n\nPass 3: translation failed.  [man error::pass3]\n1")" \
 	"... and at -p3"
 is "$("$utrace" run -e "probe begin { println($(seq -s, 32)) exit() }" | wc -c)" "56" "32 are printed"
+like "$("$utrace" run -v -e 'global x probe begin { x++; exit() }' 2>&1)" '^Pass 2: analyzed script: 1 probe, 0 functions, 0 embeds, 1 global using ' \
+	"-v: what there is, counted in English"
 
 # A file of the library is no script.
 mkdir library
@@ -44,6 +46,14 @@ is "$("$utrace" run -I library -e 'probe begin { println(twice(4)) exit() }')" "
 is "$("$utrace" run -I library library/twice.stp 2>&1; echo $?)" \
 	"$(printf "usage error: tapset file 'library/twice.stp' cannot be run directly as a session script.\nPass 1: parse failed.  [man error::pass1]\n1")" \
 	"... which cannot be run"
+
+# More folders of the library.
+mkdir -p data/systemtap/tapset "library/PATH$(realpath "$tracees")"
+echo 'function thrice(x) { return 3 * x }' >data/systemtap/tapset/thrice.stp
+is "$(XDG_DATA_DIRS=$dir/none:$dir/data "$utrace" run -e 'probe begin { println(thrice(4)) exit() }' 2>&1)" "12" "XDG_DATA_DIRS: a function of a file there"
+echo 'probe counter.leaf = process("counter").function("leaf") { }' >"library/PATH$(realpath "$tracees")/counter.stp"
+like "$("$utrace" run -I library -e 'global n probe counter.leaf { n++ } probe end { println("n=", n) }' -c "$tracees/counter 1 20" 2>&1)" \
+	'^n=15$' "-I: paths of programs are those below PATH/"
 
 # The time in the name; SIGUSR2 opens it anew.
 "$utrace" run -o 'out-%Y' -e 'probe timer.ms(10) { println("line") }' &
@@ -64,7 +74,7 @@ run=
 pid=$("$utrace" run -F -o recorded -e 'probe process("'"$tracees"'/sleeper").function("tick") { println("tick ", pid()) }
 	probe begin { println("begin") } probe end { println("end") }' 2>err)
 like "$pid" '^[0-9]+$' "-F: the number of the process"
-is "$(cat recorded err)" "$(printf 'begin\nWARNING: no running process has a probed file mapped: start it with -c CMD, or name it with -x PID')" \
+is "$(cat recorded err)" "$(printf 'begin\nWARNING: no running process has a probed file mapped; those that start later are probed as soon as they are seen, -c CMD probes one from its first instruction')" \
 	"... which has begun; warnings until then"
 kill -INT "$pid"
 wait_for 20 grep -q end recorded

@@ -133,6 +133,7 @@ struct codegen_global *emit_global(struct emit *e, const struct stap_var *var);
 	X(rt_user_read, "l", "pli")           \
 	X(rt_vector_read, "l", "pi")          \
 	X(rt_thread_pointer, "l", "p")        \
+	X(rt_module_bias, "l", "pp")          \
 	X(rt_user_write, "v", "plli")
 
 #define EMIT_RUNTIME_ID(name, result, arguments) EMIT_##name,
@@ -174,6 +175,8 @@ struct emit {
 	/* with many handlers, what they have in common is called: there is time to compile either many of
 	 * them or fast ones */
 	bool is_compact;
+	/* ... and where none of them is on a program's path, compiled without much ado */
+	bool is_quick;
 	bool is_recording; /* nothing is made, the calls of LLVM are written down (record.c) */
 
 	VEC(struct codegen_location) locations;

@@ -312,8 +312,8 @@ static const char lean_passes[] = "function(simplifycfg),constmerge";
 static int run_passes(struct emit *e)
 {
 	LLVMPassBuilderOptionsRef options = LLVMCreatePassBuilderOptions();
-	LLVMErrorRef error = LLVMRunPasses(
-		e->module, e->is_lean ? lean_passes : passes, e->machine, options);
+	LLVMErrorRef error = LLVMRunPasses(e->module,
+		e->is_lean || e->is_quick ? lean_passes : passes, e->machine, options);
 
 	LLVMDisposePassBuilderOptions(options);
 	if (error) {
