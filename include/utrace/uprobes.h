@@ -122,7 +122,11 @@ UTRACE_MUST_CHECK int uprobes_add_process(
 UTRACE_MUST_CHECK int uprobes_remove_process(
 	struct uprobes *uprobes, pid_t pid, struct utrace_error *err);
 
-/** uprobes_dispatch() - in place of utrace_dispatch(): handle everything that waits now; never blocks */
+/**
+ * uprobes_dispatch() - in place of utrace_dispatch(): handle everything that waits now; never blocks
+ * Also without an event it should be called now and then (ten times a second), where other engines stop the
+ * same threads: a signal may be held back until then.
+ */
 UTRACE_MUST_CHECK int uprobes_dispatch(struct uprobes *uprobes, struct utrace_error *err);
 
 /* ---- registering (consumer/probes.c) ------------------------------------------------------------------ */

@@ -113,9 +113,12 @@ struct abi_cells {
 struct abi_cell {
 	uint32_t link;      /* its element, as in abi_map; 0: none (any more) */
 	uint32_t conflicts; /* other keys that wanted it */
-	uint64_t delta; /* all that its thread has added, to this and to other elements */
-	uint64_t folded; /* of it, what the array has */
-	uint64_t key[];  /* longs, and strings of ABI_CELL_TEXT bytes */
+	/* all that its thread has added, to this and to other elements; of a statistic: odd while its thread writes
+	 */
+	uint64_t delta;
+	uint64_t
+		folded; /* of it, what the array has; of a statistic: how many values of it */
+	uint64_t key[]; /* longs, and strings of ABI_CELL_TEXT bytes */
 };
 
 /* Read-only data of the code. */
@@ -125,4 +128,9 @@ struct abi_cells_desc {
 	uint32_t cell_size;
 	uint32_t lock; /* of the array */
 	uint32_t key_count, key_strings;
+	/* in a cell, of the abi_stat of what its thread has added since the cell got its key, with the sum of what the
+	 * array has for its epoch; 0: the values are numbers */
+	uint32_t stat_offset;
+	uint32_t reserved;
+	struct abi_stat_desc stat;
 };

@@ -18,9 +18,9 @@
 #include "base/error.h"
 
 enum {
-	ARCH_MAX_WINDOW = 32,
+	ARCH_MAX_WINDOW = 48,
 	ARCH_JUMP_SIZE = 5,
-	ARCH_MAX_INSNS = 8,
+	ARCH_MAX_INSNS = 14,
 	ARCH_MAX_POINTS = 8,
 	ARCH_MAX_HANDLERS = 16,
 	ARCH_TRAMPOLINE_MAX = 2048,
@@ -71,6 +71,17 @@ bool arch_text_get_scan(const struct arch_text *text, struct arch_text_scan *ret
  */
 void arch_text_set_scan(struct arch_text *text, const struct arch_text_scan *scan);
 
+/* Padding that has been given away. */
+struct arch_text_slot {
+	uint64_t address, owner; /* the probe that has it */
+};
+/** arch_text_slots() - what planning has given away so far; borrowed until it goes on */
+const struct arch_text_slot *arch_text_slots(
+	const struct arch_text *text, uint64_t *ret_count);
+/** arch_text_set_slots() - as after an earlier planning; they are copied */
+void arch_text_set_slots(
+	struct arch_text *text, const struct arch_text_slot *slots, uint64_t count);
+
 /* ---- plans ---- */
 
 enum arch_patch_form {
@@ -100,7 +111,7 @@ struct arch_plan {
 	struct arch_point points[ARCH_MAX_POINTS];
 	uint8_t point_count;
 	enum arch_patch_form form;
-	uint8_t size; /* bytes of text replaced at address: 5, 2 (SHORT) or 1 */
+	uint8_t size; /* bytes of text replaced at address: 5, 2 (SHORT) or 1; 10 of a host */
 	/* bytes of whole instructions displaced (>= size); padding that the patch runs
 	 * into is counted, but is no instruction */
 	uint8_t window;
@@ -111,7 +122,8 @@ struct arch_plan {
 	/* SHORT: the 5 bytes of padding where the long jump goes */
 	uint64_t padding_address;
 	uint8_t padding_original[ARCH_JUMP_SIZE];
-	bool has_call; /* the window ends with a call (never under a shadow stack) */
+	bool is_lodged; /* ... which is no padding but inside the window of a host */
+	bool has_call;  /* the window ends with a call (never under a shadow stack) */
 	/* BREAKPOINT: the rule that refused a jump, and where it was broken; NULL: none was
 	 * wanted */
 	const char *no_jump;
@@ -157,6 +169,21 @@ must_check int arch_plan_exits(struct arch_text *text, uint64_t start, uint64_t 
  */
 must_check int arch_plan_breakpoint(const uint8_t *bytes, size_t size, uint64_t address,
 	struct arch_plan *ret, struct error *err);
+
+/** may the bytes [low, high) be displaced, for all that is planned elsewhere? */
+typedef bool (*arch_is_free_fn)(void *data, uint64_t low, uint64_t high);
+
+/**
+ * arch_plan_lodge() - a short jump instead of a breakpoint, to a long one in other instructions' window
+ * @plan:       a breakpoint with one point
+ * @ret_lodger: takes its place
+ * @ret_host:   has no points; to be inserted together with the lodger, which does not work without it
+ * Return: false: there is no such place; nothing is written
+ */
+bool arch_plan_lodge(struct arch_text *text, uint64_t start, uint64_t end,
+	const struct arch_plan_options *options, const struct arch_plan *plan,
+	arch_is_free_fn is_free, void *data, struct arch_plan *ret_lodger,
+	struct arch_plan *ret_host);
 
 /** two plans whose replaced bytes overlap cannot both be applied */
 bool arch_plans_overlap(const struct arch_plan *a, const struct arch_plan *b);
@@ -246,7 +273,8 @@ void arch_arena_bounds(const struct arch_plan *plans, size_t count, uint64_t bia
 	uint64_t *ret_low, uint64_t *ret_high);
 
 /**
- * arch_patch_bytes() - the replacement of the plan->size bytes at plan->address: jmp
+ * arch_patch_bytes() - the replacement of the plan->size bytes at plan->address (of a host the first five,
+ * the others are traps): jmp
  * rel32 to the trampoline, the short jump to the padding, or int3.  -ERANGE: out of
  * reach.
  */

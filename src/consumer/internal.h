@@ -138,6 +138,7 @@ struct uprobes {
 	VEC(pid_t) dead_threads; /* contexts to free */
 	struct probe_process *processes;
 	unsigned int callbacks; /* running */
+	int64_t settled_ms;     /* when held-back signals were looked at last */
 	bool is_settling, dirty, stopping;
 };
 

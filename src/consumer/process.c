@@ -3,8 +3,13 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "consumer/internal.h"
+
+enum {
+	SETTLE_MS = 100
+};
 
 /* ---- the table ---- */
 
@@ -303,10 +308,30 @@ void probes_settle(struct uprobes *u)
 	u->is_settling = false;
 }
 
+/* Threads on their way out of our code are looked at ten times a second, and at the next event after that. */
+static void settle_signals(struct uprobes *u)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	int64_t ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+	if (u->callbacks || u->is_settling || ms - u->settled_ms < SETTLE_MS)
+		return;
+	u->settled_ms = ms;
+	for (struct probe_process *p = u->processes, *next; p; p = next) {
+		probe_process_hold(p);
+		if (p->space)
+			uprobe_defer_settle(p->space);
+		next = p->next;
+		probe_process_drop(u, p);
+	}
+}
+
 int uprobes_dispatch(struct uprobes *u, struct utrace_error *err)
 {
 	int r = utrace_dispatch(u->utrace, err);
 
 	probes_settle(u);
+	settle_signals(u);
 	return r;
 }

@@ -172,6 +172,27 @@ void rt_fn_ftrace(struct abi_context *c, const char *text)
 
 /* ---- symbols ------------------------------------------------------------- */
 
+static RT_NOINLINE void fail_unmapped(struct abi_context *c, const char *path)
+{
+	if (c->error)
+		return;
+	struct rt_text t = rt_text_open(c->error_text, ABI_ERROR_SIZE);
+	rt_text_string(&t, "no variables of ");
+	rt_text_string(&t, path);
+	rt_text_string(&t, ": the process has not mapped it");
+	rt_text_close(&t);
+	c->error = 1;
+}
+
+uint64_t rt_module_bias(struct abi_context *c, const char *path)
+{
+	rt_ask_text(c, path);
+	if (rt_ask(c, ABI_ASK_BIAS, 0, 0, 0))
+		return (uint64_t)c->ask.result;
+	fail_unmapped(c, path);
+	return 0;
+}
+
 void rt_symbol(struct abi_context *c, char *dst, uint64_t address, uint32_t style)
 {
 	struct rt_text t = rt_text_open(dst, rt_session(c)->max_string);

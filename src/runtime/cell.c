@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Arrays that handlers in programs only count up (x[k]++, x[k] += E) without taking their lock.
+ * Arrays that handlers in programs only count up (x[k]++, x[k] += E), without taking their lock.
  *
  * Each thread has a table of cells in its context, one for each of the elements it counted last.  A cell
  * says how much its thread has added in all (`delta`, which nobody else writes) and how much of that is
@@ -14,6 +14,11 @@
  *     the element anew with the next fold: nothing that was counted is lost, and what was counted
  *     before the deletion does not come back.
  *
+ * Statistics (x[k] <<< E) are not one number, so they are not folded while their thread goes on: who looks at the array
+ * unlinks all cells first, which sends the next value of each to the lock, waits for what is under way, and
+ * takes what is there.  A thread that was interrupted between its look at the link and its addition adds one value more
+ * at most; it is told from what has been taken by count and sum, and goes to the array the next time.
+ *
  * An array's lock is behind all others in order, so taking it in the middle of a handler is in order.
  */
 #include <stddef.h>
@@ -22,6 +27,8 @@
 
 enum {
 	WAYS = 2,
+	SETTLE = 64, /* pauses: longer than any processor keeps instructions in flight */
+	TRIES = 1000,
 	PATIENCE = 8, /* hits that find their cells taken until one gives way */
 	MAX_KEYS = ABI_CELL_MAX_KEYS,
 };
@@ -45,6 +52,12 @@ static inline struct abi_cell *cell_at(
 {
 	return (struct abi_cell *)(void *)((char *)(cells + 1) +
 					   (uint64_t)i * d->cell_size);
+}
+
+static inline struct abi_stat *stat_of(
+	const struct abi_cells_desc *d, struct abi_cell *cell)
+{
+	return (struct abi_stat *)(void *)((char *)cell + d->stat_offset);
 }
 
 /* What its thread adds later is not seen. */
@@ -158,31 +171,101 @@ static void unlink_cell(struct abi_cells *cells, struct abi_cell *cell)
 	__atomic_store_n(&cell->link, 0, __ATOMIC_RELAXED);
 }
 
+/* The element's value; NULL: there was no room for it */
+static void *element(
+	struct abi_context *c, const struct abi_cells_desc *d, struct abi_cell *cell)
+{
+	struct abi_map *m = map_of(c, d);
+	void *value = rt_map_linked(m, cell->link);
+	uint64_t key[MAX_KEYS];
+	if (value)
+		return value;
+	load_keys(d, cell, key);
+	return rt_map_insert(c, m, key);
+}
+
+struct summary {
+	int64_t count, sum, min, max;
+};
+
+/* Of one moment, unless its thread was stopped, or killed, in the middle of a value. */
+static struct summary read_summary(
+	const struct abi_cell *cell, const struct abi_stat *stat)
+{
+	struct summary s;
+	uint64_t before, after = __atomic_load_n(&cell->delta, __ATOMIC_ACQUIRE);
+	int tries = TRIES;
+	do {
+		before = after;
+		s = (struct summary){stat->count, stat->sum, stat->min, stat->max};
+		__atomic_thread_fence(__ATOMIC_ACQUIRE);
+		after = __atomic_load_n(&cell->delta, __ATOMIC_ACQUIRE);
+		if (before == after && !(after & 1))
+			break;
+		rt_pause();
+	} while (--tries);
+	return s;
+}
+
+/* A cell that nobody adds to any more, but for a value that was under way. */
+static bool fold_stat(
+	struct abi_context *c, const struct abi_cells_desc *d, struct abi_cell *cell)
+{
+	struct abi_stat *own = stat_of(d, cell);
+	struct summary s = read_summary(cell, own);
+	uint64_t more = (uint64_t)s.count - cell->folded;
+	if (!more)
+		return true;
+	struct abi_stat *value = element(c, d, cell);
+	if (!value)
+		return false;
+	if (!cell->folded) {
+		rt_stat_absorb(&d->stat, value, own);
+	} else if (more == 1) {
+		rt_stat_add(value, &d->stat, (int64_t)((uint64_t)s.sum - own->epoch));
+	} else {
+		value->count += (int64_t)more;
+		value->sum =
+			(int64_t)((uint64_t)value->sum + (uint64_t)s.sum - own->epoch);
+	}
+	cell->folded = (uint64_t)s.count;
+	own->epoch = (uint64_t)s.sum;
+	return true;
+}
+
 /* The element of the array gets what the cell has more.  false: there was no room for it */
 static bool fold(struct abi_context *c, const struct abi_cells_desc *d,
 	struct abi_cells *cells, struct abi_cell *cell)
 {
 	struct abi_map *m = map_of(c, d);
-	uint64_t more = waiting(cell), key[MAX_KEYS];
+	uint64_t more = waiting(cell);
+	if (d->stat_offset)
+		return fold_stat(c, d, cell);
 	if (!more)
 		return true;
-	int64_t *value = rt_map_linked(m, cell->link);
-	if (!value) {
-		load_keys(d, cell, key);
-		value = rt_map_insert(c, m, key);
-		if (!value)
-			return false;
-		link_cell(cells, cell, rt_map_link(m, value));
-	}
+	int64_t *value = element(c, d, cell);
+	if (!value)
+		return false;
+	link_cell(cells, cell, rt_map_link(m, value));
 	*value = (int64_t)((uint64_t)*value + more);
 	cell->folded += more;
 	return true;
+}
+
+static void settle(struct abi_context *c, const struct abi_cells_desc *d)
+{
+	rt_cells_unlink(c, d);
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	for (int i = 0; i < SETTLE; i++)
+		rt_pause();
 }
 
 void rt_cells_collect(struct abi_context *c, const struct abi_cells_desc *d)
 {
 	struct abi_session *s = rt_session(c);
 	uint32_t high = rt_context_high(s);
+	if (d->stat_offset)
+		settle(c, d);
 	for (uint32_t slot = 0; slot < high; slot++) {
 		struct abi_cells *cells = cells_of(rt_context(s, slot), d);
 		if (!cells->used)
@@ -229,6 +312,43 @@ static struct abi_cell *choose(struct abi_cells *cells, const struct abi_cells_d
 	return cell;
 }
 
+static void add_value(
+	const struct abi_cells_desc *d, struct abi_cell *cell, int64_t value)
+{
+	uint64_t odd = cell->delta | 1;
+	__atomic_store_n(&cell->delta, odd, __ATOMIC_RELAXED);
+	__atomic_thread_fence(__ATOMIC_RELEASE);
+	rt_stat_add(stat_of(d, cell), &d->stat, value);
+	__atomic_store_n(&cell->delta, odd + 1, __ATOMIC_RELEASE);
+}
+
+/* Under the lock. */
+static bool accumulate(struct abi_context *c, const struct abi_cells_desc *d,
+	struct abi_cell *cell, const uint64_t *key, int64_t value)
+{
+	struct abi_map *m = map_of(c, d);
+	struct abi_cells *cells = cells_of(c, d);
+	if (cell && !fold_stat(c, d, cell))
+		return false;
+	struct abi_stat *stat = rt_map_insert(c, m, key);
+	if (!stat)
+		return false;
+	if (!cell) {
+		rt_stat_add(stat, &d->stat, value);
+		return true;
+	}
+	unlink_cell(cells, cell);
+	rt_signal_fence();
+	struct abi_stat *own = stat_of(d, cell);
+	cell->folded = 0;
+	rt_zero(own, d->stat.size);
+	store_keys(d, cell, key);
+	add_value(d, cell, value);
+	rt_signal_fence();
+	link_cell(cells, cell, rt_map_link(m, stat));
+	return true;
+}
+
 /* Under the lock. */
 static bool count(struct abi_context *c, const struct abi_cells_desc *d,
 	struct abi_cell *cell, const uint64_t *key, uint64_t by)
@@ -260,7 +380,8 @@ static RT_NOINLINE bool count_locked(struct abi_context *c,
 	}
 	struct abi_cells *cells = cells_of(c, d);
 	struct abi_cell *cell = index < ABI_CELLS ? choose(cells, d, key, index) : NULL;
-	bool counted = count(c, d, cell, key, by);
+	bool counted = d->stat_offset ? accumulate(c, d, cell, key, (int64_t)by)
+				      : count(c, d, cell, key, by);
 	rt_unlock_last(c);
 	return counted;
 }
@@ -277,10 +398,20 @@ bool rt_cell_add(struct abi_context *c, const struct abi_cells_desc *d,
 		if (!__atomic_load_n(&cell->link, __ATOMIC_RELAXED) ||
 			!has_keys(d, cell, key))
 			continue;
-		__atomic_store_n(&cell->delta, cell->delta + by, __ATOMIC_RELAXED);
+		if (d->stat_offset)
+			add_value(d, cell, (int64_t)by);
+		else
+			__atomic_store_n(
+				&cell->delta, cell->delta + by, __ATOMIC_RELAXED);
 		return true;
 	}
 	return count_locked(c, d, key, by, index);
+}
+
+bool rt_cell_accumulate(struct abi_context *c, const struct abi_cells_desc *d,
+	const uint64_t *key, int64_t value)
+{
+	return rt_cell_add(c, d, key, (uint64_t)value);
 }
 
 bool rt_cell_add1(

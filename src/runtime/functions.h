@@ -90,6 +90,8 @@ RT_LONG(rt_fn_randint, int64_t n);
 RT_STRING(rt_fn_errno_str, int64_t err);
 RT_LONG(rt_fn_errno_p, int64_t err);
 RT_STRING(rt_fn_name_of, int64_t table, int64_t number);
+RT_STRING(rt_fn_choice_name, int64_t table, int64_t value);
+RT_STRING(rt_fn_flag_names, int64_t table, int64_t value);
 RT_LONG(rt_fn_number_of, int64_t table, const char *name);
 RT_STRING(rt_fn_fp_to_string, int64_t infp, int64_t precision);
 RT_LONG(rt_fn_string_to_fp, const char *input);

@@ -196,6 +196,9 @@ struct rt_quoting {
 };
 void rt_quote(struct abi_context *c, char *dst, const struct rt_quoting *how);
 
+/* all that src has into dst, but what only the variance needs */
+void rt_stat_absorb(
+	const struct abi_stat_desc *d, struct abi_stat *dst, const struct abi_stat *src);
 int64_t rt_stat_average(const struct abi_stat *s);
 int64_t rt_stat_variance(const struct abi_stat *s);
 

@@ -157,6 +157,9 @@ RT_EXPORT bool rt_cell_add1(
 	struct abi_context *c, const struct abi_cells_desc *d, uint64_t key, uint64_t by);
 RT_EXPORT bool rt_cell_add2(struct abi_context *c, const struct abi_cells_desc *d,
 	uint64_t first, uint64_t second, uint64_t by);
+/* x[key] <<< value */
+RT_EXPORT bool rt_cell_accumulate(struct abi_context *c, const struct abi_cells_desc *d,
+	const uint64_t *key, int64_t value);
 /* With the lock held, before the array is looked at: it gets what all threads have counted. */
 RT_EXPORT void rt_cells_collect(struct abi_context *c, const struct abi_cells_desc *d);
 /* With the lock held, before elements are deleted. */
@@ -225,6 +228,8 @@ RT_EXPORT uint64_t rt_user_read(struct abi_context *c, uint64_t address,
 RT_EXPORT uint64_t rt_vector_read(struct abi_context *c, uint32_t number);
 /* where its thread-local variables are; FALLIBLE: it has none yet */
 RT_EXPORT uint64_t rt_thread_pointer(struct abi_context *c);
+/* runtime less link-time addresses of a file that is mapped; FALLIBLE: it is not */
+RT_EXPORT uint64_t rt_module_bias(struct abi_context *c, const char *path);
 /* what of them a handler that runs in the tracer asks it for */
 enum rt_tracer_state {
 	RT_STATE_VECTOR, /* number: as of rt_vector_read() */

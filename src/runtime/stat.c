@@ -145,6 +145,12 @@ static void merge_one(
 		dst->buckets[i] += s->buckets[i];
 }
 
+void rt_stat_absorb(
+	const struct abi_stat_desc *d, struct abi_stat *dst, const struct abi_stat *src)
+{
+	merge_one(d, dst, src);
+}
+
 /* What one shard adds to the sum of squares: its own, and its distance from the common
  * mean. */
 static int64_t shard_squares(const struct abi_stat *s, int64_t mean)

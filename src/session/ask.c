@@ -142,6 +142,9 @@ static void answer(struct session_asker *asker)
 	case ABI_ASK_MODULE:
 		ask_module(asker->symbols, question, answer);
 		break;
+	case ABI_ASK_BIAS:
+		ask_bias(asker->symbols, question, answer);
+		break;
 	case ABI_ASK_KERNEL_LOG:
 		answer_kernel_log(question, answer);
 		break;
@@ -225,7 +228,8 @@ static void answer_context(struct session_asker *asker, struct abi_context *c)
 
 static bool is_about_symbols(const struct abi_context *c)
 {
-	return c->ask.kind == ABI_ASK_SYMBOL || c->ask.kind == ABI_ASK_MODULE;
+	return c->ask.kind == ABI_ASK_SYMBOL || c->ask.kind == ABI_ASK_MODULE ||
+	       c->ask.kind == ABI_ASK_BIAS;
 }
 
 void session_ask_remember(struct session *s, pid_t pid)

@@ -72,5 +72,7 @@ void ask_symbol_at(struct ask_symbols *symbols, pid_t pid, uint64_t address,
 	uint32_t style, struct strbuf *out);
 void ask_symbol(struct ask_symbols *symbols, const struct ask_question *question,
 	struct ask_answer *answer);
+void ask_bias(struct ask_symbols *symbols, const struct ask_question *question,
+	struct ask_answer *answer);
 void ask_module(struct ask_symbols *symbols, const struct ask_question *question,
 	struct ask_answer *answer);

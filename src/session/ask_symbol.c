@@ -401,3 +401,30 @@ void ask_module(struct ask_symbols *symbols, const struct ask_question *question
 		break;
 	}
 }
+
+/* The first piece of a file that a process maps. */
+static const struct proc_map *named_map(const struct symbol_process *p, const char *path)
+{
+	for (size_t i = 0; i < p->maps.maps.count; i++) {
+		if (!strcmp(p->maps.maps.items[i].path, path))
+			return &p->maps.maps.items[i];
+	}
+	return NULL;
+}
+
+void ask_bias(struct ask_symbols *symbols, const struct ask_question *question,
+	struct ask_answer *answer)
+{
+	const struct proc_map *map = NULL;
+	if (question->pid) {
+		struct symbol_process *p = find_process(symbols, question->pid);
+		map = named_map(p, question->text);
+		if (!p->is_past && !(map && is_fresh(p)))
+			map = refresh_maps(symbols, p) ? named_map(p, question->text)
+						       : map;
+	}
+	struct elf_module *elf = map ? find_module(symbols, question->pid, map) : NULL;
+	answer->failed = !elf;
+	if (elf)
+		answer->result = (int64_t)elf_module_bias(elf, map->start, map->offset);
+}

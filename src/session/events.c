@@ -29,6 +29,16 @@ bool session_event_is_wanted(
 	return false;
 }
 
+bool session_event_is_any_wanted(const struct session *s, const struct session_process *p)
+{
+	for (size_t i = 0; i < s->sites.count; i++) {
+		const struct stap_location *location = s->sites.items[i].location;
+		if (location && location->event && is_for(location, p))
+			return true;
+	}
+	return false;
+}
+
 /* KEEP IN SYNC: registers of system calls (session/target_events.c) */
 static void fill_regs(const struct user_regs_struct *regs, struct abi_regs *ret)
 {

@@ -8,6 +8,10 @@
 bool session_event_is_wanted(
 	const struct session *s, const struct session_process *p, enum stap_event event);
 /** run the handlers; @regs: of the stopped thread, NULL when it is not stopped */
+/** session_event_is_any_wanted() - whether some probe asks for an event of this very process */
+bool session_event_is_any_wanted(
+	const struct session *s, const struct session_process *p);
+
 void session_event(struct session *s, const struct session_process *p, pid_t tid,
 	enum stap_event event, const struct user_regs_struct *regs);
 /** session_event_at() - run one probe's handler for a stopped thread */

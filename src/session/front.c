@@ -34,6 +34,19 @@ static const char *front_tapset_dir(struct session *s)
 	return UTRACE_TAPSET_DIR;
 }
 
+/* Those of SystemTap itself are for the kernel, and define again what is here. */
+static void front_data_dirs(struct session *s, struct front *f)
+{
+	const char *dirs = getenv("XDG_DATA_DIRS");
+	char *rest = arena_strdup(&s->arena, dirs ? dirs : ""), *dir;
+	while ((dir = strsep(&rest, ":"))) {
+		const char *path = arena_printf(&s->arena, "%s/systemtap/tapset", dir);
+		const char *known = arena_printf(&s->arena, "%s/linux/context.stp", path);
+		if (*dir && access(path, R_OK) == 0 && access(known, F_OK) < 0)
+			vec_append(&f->include, path);
+	}
+}
+
 /* ---- pass 1 ------------------------------------------------------------------------------------------- */
 
 static void front_render(struct session *s)
@@ -127,6 +140,7 @@ static bool front_runs_library(const struct session *s, const struct front *f)
 int session_front_pass1(struct session *s, struct front *f)
 {
 	const struct session_options *o = s->options;
+	f->kernel_config.arena = &s->arena;
 	s->diagnostics.no_warnings = o->no_warnings;
 	s->diagnostics.warnings_are_errors = o->warnings_are_errors;
 	f->parse = (struct stap_parse_options){
@@ -135,9 +149,12 @@ int session_front_pass1(struct session *s, struct front *f)
 		.guru = o->guru,
 		.compatible = o->compatible,
 		.privilege = o->privilege,
+		.kernel_config = kernel_config_find,
+		.kernel_config_data = &f->kernel_config,
 		.argument_used = arena_array(&s->arena, bool, o->argument_count + 1),
 	};
 	vec_append(&f->include, front_tapset_dir(s));
+	front_data_dirs(s, f);
 	for (size_t i = 0; i < o->include_dirs.count; i++)
 		vec_append(&f->include, o->include_dirs.items[i]);
 	f->tapset = stap_tapset_load(&s->arena, f->include.items,
@@ -243,7 +260,7 @@ int session_front_pass2(struct session *s, struct front *f)
 	if (o->last_pass == 2) {
 		struct strbuf text;
 		strbuf_init(&text);
-		stap_program_dump(s->program, &text);
+		stap_program_dump(s->program, o->verbose > 0, &text);
 		fputs(text.data, stdout);
 		strbuf_deinit(&text);
 	}
@@ -259,6 +276,21 @@ void session_front_free(struct front *f)
 	stap_tapset_free(f->tapset);
 }
 
+static const char *plural(size_t count)
+{
+	return count == 1 ? "" : "s";
+}
+
+static void report_analysis(struct session *s, struct session_pass *pass)
+{
+	const struct stap_program *p = s->program;
+	session_pass_end(s, pass, 2,
+		"analyzed script: %zu probe%s, %zu function%s, %zu embed%s, %zu global%s",
+		p->probes.count, plural(p->probes.count), p->functions.count,
+		plural(p->functions.count), p->embedded.count, plural(p->embedded.count),
+		p->globals.count, plural(p->globals.count));
+}
+
 int session_front(struct session *s)
 {
 	struct front f = {0};
@@ -266,16 +298,15 @@ int session_front(struct session *s)
 	session_pass_start(&pass);
 	int r = session_front_pass1(s, &f);
 	if (r == 0)
-		session_pass_end(s, &pass, 1, "parsed user script and %u library scripts",
-			stap_tapset_file_count(f.tapset));
+		session_pass_end(s, &pass, 1,
+			"parsed user script and %u library script%s",
+			stap_tapset_file_count(f.tapset),
+			plural(stap_tapset_file_count(f.tapset)));
 	session_pass_start(&pass);
 	if (r == 0 && s->options->last_pass >= 2)
 		r = session_front_pass2(s, &f);
 	if (r == 0 && s->options->last_pass >= 2)
-		session_pass_end(s, &pass, 2,
-			"analyzed script: %zu probes, %zu functions, 0 embeds, %zu globals",
-			s->program->probes.count, s->program->functions.count,
-			s->program->globals.count);
+		report_analysis(s, &pass);
 	session_front_free(&f);
 	return r;
 }

@@ -5,6 +5,7 @@
 #include <stdarg.h>
 
 #include "session/internal.h"
+#include "session/kernel_config.h"
 #include "stap/tapset.h"
 
 /** session_front() - parse and analyse; prints diagnostics; 0, or -1 when the run ends
@@ -18,6 +19,7 @@ void session_front_deinit(struct session *s);
 /* ---- between front.c and dump.c ------------------------------------------------------------ */
 
 struct front {
+	struct kernel_config kernel_config;
 	struct stap_parse_options parse;
 	struct stap_tapset *tapset;
 	VEC(struct stap_file *) user;

@@ -118,7 +118,11 @@ struct session_module {
 	VEC(struct session_patch) patches;
 	VEC(uint64_t) semaphores; /* link-time addresses: raised while patches are in */
 	size_t refused;
+	struct kept_plans *kept; /* kept_plans.h; NULL: nothing was asked */
 };
+
+/** session_plan_lodge() - lodge.c: once all patches are known; hosts are added, which have no handlers */
+void session_plan_lodge(struct session_module *m);
 
 struct session_process; /* process.h */
 

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "session/internal.h"
+#include "session/kept_plans.h"
 #include "session/stap_target.h"
 
 static struct session_module *plan_find_module(struct session *s, const char *path)
@@ -104,15 +105,16 @@ static void plan_entry(struct session *s, struct session_module *m, uint32_t ind
 	const struct session_site *site = &s->sites.items[index];
 	const struct stap_location *l = site->location;
 	struct arch_plan_options options = plan_options(site);
-	struct arch_plan plan;
+	struct arch_plan *plan;
 	struct error err = {0};
-	int r = arch_plan_site(m->text, l->link_address, l->function_start,
-		l->function_end, &options, &plan, &err);
+	size_t count;
+	int r = kept_plans_get(m, l, false, &options, &plan, &count, &err);
 	if (r < 0) {
 		plan_refuse(s, m, site, err.message);
 		return;
 	}
-	plan_add_call(s, plan_add(m, site, &plan), 0, index);
+	plan_add_call(s, plan_add(m, site, plan), 0, index);
+	free(plan);
 	if (l->semaphore)
 		plan_add_semaphore(m, l->semaphore);
 }
@@ -155,8 +157,7 @@ static void plan_exits(struct session *s, struct session_module *m, uint32_t ind
 	struct arch_plan *plans = NULL;
 	size_t count = 0;
 	struct error err = {0};
-	int r = arch_plan_exits(m->text, l->function_start, l->function_end, &options,
-		&plans, &count, &err);
+	int r = kept_plans_get(m, l, true, &options, &plans, &count, &err);
 	if (r < 0) {
 		plan_refuse(s, m, site, err.message);
 		return;
@@ -342,12 +343,41 @@ static bool plan_loses_values(
 	       elf_module_is_go(m->elf);
 }
 
+static bool plan_wants_exits(const struct session_site *site)
+{
+	return site->handler->probe->kind == STAP_PROBE_URETURN &&
+	       !site->handler->is_entry_part;
+}
+
+static bool plan_is_of_event(const struct session_site *site)
+{
+	return !site->location || site->location->event;
+}
+
+/* What is going to be asked decides what can be taken from the cache. */
+static void plan_recall(struct session *s)
+{
+	for (size_t i = 0; i < s->sites.count; i++) {
+		const struct session_site *site = &s->sites.items[i];
+		if (plan_is_of_event(site))
+			continue;
+		struct session_module *m = plan_get_module(s, site->location);
+		struct arch_plan_options options = plan_options(site);
+		if (!plan_loses_values(m, site))
+			kept_plans_ask(
+				m, site->location, plan_wants_exits(site), &options);
+	}
+	for (size_t i = 0; i < s->modules.count; i++)
+		kept_plans_recall(&s->modules.items[i]);
+}
+
 int session_plan(struct session *s, struct error *err)
 {
 	uint32_t count = (uint32_t)s->sites.count; /* exits add to them */
+	plan_recall(s);
 	for (uint32_t i = 0; i < count; i++) {
 		const struct session_site *site = &s->sites.items[i];
-		if (!site->location || site->location->event)
+		if (plan_is_of_event(site))
 			continue;
 		struct session_module *m = plan_get_module(s, site->location);
 		s->uprobe_count++;
@@ -358,17 +388,19 @@ int session_plan(struct session *s, struct error *err)
 					"and stacks before they return ($return alone works)");
 			continue;
 		}
-		if (site->handler->probe->kind == STAP_PROBE_URETURN &&
-			!site->handler->is_entry_part)
+		if (plan_wants_exits(site))
 			plan_exits(s, m, i);
 		else
 			plan_entry(s, m, i);
 	}
 	size_t patches = 0;
+	for (size_t i = 0; i < s->modules.count; i++)
+		kept_plans_keep(&s->modules.items[i]);
 	for (size_t i = 0; i < s->modules.count; i++) {
 		plan_resolve_overlaps(s, &s->modules.items[i]);
 		plan_free_padding(&s->modules.items[i]);
 		patches += s->modules.items[i].patches.count;
+		session_plan_lodge(&s->modules.items[i]);
 	}
 	for (size_t i = 0; i < s->modules.count; i++)
 		uprobe_text_keep(s->modules.items[i].elf, s->modules.items[i].text);
@@ -392,7 +424,9 @@ static void describe_plan(const struct arch_plan *plan, struct strbuf *out)
 		strbuf_printf(out, "jump over %u instructions", plan->insn_count);
 		break;
 	case ARCH_PATCH_JUMP_SHORT:
-		strbuf_printf(out, "short jump to padding at %#llx",
+		strbuf_printf(out,
+			plan->is_lodged ? "short jump through other instructions at %#llx"
+					: "short jump to padding at %#llx",
 			(unsigned long long)plan->padding_address);
 		break;
 	case ARCH_PATCH_BREAKPOINT:
@@ -422,6 +456,35 @@ static void describe_refusal(
 		(unsigned long long)l->link_address, err->message);
 }
 
+struct planned {
+	const struct arch_plan *plans;
+	size_t count, own;
+};
+
+static bool is_unplanned(void *data, uint64_t low, uint64_t high)
+{
+	const struct planned *planned = data;
+	for (size_t i = 0; i < planned->count; i++)
+		if (i != planned->own && planned->plans[i].address < high &&
+			low < planned->plans[i].address + planned->plans[i].window)
+			return false;
+	return true;
+}
+
+/* As it would be without other probes. */
+static void describe_planned(struct session_module *m, const struct stap_location *l,
+	const struct arch_plan_options *options, const struct arch_plan *plans,
+	size_t count, struct strbuf *out)
+{
+	for (size_t i = 0; i < count; i++) {
+		struct planned planned = {plans, count, i};
+		struct arch_plan lodger, host;
+		bool lodges = arch_plan_lodge(m->text, l->function_start, l->function_end,
+			options, &plans[i], is_unplanned, &planned, &lodger, &host);
+		describe_plan(lodges ? &lodger : &plans[i], out);
+	}
+}
+
 static void describe_site(
 	struct session_module *m, const struct stap_location *l, struct strbuf *out)
 {
@@ -432,7 +495,7 @@ static void describe_site(
 		    &options, &plan, &err) < 0)
 		describe_refusal(l, &err, out);
 	else
-		describe_plan(&plan, out);
+		describe_planned(m, l, &options, &plan, 1, out);
 }
 
 static void describe_exits(
@@ -448,8 +511,7 @@ static void describe_exits(
 	else if (count == 0)
 		strbuf_printf(out, "    %#llx: refused: the function never returns\n",
 			(unsigned long long)l->link_address);
-	for (size_t i = 0; i < count; i++)
-		describe_plan(&plans[i], out);
+	describe_planned(m, l, &options, plans, count, out);
 	free(plans);
 }
 
@@ -475,6 +537,7 @@ void session_plan_free(struct session *s)
 		vec_free(&m->patches);
 		vec_free(&m->semaphores);
 		arch_text_destroy(m->text);
+		kept_plans_free(m->kept);
 	}
 	vec_free(&s->modules);
 }

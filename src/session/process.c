@@ -169,6 +169,8 @@ static void process_report_refused(struct session *s, const struct session_proce
 	const struct uprobe_request *request)
 {
 	const struct session_patch *patch = request->notice;
+	if (!patch && !request->handler_count)
+		return; /* a host: its lodger is refused as well, and told */
 	const struct session_site *site =
 		&s->sites.items[(patch ? patch->handlers.items : request->handlers)[0]
 					.site];

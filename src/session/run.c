@@ -183,8 +183,8 @@ static int session_translate(struct session *s)
 		s, &clock, 3, "translated to %zu bytes of code", s->code.image_size);
 	if (o->last_pass >= 4) {
 		session_pass_start(&clock);
-		session_pass_end(
-			s, &clock, 4, "compiled into %u handlers", s->code.handler_count);
+		session_pass_end(s, &clock, 4, "compiled into %u handler%s",
+			s->code.handler_count, s->code.handler_count == 1 ? "" : "s");
 	}
 	return 0;
 }

@@ -228,8 +228,25 @@ static int target_expand(void *data, const struct stap_point *point, struct aren
 
 /* ---- variables ---------------------------------------------------------------------------------------------- */
 
-static struct target_module *find_one_module(
-	struct target *target, const char *name, struct error *err)
+/* One that a program needs, by its base name. */
+static struct target_module *find_library(
+	struct target *target, struct target_module *program, const char *name)
+{
+	const struct target_point point = {.library = name};
+	struct target_module_list list = {0};
+	struct target_module *found = NULL;
+	struct error ignored;
+
+	if (!strchr(name, '/') &&
+		target_find_libraries(target, &point, program, &list, &ignored) == 0 &&
+		list.count)
+		found = list.items[0];
+	vec_free(&list);
+	return found;
+}
+
+static struct target_module *find_one_module(struct target *target,
+	struct target_module *program, const char *name, struct error *err)
 {
 	struct target_module *module;
 	const char *path;
@@ -243,8 +260,10 @@ static struct target_module *find_one_module(
 	if (elf_program_find(name, &target->arena, &path) == 0)
 		return target_open_module(target, path, path, &module, err) < 0 ? NULL
 										: module;
-	error_set(err, -ENOENT, "no module '%s' is known here", name);
-	return NULL;
+	module = program ? find_library(target, program, name) : NULL;
+	if (!module)
+		error_set(err, -ENOENT, "no module '%s' is known here", name);
+	return module;
 }
 
 /* The module named in @cast(p, "type", "MODULE") or @var("x", "MODULE"): the first that there is of
@@ -264,8 +283,8 @@ static struct target_module *find_named_module(struct target *target,
 	for (;;) {
 		size_t size = strcspn(name, ":");
 
-		module = find_one_module(
-			target, arena_strndup(&target->arena, name, size), err);
+		module = find_one_module(target, place ? place->module : NULL,
+			arena_strndup(&target->arena, name, size), err);
 		if (module || !name[size])
 			break;
 		name += size + 1;
@@ -358,9 +377,10 @@ static int build_request(struct target *data, const struct stap_location *locati
 		ret->name = target->target.type_name;
 		ret->types = module->elf;
 	} else if (!place || module != place->module) {
-		return error_set(err, -ENOTSUP,
-			"variables of another module (%s) are not accessible here",
-			module->shown_path);
+		if (target_is_header(module->shown_path))
+			return error_set(err, -ENOTSUP, "a header has no variables");
+		access->static_module = arena_strdup(arena, module->shown_path);
+		place = NULL;
 	}
 	if (place)
 		where_place(location, ret);
@@ -439,8 +459,9 @@ static int target_access(void *data, const struct stap_location *location,
 		r = build_request(data, location, target, at_entry, arena, &request,
 			&module, access, err);
 	if (r == 0 && !number)
-		r = target_compile(module, location ? location->opaque : NULL, &request,
-			arena, &compiled, err);
+		r = target_compile(module,
+			location && !access->static_module ? location->opaque : NULL,
+			&request, arena, &compiled, err);
 	if (r < 0)
 		return r;
 	copy_access(&compiled, arena, access);
@@ -455,13 +476,14 @@ static int target_members(void *data, const struct stap_location *location,
 {
 	struct elf_access_request request;
 	struct elf_module *module;
-	struct stap_access ignored;
+	struct stap_access ignored = {0};
 	const char **names;
 	size_t count;
 	int r = build_request(data, location, target, at_entry, arena, &request, &module,
 		&ignored, err);
 	if (r == 0)
-		r = target_list_members(module, location ? location->opaque : NULL,
+		r = target_list_members(module,
+			location && !ignored.static_module ? location->opaque : NULL,
 			&request, arena, &names, &count, err);
 	if (r < 0)
 		return r;

@@ -158,7 +158,7 @@ int target_event_access(const struct stap_location *location,
 	if (target->target.component_count)
 		return error_set(err, -EINVAL,
 			"utrace variable '$%s' may not be used as %s", name,
-			target->target.components[0].member ? "structure" : "array");
+			target->target.components[0].member ? "a structure" : "array");
 	if (target->target.address_of)
 		return error_set(err, -EINVAL,
 			"cannot take address of utrace variable '$%s'", name);

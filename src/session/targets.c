@@ -502,7 +502,17 @@ static bool process_maps_module(struct session *s, pid_t pid)
 	return wanted;
 }
 
-/* No -c and no -x: every running process of the probed files which the user may trace. */
+static bool process_is_named(struct session *s, pid_t pid)
+{
+	struct session_process probe = {.pid = pid};
+	process_learn_program(&probe);
+	bool is_named = session_event_is_any_wanted(s, &probe);
+	free(probe.program);
+	return is_named;
+}
+
+/* No -c and no -x: every running process of the probed files which the user may trace, and those
+ * whose events are asked for. */
 static int target_attach_all(struct session *s, struct error *err)
 {
 	struct proc_tids pids = {0};
@@ -511,7 +521,8 @@ static int target_attach_all(struct session *s, struct error *err)
 	for (size_t i = 0; i < pids.tids.count && r == 0; i++) {
 		pid_t pid = pids.tids.items[i];
 		struct error one = {0};
-		if (pid == getpid() || !process_maps_module(s, pid))
+		if (pid == getpid() ||
+			(!process_maps_module(s, pid) && !process_is_named(s, pid)))
 			continue;
 		if (target_attach(s, pid, &one) < 0)
 			session_warn(s, "%s", one.message);
@@ -605,13 +616,21 @@ int session_targets_open(struct session *s, struct error *err)
 	return 0;
 }
 
+static bool wants_events(const struct session *s)
+{
+	for (size_t i = 0; i < s->sites.count; i++)
+		if (s->sites.items[i].location && s->sites.items[i].location->event)
+			return true;
+	return false;
+}
+
 int session_targets_start(struct session *s, struct error *err)
 {
 	if (s->options->command)
 		return target_arm_command(s, err);
 	if (s->options->pid)
 		return target_attach(s, s->options->pid, err);
-	return s->modules.count ? target_attach_all(s, err) : 0;
+	return s->modules.count || wants_events(s) ? target_attach_all(s, err) : 0;
 }
 
 void session_targets_release(struct session *s)
@@ -662,10 +681,12 @@ void session_targets_poll(struct session *s)
 
 void session_targets_settle(struct session *s)
 {
-	for (const struct session_process *p = s->processes, *next; p; p = next) {
-		next = p->next;
+	for (struct session_process *p = s->processes, *next; p; p = next) {
+		process_hold(p);
 		if (p->space)
 			uprobe_defer_settle(p->space);
+		next = p->next;
+		process_drop(s, p);
 	}
 }
 

@@ -42,8 +42,9 @@ static bool check_value(struct value_lowering *lower, const struct stap_expr *ex
 		sema_error(lower->sema, expr->token,
 			"procfs variable '$value' may not be pretty-printed");
 	else if (expr->target.component_count)
-		sema_error(lower->sema, expr->token, "invalid access '%s' vs. string",
-			expr->token->text);
+		sema_error(lower->sema, expr->target.components[0].token,
+			"procfs variable '$value' may not be used as %s",
+			expr->target.components[0].member ? "a structure" : "array");
 	else if (expr->target.address_of)
 		sema_error(lower->sema, expr->token,
 			"cannot take address of procfs variable");

@@ -182,7 +182,15 @@ static bool parse_conversion(
 	return true;
 }
 
-struct format *stap_format_parse(struct arena *arena, const char *text, size_t size)
+/* Where does the text end inside of a conversion?  A lone percent sign is none yet. */
+static bool is_cut(const char *percent, const char *end)
+{
+	return end - percent > 1 &&
+	       strspn(percent + 1, "0123456789.*-+ #l") == (size_t)(end - percent) - 1;
+}
+
+struct format *stap_format_parse_why(
+	struct arena *arena, const char *text, size_t size, const char **ret_fault)
 {
 	struct format_builder *builder = stap_format_begin(arena);
 	const char *end = text + size;
@@ -200,8 +208,20 @@ struct format *stap_format_parse(struct arena *arena, const char *text, size_t s
 			stap_format_add_literal(builder, text++, 1);
 			continue;
 		}
-		if (!parse_conversion(builder, &text, end))
+		if (!parse_conversion(builder, &text, end)) {
+			*ret_fault =
+				is_cut(percent, end)
+					? "trailing incomplete print format conversion"
+					: "invalid or missing conversion specifier";
 			return NULL;
+		}
 	}
 	return stap_format_end(builder);
+}
+
+struct format *stap_format_parse(struct arena *arena, const char *text, size_t size)
+{
+	const char *fault;
+
+	return stap_format_parse_why(arena, text, size, &fault);
 }

@@ -11,6 +11,9 @@
  * ("invalid or missing conversion specifier").
  */
 struct format *stap_format_parse(struct arena *arena, const char *text, size_t size);
+/** stap_format_parse_why() - likewise; @ret_fault: what is wrong with it */
+struct format *stap_format_parse_why(
+	struct arena *arena, const char *text, size_t size, const char **ret_fault);
 
 /** stap_format_begin/add/end - build a format for print/println/printd */
 struct format_builder;

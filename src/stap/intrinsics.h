@@ -91,6 +91,7 @@
 	X("HZ", L, "", "", PURE, rt_fn_hz) \
 	X("ctime", S, "L", "epochsecs", PURE | FALLIBLE, rt_fn_ctime) \
 	X("ctime", S, "", "", PURE, rt_fn_ctime_now) \
+	X("__rt_ctime", S, "L", "epochsecs", PURE | FALLIBLE, rt_fn_ctime) \
 	X("tz_gmtoff", L, "", "", PURE, rt_fn_tz_gmtoff) \
 	X("tz_name", S, "", "", PURE, rt_fn_tz_name) \
 	X("msecs_to_string", S, "L", "msecs", PURE, rt_fn_msecs_to_string) \
@@ -105,6 +106,8 @@
 	X("errno_str", S, "L", "err", PURE, rt_fn_errno_str) \
 	X("errno_p", L, "L", "err", PURE, rt_fn_errno_p) \
 	X("__rt_name", S, "LL", "table,number", PURE, rt_fn_name_of) \
+	X("__rt_choice", S, "LL", "table,value", PURE, rt_fn_choice_name) \
+	X("__rt_flags", S, "LL", "table,value", PURE, rt_fn_flag_names) \
 	X("__rt_number", L, "LS", "table,name", PURE, rt_fn_number_of) \
 	X("fp_to_string", S, "LL", "infp,precision", PURE, rt_fn_fp_to_string) \
 	X("string_to_fp", L, "S", "input", FALLIBLE, rt_fn_string_to_fp) \
@@ -126,6 +129,7 @@
 	X("strlen", L, "S", "s", PURE, rt_fn_strlen) \
 	X("substr", S, "SLL", "str,start,length", PURE, rt_fn_substr) \
 	X("stringat", L, "SL", "str,pos", FALLIBLE, rt_fn_stringat) \
+	X("__rt_stringat", L, "SL", "str,pos", FALLIBLE, rt_fn_stringat) \
 	X("isinstr", L, "SS", "s1,s2", PURE, rt_fn_isinstr) \
 	X("strpos", L, "SS", "s1,s2", PURE, rt_fn_strpos) \
 	X("tokenize", S, "SS", "input,delim", 0, rt_fn_tokenize) \
@@ -244,6 +248,7 @@
 	X("__rt_print_symbol", V, "LL", "address,style", SYMBOLS, rt_fn_print_symbol) \
 	X("__rt_symbol", S, "LL", "address,style", PURE | SYMBOLS, rt_fn_symbol) \
 	X("umodname", S, "L", "addr", PURE | FALLIBLE | SYMBOLS, rt_fn_umodname) \
+	X("__rt_umodname", S, "L", "addr", PURE | FALLIBLE | SYMBOLS, rt_fn_umodname) \
 	X("umodbuildid", S, "L", "address", PURE | FALLIBLE | SYMBOLS, rt_fn_umodbuildid) \
 	X("umodaddr", L, "L", "address", PURE | FALLIBLE | SYMBOLS, rt_fn_umodaddr)
 

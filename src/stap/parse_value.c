@@ -203,9 +203,10 @@ static void parse_print_literal(struct stap_parser *p, struct stap_expr *print)
 		return;
 	}
 	print->print.format_text = text;
-	if (!stap_format_parse(p->arena, text, strlen(text))) {
+	const char *fault;
+	if (!stap_format_parse_why(p->arena, text, strlen(text), &fault)) {
 		stap_parse_peek(p);
-		stap_parse_fail(p, "invalid or missing conversion specifier");
+		stap_parse_fail(p, "%s", fault);
 	}
 }
 

@@ -365,11 +365,13 @@ static bool alias_expand(const struct matching *matching, const struct stap_prob
 	if (alias_is_recursive(matching->derivation, alias)) {
 		struct strbuf text;
 
+		const struct stap_token *token = use->components[0].token;
 		strbuf_init(&text);
 		sema_point_text(use, &text);
 		err->message = arena_printf(sema->arena,
-			"recursive loop in alias expansion of %s", text.data);
-		err->token = use->components[0].token;
+			"recursive loop in alias expansion of %s at %s:%u:%u", text.data,
+			token->source->name, token->line, token->column);
+		err->token = NULL;
 		strbuf_deinit(&text);
 		return false;
 	}
@@ -581,6 +583,24 @@ static void match_deep(const struct matching *matching, const struct sema_patter
 	}
 }
 
+/* Another name for a neighbour, `probe a.b = a.c {}`: a wildcard means each thing once. */
+static bool is_synonym(const struct matching *matching, const struct sema_pattern *node,
+	uint32_t position)
+{
+	const struct stap_probe *alias =
+		node->aliases.count == 1 ? node->aliases.items[0] : NULL;
+	const struct stap_point *point = alias ? alias->points[0] : NULL;
+
+	if (!alias || alias->point_count != 1 || point->component_count != position + 1 ||
+		alias->body->kind != STAP_STMT_BLOCK || alias->body->block.count)
+		return false;
+	for (uint32_t i = 0; i < position; i++)
+		if (strcmp(point->components[i].name,
+			    matching->point->components[i].name) != 0)
+			return false;
+	return true;
+}
+
 static void match_wild(const struct matching *matching, const struct sema_pattern *node,
 	uint32_t position, struct sema_error *lost)
 {
@@ -593,7 +613,8 @@ static void match_wild(const struct matching *matching, const struct sema_patter
 		struct sema_error ignored;
 
 		if (child->argument != component_argument(component) ||
-			fnmatch(component->name, child->name, 0))
+			fnmatch(component->name, child->name, 0) ||
+			is_synonym(matching, child, position))
 			continue;
 		inner.point = point_with(matching, position, child->name);
 		match(&inner, child, position + 1, &ignored);
@@ -660,10 +681,29 @@ static void point_error_report(
 		"while resolving probe point", err->token, err->message);
 }
 
+/* Errors of optional points: they matter only beside one that cannot do without. */
+struct tolerated {
+	const struct stap_point *point;
+	struct sema_error error;
+};
+struct tolerated_list {
+	struct tolerated *items;
+	size_t count, capacity;
+};
+
+static void tolerated_report(struct sema *sema, struct tolerated_list *list)
+{
+	for (size_t i = 0; i < list->count; i++)
+		point_error_report(sema, list->items[i].point, &list->items[i].error);
+	list->count = 0;
+}
+
 static bool derive_points(struct sema *sema, const struct derivation *derivation,
 	struct stap_point *const *points, uint32_t count, bool rethrow,
 	struct sema_error *err)
 {
+	struct tolerated_list tolerated = {0};
+
 	for (uint32_t i = 0; i < count; i++) {
 		const struct stap_point *point = points[i];
 		struct matching matching = {sema, derivation, point};
@@ -682,6 +722,8 @@ static bool derive_points(struct sema *sema, const struct derivation *derivation
 		if (!ok && derivation->lost && !derivation->lost->message &&
 			!point->optional && !point->sufficient)
 			*derivation->lost = own;
+		if (!ok && optional)
+			sema_push(sema, &tolerated, ((struct tolerated){point, own}));
 		if (ok || optional)
 			continue;
 		if (rethrow) {
@@ -689,6 +731,7 @@ static bool derive_points(struct sema *sema, const struct derivation *derivation
 			return false;
 		}
 		point_error_report(sema, point, &own);
+		tolerated_report(sema, &tolerated);
 	}
 	return true;
 }

@@ -123,9 +123,14 @@ static const struct stap_token *lex(struct stap_preprocessor *pp)
 	const struct stap_token *token = stap_lexer_next(&pp->lexer);
 	if (token->kind != STAP_TOKEN_EOF)
 		pp->has_tokens = true;
-	if (token->has_wrong_close)
-		stap_diagnose(pp->diag, STAP_WARNING, token,
+	if (token->has_wrong_close) {
+		/* as code, though it may have become junk for want of an end */
+		struct stap_token *code = arena_new(pp->arena, struct stap_token);
+		*code = *token;
+		code->kind = STAP_TOKEN_EMBEDDED;
+		stap_diagnose(pp->diag, STAP_WARNING, code,
 			"possible erroneous closing '}%%', use '%%}'?");
+	}
 	return token;
 }
 

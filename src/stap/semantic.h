@@ -39,8 +39,12 @@ struct stap_program *stap_analyze(struct arena *arena,
 	const struct stap_semantic_options *options, const struct stap_target *target,
 	struct stap_diagnostics *diag);
 
-/** stap_program_dump() - -p2: globals, functions and probes with their types and locals */
-void stap_program_dump(const struct stap_program *program, struct strbuf *out);
+/**
+ * stap_program_dump() - -p2: globals, functions and probes with their types and locals
+ * @with_bodies: also what is left of their bodies, and initial values
+ */
+void stap_program_dump(
+	const struct stap_program *program, bool with_bodies, struct strbuf *out);
 
 /** stap_intrinsic_find() - by name and argument count; NULL: none */
 struct stap_intrinsic {

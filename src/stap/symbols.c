@@ -191,6 +191,10 @@ static struct stap_var *variable_find(
 {
 	struct stap_var *var = local_find(scope, name);
 
+	/* a script's array is not the scalar of the same name in an alias it uses */
+	if (var && var->is_library && sema_is_user_token(token) && var->arity != arity &&
+		sema_global_find(scope->sema, name, token))
+		var = NULL;
 	if (!var) {
 		var = sema_global_find(scope->sema, name, token);
 		if (var && sema_is_user_token(var->token) &&
@@ -534,6 +538,19 @@ static bool resolve_stat(struct scope *scope, struct stap_expr *expr)
 	return false;
 }
 
+/* `b in @hist_log(s)` is @hist_log(s)[b]: true where something was counted */
+static bool resolve_bucket_in(struct scope *scope, struct stap_expr *expr)
+{
+	if (expr->index.keys.count != 1 || !expr->index.keys.items[0]) {
+		sema_error(scope->sema, expr->token,
+			"a bucket of a histogram is named by one number");
+		return false;
+	}
+	expr->kind = STAP_EXPR_INDEX;
+	expr->type = STAP_TYPE_UNKNOWN;
+	return resolve_element(scope, expr);
+}
+
 static bool resolve_expr(struct stap_expr *expr, void *data)
 {
 	struct scope *scope = data;
@@ -544,7 +561,8 @@ static bool resolve_expr(struct stap_expr *expr, void *data)
 	case STAP_EXPR_INDEX:
 		return resolve_element(scope, expr);
 	case STAP_EXPR_IN:
-		return resolve_index(scope, expr);
+		return expr->index.hist ? resolve_bucket_in(scope, expr)
+					: resolve_index(scope, expr);
 	case STAP_EXPR_CALL:
 		return resolve_call(scope, expr);
 	case STAP_EXPR_ASSIGN:

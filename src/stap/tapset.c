@@ -95,6 +95,57 @@ static void folder_search(struct stap_tapset *tapset, const char *folder,
 		free(entries);
 }
 
+/* Below PATH/ folders stand for those of programs. */
+static void path_search(
+	struct stap_tapset *tapset, const char *folder, const char *subfolder)
+{
+	const char *path = arena_printf(tapset->arena, "%s%s", folder, subfolder);
+	DIR *dir = opendir(path);
+	struct dirent *entry;
+
+	while (dir && (entry = readdir(dir))) {
+		const char *name =
+			arena_printf(tapset->arena, "%s/%s", subfolder, entry->d_name);
+
+		if (entry->d_name[0] != '.' && entry->d_type == DT_DIR)
+			path_search(tapset, folder, name);
+	}
+	if (dir)
+		closedir(dir);
+	folder_search(tapset, folder, subfolder, false);
+}
+
+/* process("ls") in PATH/usr/bin/x.stp is process("/usr/bin/ls"). */
+static void complete_paths(
+	struct stap_tapset *tapset, const struct stap_probe *probe, const char *folder)
+{
+	for (uint32_t i = 0; i < probe->point_count; i++) {
+		struct stap_component *first = &probe->points[i]->components[0];
+		struct stap_expr *argument = first->has_argument ? first->argument : NULL;
+
+		if (strcmp(first->name, "process") != 0 || !argument ||
+			argument->kind != STAP_EXPR_STRING || argument->string[0] == '/')
+			continue;
+		argument->string =
+			arena_printf(tapset->arena, "%s/%s", folder, argument->string);
+	}
+}
+
+static void file_complete_paths(
+	struct stap_tapset *tapset, const struct stap_file *file, const char *name)
+{
+	const char *below = strncmp(name, "/PATH/", 6) ? NULL : name + 5, *end;
+
+	if (!below)
+		return;
+	end = strrchr(below, '/');
+	below = arena_strndup(tapset->arena, below, (size_t)(end - below));
+	for (size_t i = 0; i < file->aliases.count; i++)
+		complete_paths(tapset, file->aliases.items[i], below);
+	for (size_t i = 0; i < file->probes.count; i++)
+		complete_paths(tapset, file->probes.items[i], below);
+}
+
 static struct stap_source *source_read(
 	struct stap_tapset *tapset, const struct found *found)
 {
@@ -155,6 +206,7 @@ static void script_load(struct stap_tapset *tapset, const struct found *found,
 		stap_diagnose(diag, STAP_WARNING, NULL,
 			"tapset \"%s\" has errors, and will be skipped", found->path);
 	} else {
+		file_complete_paths(tapset, file, found->name);
 		vec_append(&tapset->files, file);
 	}
 	stap_diagnostics_deinit(&own);
@@ -174,6 +226,7 @@ struct stap_tapset *stap_tapset_load(struct arena *arena, const char *const *dir
 	for (uint32_t i = 0; i < dir_count; i++) {
 		for (size_t j = 0; j < sizeof(subfolders) / sizeof(subfolders[0]); j++)
 			folder_search(tapset, dirs[i], subfolders[j], i == 0);
+		path_search(tapset, dirs[i], "/PATH");
 	}
 	own.guru = true; /* the library is trusted */
 	own.argument_used = NULL;

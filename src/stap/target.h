@@ -111,9 +111,11 @@ struct stap_access {
 	struct stap_expr **operands; /* borrowed from the target expression */
 	uint32_t operand_count;
 	enum stap_value_class value_class;
-	const char *type_name;   /* as C writes it: "char const*" */
-	const char *module;      /* that has the type; NULL: nobody knows */
-	uint32_t size;           /* of the value in bytes */
+	const char *type_name; /* as C writes it: "char const*" */
+	const char *module;    /* that has the type; NULL: nobody knows */
+	const char *
+		static_module; /* path of the file that STATIC is about; NULL: the probed one */
+	uint32_t size;         /* of the value in bytes */
 	bool needs_callee_saved; /* reads rbx, rbp, r12..r15 */
 	bool needs_static;
 };

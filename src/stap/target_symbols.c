@@ -50,6 +50,8 @@ static void sign_access(struct lowering *lower, const struct stap_access *access
 		strbuf_printf(out, "%d:%lld,", (int)access->ops[i].kind,
 			(long long)access->ops[i].value);
 	strbuf_printf(out, "=%d/%u;", (int)access->value_class, access->size);
+	if (access->static_module)
+		strbuf_printf(out, "in %s;", access->static_module);
 	/* what follows the pointer may stand in another variable's name */
 	if (access->value_class == STAP_VALUE_POINTER && access->module)
 		strbuf_printf(out, "%s %s;", access->type_name, access->module);

@@ -546,6 +546,12 @@ static void put_probe(struct unparser *u, const struct stap_probe *probe)
 	put(u, "\n");
 }
 
+void stap_unparse_body(const struct stap_stmt *stmt, struct strbuf *out)
+{
+	struct unparser u = {.out = out};
+	put_stmt(&u, stmt);
+}
+
 void stap_unparse(const struct stap_file *file, struct strbuf *out)
 {
 	struct unparser u = {.out = out};

@@ -72,8 +72,9 @@ static bool is_step(uint32_t action, const siginfo_t *info)
 static bool is_in_image(const struct uprobe_space *space, uint64_t address)
 {
 	for (size_t i = 0; i < space->arenas.count; i++)
-		if (address - arena_image(space, &space->arenas.items[i]) <
-			space->session.image_size)
+		if (!space->arenas.items[i].is_padding &&
+			address - arena_image(space, &space->arenas.items[i]) <
+				space->session.image_size)
 			return true;
 	return false;
 }
@@ -184,9 +185,11 @@ static bool block(struct uprobe_space *space, pid_t tid, const siginfo_t *info,
 		.pid = (uint32_t)space->pid, .tid = (uint32_t)tid};
 
 	*ret = (struct deferred_signal){.tid = tid, .info = *info};
-	/* without the front, or with its signal blocked, a step would outlive a killed tracer */
-	if (!(space->front_signals & ~space->front_lost & SIGNAL_BIT(SIGTRAP)) ||
-		ptrace_get_sigmask(tid, &ret->mask) < 0 ||
+	/* Without the front, or with its signal blocked, a step would outlive a killed tracer.  In a bare
+	 * process there never is a front, and a breakpoint would as well. */
+	bool survives = space->is_bare ||
+			(space->front_signals & ~space->front_lost & SIGNAL_BIT(SIGTRAP));
+	if (!survives || ptrace_get_sigmask(tid, &ret->mask) < 0 ||
 		ret->mask & SIGNAL_BIT(SIGTRAP))
 		return false;
 	victim.mask = ret->mask;

@@ -127,6 +127,7 @@ static int insert_pending(struct uprobe_space *space, struct error *err)
 
 	if (r >= 0)
 		r = place_journal(space, err);
+	place_refuse_lodgers(space);
 	if (r >= 0)
 		r = arena_publish_traps(space, err);
 	space->inserting = true;

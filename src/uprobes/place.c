@@ -75,12 +75,14 @@ static void fill_site(struct uprobe_site *site, struct uprobe_request *request)
 		.window = plan->window,
 		.notice = request->notice,
 		.insn_count = plan->insn_count,
+		.is_lodged = plan->is_lodged,
+		.is_host = plan->size > ARCH_JUMP_SIZE,
 	};
 	memcpy(site->insn_offset, plan->insn_offset, sizeof(site->insn_offset));
 	memcpy(site->original, plan->original, sizeof(site->original));
 	if (plan->form == ARCH_PATCH_JUMP_SHORT) {
 		site->padding = plan->padding_address + request->bias;
-		memcpy(site->padding_original, plan->padding_original, SITE_PATCH_MAX);
+		memcpy(site->padding_original, plan->padding_original, SITE_PADDING);
 	}
 }
 
@@ -139,9 +141,9 @@ static int refuse_overlaps(struct uprobe_space *space, struct error *err)
 			continue;
 		ranges[count++] =
 			(struct range){site->address, site->address + site->size, site};
-		if (site->padding)
+		if (site_has_padding(site))
 			ranges[count++] = (struct range){
-				site->padding, site->padding + SITE_PATCH_MAX, site};
+				site->padding, site->padding + SITE_PADDING, site};
 	}
 	qsort(ranges, count, sizeof(*ranges), compare_ranges);
 	const struct range *last = NULL;
@@ -232,7 +234,7 @@ static int validate(struct uprobe_space *space, struct error *err)
 	/* Padding lies anywhere near its site: a second pass keeps the reader's order. */
 	for (size_t i = 0; i < space->sites.count; i++) {
 		struct uprobe_site *site = &space->sites.items[i];
-		uint8_t live[SITE_PATCH_MAX];
+		uint8_t live[SITE_PADDING];
 		if (site->state != SITE_PENDING || !site->padding)
 			continue;
 		if (text_read(&reader, site->padding, live, sizeof(live)) < 0 ||
@@ -451,6 +453,31 @@ static int place_one(struct uprobe_space *space, size_t index, struct staging *s
 	return 0;
 }
 
+void place_refuse_lodgers(struct uprobe_space *space)
+{
+	for (size_t i = 0; i < space->sites.count; i++) {
+		struct uprobe_site *site = &space->sites.items[i];
+		const struct uprobe_site *host = site_host(space, site);
+		if (site->state == SITE_PENDING && site->is_lodged &&
+			(!host || host->state != SITE_PENDING))
+			refuse_pending(space, site, -EBUSY,
+				"the instructions that its jump leads through cannot be displaced");
+	}
+}
+
+/* Long jumps of lodgers are part of their hosts' patches. */
+static void place_lodgers(struct uprobe_space *space)
+{
+	for (size_t i = 0; i < space->sites.count; i++) {
+		const struct uprobe_site *site = &space->sites.items[i];
+		struct uprobe_site *host = site_host(space, site);
+		if (site->state == SITE_PENDING && host && host->state == SITE_PENDING)
+			memcpy(host->patch + (site->padding - host->address),
+				site->padding_patch, SITE_PADDING);
+	}
+	place_refuse_lodgers(space);
+}
+
 int place_trampolines(struct uprobe_space *space, struct error *err)
 {
 	struct staging staging = {.bytes = malloc(STAGING_SIZE)};
@@ -464,6 +491,7 @@ int place_trampolines(struct uprobe_space *space, struct error *err)
 	if (r >= 0)
 		r = flush(space, &staging);
 	free(staging.bytes);
+	place_lodgers(space);
 	if (r < 0)
 		return error_set(err, r, "cannot write trampolines to process %d: %s",
 			space->pid, strerror(-r));
@@ -481,7 +509,7 @@ int site_journal(struct uprobe_space *space, struct uprobe_site *site)
 
 	if (r >= 0 && site->padding)
 		r = journal_add_patch(&space->journal, space->pid, site->padding,
-			site->padding_original, SITE_PATCH_MAX, &site->padding_journal);
+			site->padding_original, SITE_PADDING, &site->padding_journal);
 	if (r >= 0 && site->padding)
 		journal_link_padding(
 			&space->journal, site->padding_journal, site->address);

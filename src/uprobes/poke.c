@@ -128,9 +128,9 @@ static int revert_transient(struct uprobe_space *space, struct uprobe_site *site
 			return r;
 	}
 	int r = write_byte(space, site->address, site->original[0]);
-	if (r >= 0 && site->padding)
+	if (r >= 0 && site_has_padding(site))
 		r = remote_memory_write(space->memory_fd, site->padding,
-			site->padding_original, SITE_PATCH_MAX);
+			site->padding_original, SITE_PADDING);
 	return r;
 }
 
@@ -140,10 +140,10 @@ static int plant_breakpoints(struct uprobe_space *space, struct uprobe_site *sit
 
 	/* No thread runs in padding: it may be written at once, and must be there first.
 	 */
-	if (site->padding) {
+	if (site_has_padding(site)) {
 		step();
 		r = remote_memory_write(space->memory_fd, site->padding,
-			site->padding_patch, SITE_PATCH_MAX);
+			site->padding_patch, SITE_PADDING);
 	}
 	if (r >= 0)
 		r = write_byte(space, site->address, BREAKPOINT);
@@ -252,6 +252,29 @@ static int revert_unlucky(struct uprobe_space *space, struct error *err)
 	return 0;
 }
 
+/* What a lodger's short jump would lead to is not coming: it is taken back, too. */
+static int revert_lodgers(struct uprobe_space *space, struct error *err)
+{
+	for (size_t i = 0; i < space->sites.count; i++) {
+		struct uprobe_site *site = &space->sites.items[i];
+		const struct uprobe_site *host = site_host(space, site);
+		if (site->state != SITE_TRANSIENT || !site->is_lodged ||
+			(host && host->state == SITE_TRANSIENT))
+			continue;
+		int r = revert_transient(space, site);
+		if (r < 0 && has_vanished(space, site, r))
+			continue;
+		if (r < 0)
+			return write_failed(space, r, err);
+		struct error why;
+		error_set(&why, -EBUSY,
+			"0x%llx: the instructions that its jump leads through cannot be displaced",
+			(unsigned long long)site->address);
+		site_refuse(space, site, &why);
+	}
+	return 0;
+}
+
 static int leave_interiors(struct uprobe_space *space, struct error *err)
 {
 	int r = threads_leave_interiors(space, err);
@@ -266,6 +289,8 @@ int poke_insert_live(struct uprobe_space *space, struct error *err)
 
 	if (r >= 0 && interiors)
 		r = leave_interiors(space, err);
+	if (r >= 0)
+		r = revert_lodgers(space, err);
 	if (r >= 0)
 		r = phase_tails(space, err);
 	return r < 0 ? r : phase_heads(space, err);
@@ -298,17 +323,23 @@ int poke_insert_stopped(struct uprobe_space *space, struct error *err)
 	if (!changes)
 		return error_set(err, -ENOMEM, "out of memory");
 	text_reader_init(&reader, fd);
+	for (size_t i = 0; i < space->sites.count; i++) {
+		struct uprobe_site *site = &space->sites.items[i];
+		if (site->state == SITE_PENDING)
+			(void)is_still_there(space, site, &reader);
+	}
+	place_refuse_lodgers(space);
 	for (size_t i = 0; i < space->sites.count && r >= 0; i++) {
 		struct uprobe_site *site = &space->sites.items[i];
-		if (site->state != SITE_PENDING || !is_still_there(space, site, &reader))
+		if (site->state != SITE_PENDING)
 			continue;
 		site->state = SITE_TRANSIENT;
 		changes[count++] =
 			(struct text_change){site->address, site->patch, site->size};
-		if (site->padding) {
+		if (site_has_padding(site)) {
 			step();
 			r = remote_memory_write(
-				fd, site->padding, site->padding_patch, SITE_PATCH_MAX);
+				fd, site->padding, site->padding_patch, SITE_PADDING);
 		}
 	}
 	if (r >= 0)
@@ -349,7 +380,7 @@ static size_t skip_foreign(struct uprobe_space *space)
 	for (size_t i = 0; i < space->sites.count; i++) {
 		struct uprobe_site *site = &space->sites.items[i];
 		uint8_t live[SITE_PATCH_MAX] = {0};
-		if (site->is_kept)
+		if (site->is_kept || site->is_host)
 			continue;
 		if (site->state == SITE_PENDING) {
 			site->state = SITE_REMOVED;

@@ -87,9 +87,9 @@ int uprobe_remove(struct uprobe_space *space, uint64_t *addresses, size_t count,
 		return r;
 	for (size_t i = 0; i < space->sites.count; i++) {
 		struct uprobe_site *site = &space->sites.items[i];
-		site->is_kept =
-			site->padding || !bsearch(&site->address, addresses, count,
-						 sizeof(*addresses), compare_addresses);
+		site->is_kept = site->padding || site->is_host ||
+				!bsearch(&site->address, addresses, count,
+					sizeof(*addresses), compare_addresses);
 	}
 	r = restore_text(space, ret_foreign, err);
 	forget_removed(space);
@@ -160,6 +160,42 @@ static void leave_padding(const struct signal_frame *frame, void *data)
 		return;
 }
 
+/* With its lodgers out nobody comes to the inside of a host any more. */
+static int restore_host(struct uprobe_space *space, struct uprobe_site *site)
+{
+	uint8_t live[SITE_PATCH_MAX];
+
+	if (remote_memory_read(space->memory_fd, site->address, live, site->size) < 0) {
+		site->state = SITE_REMOVED; /* unmapped */
+		return 0;
+	}
+	if (memcmp(live, site->patch, site->size))
+		return 0; /* somebody else has written to it: stays as it is */
+	step();
+	site->state = SITE_REMOVED;
+	return remote_memory_write(
+		space->memory_fd, site->address, site->original, site->size);
+}
+
+static int restore_paddings(struct uprobe_space *space)
+{
+	for (size_t i = 0; i < space->sites.count; i++) {
+		struct uprobe_site *site = &space->sites.items[i];
+		int r = 0;
+		if (site->is_host && site->state == SITE_LIVE)
+			r = restore_host(space, site);
+		if (site_has_padding(site) && site->trampoline &&
+			site->state == SITE_REMOVED) {
+			step();
+			r = remote_memory_write(space->memory_fd, site->padding,
+				site->padding_original, SITE_PADDING);
+		}
+		if (r < 0 && r != -EFAULT) /* unmapped */
+			return r;
+	}
+	return 0;
+}
+
 static int restore_padding(struct uprobe_space *space, const struct held_threads *held)
 {
 	for (size_t i = 0; i < held->threads.count; i++) {
@@ -174,17 +210,17 @@ static int restore_padding(struct uprobe_space *space, const struct held_threads
 		if (thread_set_regs(&held->threads.items[i], &regs) < 0)
 			continue; /* gone */
 	}
-	for (size_t i = 0; i < space->sites.count; i++) {
-		const struct uprobe_site *site = &space->sites.items[i];
-		if (!site->padding || !site->trampoline || site->state != SITE_REMOVED)
-			continue;
-		step();
-		int r = remote_memory_write(space->memory_fd, site->padding,
-			site->padding_original, SITE_PATCH_MAX);
-		if (r < 0 && r != -EFAULT) /* unmapped */
-			return r;
-	}
-	return 0;
+	return restore_paddings(space);
+}
+
+static size_t count_foreign_hosts(const struct uprobe_space *space)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < space->sites.count; i++)
+		count += space->sites.items[i].is_host &&
+			 space->sites.items[i].state == SITE_LIVE;
+	return count;
 }
 
 struct frame_search {
@@ -307,6 +343,7 @@ static int remove_memory(
 
 	if (r < 0)
 		return r;
+	foreign += count_foreign_hosts(space);
 	deferred_give_back(space);
 	if (inside || returning || foreign) {
 		*ret_left = mapped_bytes(space);

@@ -20,6 +20,21 @@ struct uprobe_site *site_find(struct uprobe_space *space, uint64_t address)
 	return address - site->address < site->window ? site : NULL;
 }
 
+bool site_has_padding(const struct uprobe_site *site)
+{
+	return site->padding && !site->is_lodged;
+}
+
+struct uprobe_site *site_host(
+	struct uprobe_space *space, const struct uprobe_site *lodger)
+{
+	struct uprobe_site *host =
+		lodger->is_lodged ? site_find(space, lodger->padding) : NULL;
+	bool fits = host && host->is_host && host->state != SITE_REMOVED &&
+		    lodger->padding + SITE_PADDING <= host->address + host->size;
+	return fits ? host : NULL;
+}
+
 bool site_is_insn_start(const struct uprobe_site *site, size_t offset)
 {
 	for (size_t i = 0; i < site->insn_count; i++)

@@ -362,10 +362,10 @@ static int write_site(struct uprobe_space *space, struct uprobe_site *site, bool
 	int r = 0;
 
 	site->state = patched ? SITE_LIVE : SITE_REMOVED;
-	if (site->padding)
+	if (site_has_padding(site))
 		r = remote_memory_write(space->memory_fd, site->padding,
 			patched ? site->padding_patch : site->padding_original,
-			SITE_PATCH_MAX);
+			SITE_PADDING);
 	if (r >= 0)
 		r = remote_memory_write(space->memory_fd, site->address,
 			patched ? site->patch : site->original, site->size);
@@ -406,9 +406,9 @@ static int settle_child(struct uprobe_space *space, const struct uprobe_space *p
 		}
 		site->state = wanted ? SITE_LIVE : SITE_REMOVED;
 		if (r >= 0 && !wanted) {
-			if (site->padding)
+			if (site_has_padding(site))
 				r = remote_memory_write(space->memory_fd, site->padding,
-					site->padding_original, SITE_PATCH_MAX);
+					site->padding_original, SITE_PADDING);
 			journal_drop_patch(&space->journal, site->journal);
 			journal_drop_patch(&space->journal, site->padding_journal);
 		}

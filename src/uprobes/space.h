@@ -20,7 +20,8 @@
 enum {
 	BREAKPOINT = 0xcc,
 	TRAP_FLAG = 0x100, /* of eflags: the processor steps */
-	SITE_PATCH_MAX = 5,
+	SITE_PATCH_MAX = 10,
+	SITE_PADDING = 5,
 	BARE_SLOT_MAX = 64, /* a displaced copy in padding */
 	TEXT_PAGE = 4096
 };
@@ -44,13 +45,15 @@ struct uprobe_site {
 	uint32_t journal, padding_journal; /* record indexes; JOURNAL_NONE */
 	uint16_t trampoline_size;
 	uint8_t size, window;
+	bool is_lodged;   /* its padding is inside the patch of a host */
+	bool is_host;     /* as long as there are lodgers it stays in */
 	bool is_emulated; /* a breakpoint that has no copy anywhere */
 	bool is_kept;     /* not among those being taken out */
 	uint8_t insn_count, map_count;
 	uint8_t insn_offset[ARCH_MAX_INSNS];
 	uint8_t original[ARCH_MAX_WINDOW];
 	uint8_t patch[SITE_PATCH_MAX];
-	uint8_t padding_original[SITE_PATCH_MAX], padding_patch[SITE_PATCH_MAX];
+	uint8_t padding_original[SITE_PADDING], padding_patch[SITE_PADDING];
 	struct arch_pc_map_entry map[ARCH_MAX_INSNS];
 };
 
@@ -141,6 +144,11 @@ bool site_redirect(const struct uprobe_site *site, uint64_t pc, uint64_t *ret);
 /** the inverse: the program's own pc for one in the site's trampoline, where there is one
  */
 bool site_home(const struct uprobe_site *site, uint64_t pc, uint64_t *ret);
+/** has it padding of its own to write? */
+bool site_has_padding(const struct uprobe_site *site);
+/** the site whose patch holds the lodger's long jump; NULL: it is not among those that are in or coming */
+struct uprobe_site *site_host(
+	struct uprobe_space *space, const struct uprobe_site *lodger);
 /** where a thread goes on that ran into a breakpoint of the site at @address */
 uint64_t site_trap_target(const struct uprobe_site *site, uint64_t address);
 
@@ -216,6 +224,8 @@ must_check int place_admit(struct uprobe_space *space, struct uprobe_request *re
 /** record what the site's text was, in the process's own name */
 must_check int site_journal(struct uprobe_space *space, struct uprobe_site *site);
 /** give each pending site a trampoline and a journal record */
+/** pending ones whose host was refused */
+void place_refuse_lodgers(struct uprobe_space *space);
 must_check int place_trampolines(struct uprobe_space *space, struct error *err);
 must_check int place_journal(struct uprobe_space *space, struct error *err);
 /** the site will not be inserted; text untouched */

@@ -19,6 +19,7 @@
 enum {
 	STOP_TIMEOUT_MS = 2000,
 	EVACUATE_MS = 2000,
+	MAX_CALLS = 16,
 	RUN_ON_USEC = 100,
 	RUN_ON_MAX_USEC = 10000,
 };
@@ -56,6 +57,15 @@ struct utrace_task *space_next_task(struct utrace_task *task, pid_t pid)
 
 static const struct utrace_engine_ops hold_ops = {0};
 
+static int hold(struct utrace_task *task, struct utrace_engine *engine, struct error *err)
+{
+	int r = utrace_control(task, engine, UTRACE_STOP);
+
+	if (r < 0 && r != -EINPROGRESS)
+		return r;
+	return utrace_wait_stopped(task, STOP_TIMEOUT_MS, err);
+}
+
 int thread_stop(struct utrace_task *task, struct held_thread *ret, struct error *err)
 {
 	struct utrace_engine *engine;
@@ -64,11 +74,15 @@ int thread_stop(struct utrace_task *task, struct held_thread *ret, struct error 
 
 	if (r < 0)
 		return error_set(err, r, "cannot hold thread %d: %s", tid, strerror(-r));
-	r = utrace_control(task, engine, UTRACE_STOP);
-	if (r == -EINPROGRESS)
-		r = 0;
-	if (r >= 0)
-		r = utrace_wait_stopped(task, STOP_TIMEOUT_MS, err);
+	r = hold(task, engine, err);
+	/* Where a call begins nothing can be called in its place: rather where it ends. */
+	for (int i = 0; i < MAX_CALLS && r == 0 && utrace_engine_task(engine) &&
+			utrace_task_is_at_call(task);
+		i++) {
+		r = utrace_control(task, engine, UTRACE_RESUME);
+		if (r == 0)
+			r = hold(task, engine, err);
+	}
 	*ret = (struct held_thread){.tid = tid, .engine = engine};
 	if (r < 0) {
 		thread_resume(ret);

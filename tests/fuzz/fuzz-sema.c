@@ -26,7 +26,7 @@ static void analyse(struct arena *arena, struct stap_file *file, unsigned choice
 	if (!program && !diag->error_count)
 		abort();
 	if (program)
-		stap_program_dump(program, out);
+		stap_program_dump(program, true, out);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -110,6 +110,26 @@ for how in KILL TERM; do
 	wait $busy 2>/dev/null
 done
 
+# Without -c and -x: processes by number or program, and visits that end at a system call.
+"$tracees/sleeper" >"$dir/sleeper" &
+sleeper=$!
+pids="$pids $sleeper"
+wait_for 5 grep -q ready "$dir/sleeper"
+before=$(cat /proc/$sleeper/maps)
+for point in "process($sleeper).begin" "process(\"$(realpath "$tracees/sleeper")\").begin" "process($sleeper).syscall" \
+	"process($sleeper).syscall.return" "process(\"$(realpath "$tracees/sleeper")\").syscall" "process($sleeper).syscall"; do
+	out=$("$utrace" run -e "probe $point { if (pid() == $sleeper) println(execname()); exit() }" 2>&1)
+	is "$out" "sleeper" "$point: without -x"
+	[ "$(cat /proc/$sleeper/maps)" = "$before" ]
+	ok $? "... and nothing stays"
+done
+"$utrace" run -e "probe process($sleeper).end { println(execname(), \" is over\"); exit() } probe process($sleeper).begin { println(\"begin\") }" >"$dir/out" 2>&1 &
+tracer=$!
+wait_for 20 grep -q begin "$dir/out"
+kill $sleeper
+wait $tracer
+is "$(tail -n 1 "$dir/out")" "sleeper is over" "process(PID).end: without -x"
+
 # Bad targets.
 "$utrace" run -e 'probe process.function("main") { }' -x 999999999 >"$dir/out" 2>"$dir/err"
 is "$?" "1" "no such process: status 1"

@@ -60,6 +60,17 @@ for list in '-l process("'"$tracees"'/points").function("*")' \
 	is "$("$utrace" run $list 2>&1)" "$cold" "utrace run $list"
 done
 
+# how a thousand places are patched
+patches()
+{
+	timeout 60 "$utrace" run -v "$@" -e 'global n probe process.function("*") { n++ } probe process.function("*").return { n++ }
+		probe end { println(n > 0) }' -c "/bin/bash -c :" 2>&1 | sed -n 's/, [0-9]* kB of code.*//p; /^[01]$/p'
+}
+cold=$(patches --disable-cache)
+like "$cold" '^utrace: [0-9]{3,} patches' "there are many"
+patches >/dev/null
+is "$(patches)" "$cold" "plans that are known are those that would be made"
+
 # a warm start that has to ask more: instances are found again by their place
 run 'probe process.function("branch") { println(pp()) }' >/dev/null
 is "$(run 'probe process.function("branch") { printf("%s\n", $$parms) }' | sane)" \
@@ -147,8 +158,8 @@ unlike "$(run_other)" '^Cache: .*, 0 not found' "a file with another time is ano
 if command -v objcopy >/dev/null; then
 	rm -rf "$cache"
 	objcopy --remove-section=.note.gnu.build-id "$tracees/points" "$dir/points"
-	like "$(run_other)" '^Cache: 0 found, 0 not found' "without a build ID nothing is asked"
-	is "$(find "$cache" -type f)" "" "... and nothing kept"
+	like "$(run_other)" '^Cache: 0 found, 1 not found' "without a build ID only the script's code is asked for"
+	is "$(find "$cache" -type f | wc -l)" 1 "... and kept"
 	rm -rf "$cache"
 	cp "$tracees/points" "$dir/points"
 	run_other >/dev/null

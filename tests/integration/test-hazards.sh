@@ -81,6 +81,38 @@ out=$("$utrace" run -e 'global n probe process.function("above") { n++ } probe p
 is "$out" "$plain
 2000" "flags that assembly returns"
 
+# An exit with room for a short jump only, and no padding within its reach: through other instructions' window.
+like "$("$utrace" list -v "process(\"$tracees/hazards\").function(\"dense\").return" 2>&1)" "short jump through other instructions at" \
+	"code without padding: the exits' jumps lead through other instructions"
+for mode in inject ptrace; do
+	out=$("$utrace" run --mode=$mode -e 'global c, r probe process.function("dense").call { c++ } probe process.function("dense").return { r++ }
+		probe end { printf("calls=%d returns=%d\n", c, r) }' -c "$tracees/hazards dense 1000" 2>"$dir/err" | sed 's/ sum.*//' | sort -u)
+	is "$out" "calls=3000 returns=3000" "... calls and returns agree, $mode"
+done
+"$tracees/hazards" dense 2000000000 >"$dir/dense" &
+dense=$!
+pids="$pids $dense"
+visits=0
+for i in 1 2 3 4 5 6 7 8 9 10; do
+	[ "$("$utrace" run -e 'global n probe process.function("dense").return { if (++n > 5000) exit() } probe end { println(n > 5000) }' \
+		-x $dense 2>>"$dir/err")" = 1 ] && visits=$((visits + 1))
+done
+is "$visits" "10" "... ten visits to three threads"
+is "$(text_state $dense)" "same" "... leave nothing behind"
+for delay in 0.05 0.1 0.2 0.4; do
+	"$utrace" run -e 'global n probe process.function("dense*").return { n++ } probe process.function("dense*") { n++ }' -x $dense >/dev/null 2>&1 &
+	tracer=$!
+	sleep $delay
+	kill -KILL $tracer
+	wait $tracer 2>/dev/null
+	clean() { [ "$(text_state $dense)" = same ]; }
+	wait_for 20 clean && kill -0 $dense
+	ok $? "... killed after $delay s: clean, and it lives"
+done
+kill $dense
+wait $dense 2>/dev/null
+is "$(cat "$dir/dense")" "" "... and was never wrong"
+
 # A library comes and goes all the time while probes in it do.
 "$tracees/loader" "$tracees/libplugin.so" 100000000 >"$dir/loader" 2>&1 &
 loader=$!

@@ -28,6 +28,9 @@ is "$("$utrace" run -DMAXACTION=1x -e 'probe begin { exit() }' 2>&1; echo $?)" \
 	"$(printf -- "-D MAXACTION: '1x' is not a number\n1")" "-D: a limit that is no number"
 is "$("$utrace" run -p1 -e 'probe begin { exit() }' | head -n 2)" "$(printf '# parse tree dump\n# file <input>')" "-p1: names the file"
 
+like "$("$utrace" run -v -e 'global x probe begin { x++; exit() }' 2>&1)" '^Pass 2: analyzed script: 1 probe, 0 functions, 0 embeds, 1 global using ' \
+	"-v: what there is, counted in English"
+
 # A file of the library is no script.
 mkdir library
 echo 'function twice(x) { return 2 * x }' >library/twice.stp
@@ -35,6 +38,14 @@ is "$("$utrace" run -I library -e 'probe begin { println(twice(4)) exit() }')" "
 is "$("$utrace" run -I library library/twice.stp 2>&1; echo $?)" \
 	"$(printf "usage error: tapset file 'library/twice.stp' cannot be run directly as a session script.\nPass 1: parse failed.  [man error::pass1]\n1")" \
 	"... which cannot be run"
+
+# More folders of the library.
+mkdir -p data/systemtap/tapset "library/PATH$(realpath "$tracees")"
+echo 'function thrice(x) { return 3 * x }' >data/systemtap/tapset/thrice.stp
+is "$(XDG_DATA_DIRS=$dir/none:$dir/data "$utrace" run -e 'probe begin { println(thrice(4)) exit() }' 2>&1)" "12" "XDG_DATA_DIRS: a function of a file there"
+echo 'probe counter.leaf = process("counter").function("leaf") { }' >"library/PATH$(realpath "$tracees")/counter.stp"
+like "$("$utrace" run -I library -e 'global n probe counter.leaf { n++ } probe end { println("n=", n) }' -c "$tracees/counter 1 20" 2>&1)" \
+	'^n=15$' "-I: paths of programs are those below PATH/"
 
 # The time in the name; SIGUSR2 opens it anew.
 "$utrace" run -o 'out-%Y' -e 'probe timer.ms(10) { println("line") }' &

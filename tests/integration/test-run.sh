@@ -22,6 +22,27 @@ out=$("$utrace" run -e 'global n probe process.function("branchy") { n[tid()]++ 
 is "$(printf '%s\n' "$out" | grep ^n=)" "n=160000" "a map shared by 8 threads is exact"
 is "$(cat "$dir/err")" "" "no hit was skipped"
 
+# Neither do arrays that handlers only add to, while a timer reads and deletes them.
+out=$("$utrace" run -e 'global n, s, t, u probe process.function("branchy") { n[$n & 63]++; s[$n & 7] <<< 2 }
+	probe timer.ms(1) { foreach (k in n) t += n[k]; delete n; foreach (k in s) u += @sum(s[k]); delete s }
+	probe end { foreach (k in n) t += n[k]; foreach (k in s) u += @sum(s[k]); printf("n=%d s=%d\n", t, u) }' \
+	-c "$tracees/counter 8 50000" 2>"$dir/err")
+is "$(printf '%s\n' "$out" | grep ^n=)" "n=400000 s=800000" "what is counted while others delete is exact"
+is "$(cat "$dir/err")" "" "... and no hit was skipped"
+
+# The time is the kernel's: never before what the program was told just now, never back in a thread, and at best
+# no more than a moment later.
+out=$("$utrace" run -e 'global mono, wall, last, back
+	probe process.function("tick") {
+		m = local_clock_ns(); w = gettimeofday_ns()
+		if (m < last[tid()]) back++
+		last[tid()] = m
+		mono <<< m - $mono; wall <<< w - $wall
+	}
+	probe end { printf("%d back, %d hits, early %d %d, late %d %d\n", back, @count(mono), @min(mono) < -1000000,
+		@min(wall) < -1000000, @min(mono) > 1000000, @min(wall) > 1000000) }' -c "$tracees/clock 3 100000" 2>"$dir/err")
+is "$out" "0 back, 300000 hits, early 0 0, late 0 0" "clocks agree with the program's"
+
 # Entry and return pair up through recursion.
 out=$("$utrace" run -e 'global d, r probe process.function("recurse") { d++ }
 	probe process.function("recurse").return { r++; if (@entry($n) > 3) bad++ }

@@ -20,6 +20,13 @@ for how in '' '--mode=ptrace'; do
 	is "$("$utrace" run $how -e "$calls" -c "$profiled 1000" 2>&1)" "ok 1000
 1" "in handlers and at returns${how:+, $how}"
 done
+# Where no call can be made in the process, and an instruction that is not emulated runs beside the text.
+if "$2/sandboxed" true; then
+	like "$("$utrace" run -e "global n probe process(\"$profiled\").function(\"blended\") { n++ } probe end { println(n > 1000) }" \
+		-c "$2/sandboxed $profiled 1000" 2>&1 | tr '\n' ' ')" "ok 1000 1 $" "in copies of instructions"
+else
+	skip "no seccomp filter can be installed here"
+fi
 is "$("$utrace" run -e "probe process.function(\"on_queued\").call { next } $inline" -c "$profiled 1000" 2>&1)" \
 	"ok 1000
 1" "in a handler that is probed itself"

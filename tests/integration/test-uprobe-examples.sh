@@ -31,6 +31,11 @@ for example in count-calls malloc-sizes; do
 	like "$out" '^15000 calls' "and each call is counted"
 done
 
+# Signals whose handler looks where it interrupts: the program's own addresses, with probes of either kind.
+for place in "count-calls work" "count-calls middle" "malloc-sizes blended" "malloc-sizes work"; do
+	like "$("$examples/example-${place% *}" "$tracees/profiled" ${place#* } "$tracees/profiled" 1000)" "^ok 1000$" "$place: signals"
+done
+
 out=$("$examples/example-watch-mark" "$probed" probed call "$probed" <"$dir/orders")
 like "$out" '^1010 hits$' "watch-mark: the semaphore is raised, in the child too"
 like "$out" '^first in thread [0-9]+ at 0x[0-9a-f]+$' "and the place is told"

@@ -247,6 +247,33 @@ static void run_flags(void)
 	}
 }
 
+/* The frame is left where there is no room for a jump: both results are known. */
+long dense(long n);
+static void *dense_thread(void *arg)
+{
+	(void)arg;
+	for (long i = 0; i < count; i++) {
+		long n = i % 3;
+		atomic_fetch_add(&calls, 1);
+		if (dense(n) != (n ? n + 63 : 7)) {
+			printf("wrong\n");
+			exit(1);
+		}
+		atomic_fetch_add(&returns, 1);
+		atomic_fetch_add(&sum, n);
+	}
+	return NULL;
+}
+
+static void run_dense(void)
+{
+	pthread_t threads[3];
+	for (int i = 0; i < 3; i++)
+		pthread_create(&threads[i], NULL, dense_thread, NULL);
+	for (int i = 0; i < 3; i++)
+		pthread_join(threads[i], NULL);
+}
+
 int main(int argc, char **argv)
 {
 	const char *name = argc > 1 ? argv[1] : "";
@@ -268,6 +295,8 @@ int main(int argc, char **argv)
 		run_altstack();
 	else if (!strcmp(name, "flags"))
 		run_flags();
+	else if (!strcmp(name, "dense"))
+		run_dense();
 	else if (!strcmp(name, "storm"))
 		run_storm();
 	else if (!strcmp(name, "deep")) {

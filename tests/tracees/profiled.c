@@ -83,9 +83,15 @@ __attribute__((noinline)) long work(long n)
 	return n * 3 + 1;
 }
 
+/* Its first instruction is one that nobody emulates. */
+long blended(long n);
+__asm__(".text\n.type blended,@function\n.globl blended\n"
+	"blended: .cfi_startproc\n cvtsi2sd %rdi,%xmm0\n cvttsd2si %xmm0,%rax\n ret\n .cfi_endproc\n"
+	".size blended,.-blended\n");
+
 __attribute__((noinline)) long middle(long n)
 {
-	long sum = work(n) - work(n + 1);
+	long sum = work(n) - work(n + 1) + blended(n) - blended(n);
 	__asm__ volatile("" : "+r"(sum));
 	return sum + n;
 }

@@ -11,6 +11,7 @@
 
 enum {
 	MAX_BACKWARD = 6,
+	MAX_BACKWARD_WIDE = ARCH_MAX_INSNS - 1,
 	NEAR = 512, /* more than two short jumps and a window */
 };
 
@@ -64,6 +65,26 @@ static bool try_windows(const struct exit_planner *p, window_fn *build, uint64_t
 	return false;
 }
 
+/* The same with all branches to what is displaced: jumps before the exit are no end. */
+static bool try_wide(const struct exit_planner *p, uint64_t address, bool avoid_entry,
+	struct arch_plan *ret)
+{
+	struct window_reason reason;
+	uint64_t head = address;
+	struct insn insn;
+	for (int i = 0; i <= MAX_BACKWARD_WIDE; i++) {
+		if (window_wide(p->flow, head, address, p->options, ret, &reason) &&
+			!is_taken(p, ret, avoid_entry))
+			return true;
+		if (!flow_previous(p->flow, head, &insn) || insn.kind == INSN_CALL ||
+			insn.kind == INSN_CALL_INDIRECT ||
+			insn_is_endbr(insn.bytes, insn.length))
+			break;
+		head = insn.address;
+	}
+	return false;
+}
+
 static bool choose(const struct exit_planner *p, uint64_t address, struct arch_plan *ret,
 	struct window_reason *reason)
 {
@@ -75,6 +96,9 @@ static bool choose(const struct exit_planner *p, uint64_t address, struct arch_p
 	if (!o->no_jumps && try_windows(p, window_short, address, true, ret, &other))
 		return true;
 	if (long_jumps && try_windows(p, window_long, address, false, ret, reason))
+		return true;
+	if (long_jumps &&
+		(try_wide(p, address, true, ret) || try_wide(p, address, false, ret)))
 		return true;
 	struct window_reason no_jump = *reason;
 	if (o->no_breakpoints || !window_breakpoint(p->flow, address, o, ret, reason))

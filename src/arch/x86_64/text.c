@@ -463,6 +463,21 @@ bool text_has_branch_from(struct arch_text *text, uint64_t low, uint64_t high,
 
 /* ---- padding ---- */
 
+const struct arch_text_slot *arch_text_slots(
+	const struct arch_text *text, uint64_t *ret_count)
+{
+	*ret_count = text->slots.count;
+	return text->slots.items;
+}
+
+void arch_text_set_slots(
+	struct arch_text *text, const struct arch_text_slot *slots, uint64_t count)
+{
+	text->slots.count = 0;
+	for (uint64_t i = 0; i < count; i++)
+		vec_append(&text->slots, slots[i]);
+}
+
 static bool slot_is_free(const struct arch_text *text, uint64_t address, uint64_t owner)
 {
 	for (size_t i = 0; i < text->slots.count; i++) {
@@ -479,7 +494,7 @@ static bool slot_of(const struct arch_text *text, uint64_t owner, uint64_t low,
 	uint64_t high, uint64_t *ret_address)
 {
 	for (size_t i = 0; i < text->slots.count; i++) {
-		const struct text_slot *slot = &text->slots.items[i];
+		const struct arch_text_slot *slot = &text->slots.items[i];
 		if (slot->owner != owner || slot->address < low || slot->address > high)
 			continue;
 		*ret_address = slot->address;
@@ -503,7 +518,7 @@ static bool slot_in_run(struct arch_text *text, uint64_t run, uint64_t run_end,
 			text_find_branch(text, run, end, 0, 0, &source))
 			continue;
 		*vec_push(&text->slots) =
-			(struct text_slot){.address = at, .owner = owner};
+			(struct arch_text_slot){.address = at, .owner = owner};
 		*ret_address = at;
 		return true;
 	}

@@ -21,11 +21,6 @@ struct text_segment {
 			      function */
 };
 
-/* Padding handed out: the same 5 bytes must not serve two sites. */
-struct text_slot {
-	uint64_t address, owner;
-};
-
 /* How far the linear decode of the range that begins at function_starts[i] can be
  * trusted. */
 struct text_range {
@@ -44,7 +39,7 @@ struct arch_text {
 	const uint64_t
 		*refs; /* rel32 candidates: target - low << 32 | source - low, sorted */
 	size_t ref_count;
-	VEC(struct text_slot) slots;
+	VEC(struct arch_text_slot) slots;
 	struct flow
 		*flow; /* of the function planned last: entries and exits come in pairs */
 };

@@ -514,6 +514,8 @@ int arch_patch_bytes(const struct arch_plan *plan, uint64_t bias,
 	switch (plan->form) {
 	case ARCH_PATCH_JUMP_SINGLE:
 	case ARCH_PATCH_JUMP_WINDOW:
+		if (plan->size > ARCH_JUMP_SIZE)
+			memset(ret + ARCH_JUMP_SIZE, 0xcc, plan->size - ARCH_JUMP_SIZE);
 		return jump_bytes(plan->address + bias, runtime_trampoline, ret);
 	case ARCH_PATCH_JUMP_SHORT:
 		distance = (int64_t)(plan->padding_address - (plan->address + 2));
@@ -576,7 +578,8 @@ void arch_arena_bounds(const struct arch_plan *plans, size_t count, uint64_t bia
 	for (size_t i = 0; i < count; i++) {
 		const struct arch_plan *plan = &plans[i];
 		bound(plan->address + bias, &low, &high);
-		for (unsigned int k = 0; k < plan->insn_count && k < 8; k++) {
+		for (unsigned int k = 0; k < plan->insn_count && k < ARCH_MAX_INSNS;
+			k++) {
 			unsigned int at = plan->insn_offset[k];
 			struct insn insn;
 			if (at >= plan->window ||

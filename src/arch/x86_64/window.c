@@ -33,6 +33,7 @@ struct window {
 	unsigned int count;
 	bool ended; /* nothing falls through the last one */
 	bool called;
+	bool wide; /* may go on behind a jump */
 };
 
 static bool add_insn(struct window *w, struct window_reason *reason)
@@ -129,42 +130,103 @@ static bool check_interior(
 	return true;
 }
 
+/* Instructions until @size bytes and @probe are in. */
+static bool collect(
+	struct window *w, uint64_t probe, unsigned int size, struct window_reason *reason)
+{
+	while (w->end - w->head < size || w->end <= probe) {
+		bool enough = w->ended && w->end > probe;
+		if (enough && (!w->wide || !(flow_mark(w->flow, w->end) & FLOW_INSN)))
+			break;
+		if (w->ended && !w->wide)
+			return refuse(
+				reason, "the window would go on behind a jump", w->end);
+		if (!add_insn(w, reason))
+			return false;
+	}
+	return true;
+}
+
+static bool check_bytes(const struct window *w, uint64_t probe, uint64_t end,
+	struct window_reason *reason)
+{
+	size_t left;
+	const uint8_t *bytes = text_bytes(w->flow->text, w->head, false, &left);
+	if (end > w->end && !is_filler(w->flow, w->end, end))
+		return refuse(
+			reason, "too short, and what follows is no padding", w->end);
+	if (!bytes || end - w->head > left || end - w->head > ARCH_MAX_WINDOW)
+		return refuse(reason, "the window leaves the text segment", w->head);
+	if (!starts_insn(w, probe))
+		return refuse(reason, "no instruction begins there", probe);
+	return true;
+}
+
+static void fill_plan(const struct window *w, uint64_t probe, unsigned int size,
+	uint64_t end, struct arch_plan *ret)
+{
+	size_t left;
+	*ret = (struct arch_plan){.address = w->head,
+		.points = {{.address = probe, .offset = (uint8_t)(probe - w->head)}},
+		.point_count = 1,
+		.size = (uint8_t)size,
+		.window = (uint8_t)(end - w->head),
+		.insn_count = (uint8_t)w->count,
+		.has_call = w->called};
+	for (unsigned int i = 0; i < w->count; i++)
+		ret->insn_offset[i] = (uint8_t)(w->insns[i].address - w->head);
+	memcpy(ret->original, text_bytes(w->flow->text, w->head, false, &left),
+		end - w->head);
+}
+
+static uint64_t end_of(const struct window *w, unsigned int size)
+{
+	return w->end - w->head < size ? w->head + size : w->end;
+}
+
 bool window_build(const struct flow *flow, uint64_t head, uint64_t probe,
 	unsigned int size, const struct arch_plan_options *options, struct arch_plan *ret,
 	struct window_reason *reason)
 {
 	struct window w = {.flow = flow, .options = options, .head = head, .end = head};
-	size_t left;
-	const uint8_t *bytes = text_bytes(flow->text, head, false, &left);
-	while (w.end - head < size || w.end <= probe) {
-		if (w.ended && w.end > probe)
-			break;
-		if (w.ended)
-			return refuse(
-				reason, "the window would go on behind a jump", w.end);
-		if (!add_insn(&w, reason))
-			return false;
-	}
-	uint64_t end = w.end - head < size ? head + size : w.end;
-	if (end > w.end && !is_filler(flow, w.end, end))
-		return refuse(reason, "too short, and what follows is no padding", w.end);
-	if (!bytes || end - head > left || end - head > ARCH_MAX_WINDOW)
-		return refuse(reason, "the window leaves the text segment", head);
-	if (!starts_insn(&w, probe))
-		return refuse(reason, "no instruction begins there", probe);
-	/* an int3 changes no byte behind its own */
-	if (size > 1 && !check_interior(&w, end, reason))
+	if (!collect(&w, probe, size, reason))
 		return false;
-	*ret = (struct arch_plan){.address = head,
-		.points = {{.address = probe, .offset = (uint8_t)(probe - head)}},
-		.point_count = 1,
-		.size = (uint8_t)size,
-		.window = (uint8_t)(end - head),
-		.insn_count = (uint8_t)w.count,
-		.has_call = w.called};
-	for (unsigned int i = 0; i < w.count; i++)
-		ret->insn_offset[i] = (uint8_t)(w.insns[i].address - head);
-	memcpy(ret->original, bytes, end - head);
+	uint64_t end = end_of(&w, size);
+	/* an int3 changes no byte behind its own */
+	if (!check_bytes(&w, probe, end, reason) ||
+		(size > 1 && !check_interior(&w, end, reason)))
+		return false;
+	fill_plan(&w, probe, size, end, ret);
+	return true;
+}
+
+bool window_wide(const struct flow *flow, uint64_t head, uint64_t probe,
+	const struct arch_plan_options *options, struct arch_plan *ret,
+	struct window_reason *reason)
+{
+	struct window w = {.flow = flow,
+		.options = options,
+		.head = head,
+		.end = head,
+		.wide = true};
+	if (!collect(&w, probe, ARCH_JUMP_SIZE, reason))
+		return false;
+	for (;;) {
+		uint64_t end = end_of(&w, ARCH_JUMP_SIZE);
+		if (!check_bytes(&w, probe, end, reason))
+			return false;
+		if (check_interior(&w, end, reason))
+			break;
+		/* a branch that comes soon after: take it in */
+		uint64_t source = reason->at;
+		if (source < w.end || source - head >= ARCH_MAX_WINDOW)
+			return false;
+		while (w.end <= source)
+			if (!add_insn(&w, reason))
+				return false;
+	}
+	fill_plan(&w, probe, ARCH_JUMP_SIZE, end_of(&w, ARCH_JUMP_SIZE), ret);
+	ret->form = ARCH_PATCH_JUMP_WINDOW;
 	return true;
 }
 

@@ -20,6 +20,15 @@ bool window_build(const struct flow *flow, uint64_t head, uint64_t probe,
 	unsigned int size, const struct arch_plan_options *options, struct arch_plan *ret,
 	struct window_reason *reason);
 
+/**
+ * window_wide() - a 5-byte jump at @head over all that branches to what it displaces
+ * Goes on behind jumps, and past @probe to a branch that leads back into it: those are relocated with the
+ * rest, and lead to the copy.
+ */
+bool window_wide(const struct flow *flow, uint64_t head, uint64_t probe,
+	const struct arch_plan_options *options, struct arch_plan *ret,
+	struct window_reason *reason);
+
 /** window_long() - a 5-byte jump at @head */
 bool window_long(const struct flow *flow, uint64_t head, uint64_t probe,
 	const struct arch_plan_options *options, struct arch_plan *ret,

@@ -117,6 +117,16 @@ static LLVMValueRef load_bias(struct emit_body *b)
 	return LLVMBuildSub(builder, b->ip, link, "bias");
 }
 
+/* Another file's: the tracer knows where it is. */
+static LLVMValueRef module_bias(struct machine *m, const char *path)
+{
+	struct emit_body *b = m->b;
+	LLVMValueRef bias = EMIT_CALL(b, rt_module_bias, b->c, emit_literal(b->e, path));
+
+	emit_check_error(b, m->expr->token);
+	return bias;
+}
+
 static LLVMValueRef extend(
 	struct machine *m, LLVMValueRef value, int64_t bits, bool is_signed)
 {
@@ -295,6 +305,7 @@ static void step(struct machine *m, const struct stap_access *access,
 {
 	struct emit_body *b = m->b;
 	LLVMBuilderRef builder = b->e->builder;
+	LLVMValueRef first;
 
 	switch ((int)op->kind) {
 	case STAP_ACCESS_REG:
@@ -304,8 +315,9 @@ static void step(struct machine *m, const struct stap_access *access,
 		push(m, emit_const(b, op->value));
 		break;
 	case STAP_ACCESS_STATIC:
-		push(m, LLVMBuildAdd(
-				builder, load_bias(b), emit_const(b, op->value), ""));
+		first = access->static_module ? module_bias(m, access->static_module)
+					      : load_bias(b);
+		push(m, LLVMBuildAdd(builder, first, emit_const(b, op->value), ""));
 		break;
 	case STAP_ACCESS_OPERAND:
 		push_operand(m, access, op->value);

@@ -9,7 +9,7 @@ enum {
 static LLVMValueRef cells_desc(struct emit_body *b, const struct stap_var *var)
 {
 	const struct codegen_global *g = emit_global(b->e, var);
-	LLVMValueRef *desc = &b->e->stat_desc[var->index];
+	LLVMValueRef *desc = &b->e->cells_desc[var->index];
 
 	if (!*desc)
 		*desc = emit_bytes(b->e, &g->cells, sizeof(g->cells), 8, "cells_desc");
@@ -74,7 +74,7 @@ static LLVMValueRef is_other(
 static LLVMValueRef add_by_runtime(struct emit_body *b, const struct emit_keys *keys,
 	LLVMValueRef desc, LLVMValueRef by)
 {
-	bool numbers = true;
+	bool numbers = keys->var->type == STAP_TYPE_LONG;
 
 	for (uint32_t i = 0; i < keys->count; i++)
 		numbers &= keys->var->key_types[i] != STAP_TYPE_STRING;
@@ -83,15 +83,53 @@ static LLVMValueRef add_by_runtime(struct emit_body *b, const struct emit_keys *
 	if (numbers && keys->count == 2)
 		return EMIT_CALL(b, rt_cell_add2, b->c, desc, keys->values[0],
 			keys->values[1], by);
+	if (keys->var->type == STAP_TYPE_STATS)
+		return EMIT_CALL(b, rt_cell_accumulate, b->c, desc,
+			emit_store_keys(b, keys, NULL), by);
 	return EMIT_CALL(b, rt_cell_add, b->c, desc, emit_store_keys(b, keys, NULL), by);
 }
 
-static bool is_inline(const struct emit_body *b, const struct emit_keys *keys)
+static bool is_inline(struct emit_body *b, const struct emit_keys *keys)
 {
 	for (uint32_t i = 0; i < keys->count; i++)
 		if (keys->var->key_types[i] == STAP_TYPE_STRING)
 			return false;
+	if (keys->var->type == STAP_TYPE_STATS && !emit_fast_stat_fits(b, keys->var))
+		return false;
 	return emit_is_fast(b) && keys->count <= INLINE_KEYS;
+}
+
+static void add_to_number(struct emit_body *b, LLVMValueRef cell, LLVMValueRef by)
+{
+	LLVMValueRef at = emit_at(b, cell, offsetof(struct abi_cell, delta), "delta");
+	LLVMValueRef old = emit_load(b, b->e->i64, at, "");
+
+	emit_store(b, LLVMBuildAdd(b->e->builder, old, by, ""), at);
+}
+
+static void store_sequence(struct emit_body *b, LLVMValueRef value, LLVMValueRef at)
+{
+	LLVMValueRef store = LLVMBuildStore(b->e->builder, value, at);
+
+	LLVMSetOrdering(store, LLVMAtomicOrderingRelease);
+	LLVMSetAlignment(store, 8);
+}
+
+/* Odd while the statistic is being changed.  KEEP IN SYNC: add_value() of runtime/cell.c */
+static void add_to_stat(struct emit_body *b, const struct stap_var *var,
+	LLVMValueRef cell, LLVMValueRef value)
+{
+	LLVMBuilderRef builder = b->e->builder;
+	LLVMValueRef at = emit_at(b, cell, offsetof(struct abi_cell, delta), "sequence");
+	LLVMValueRef odd = LLVMBuildOr(
+		builder, emit_load(b, b->e->i64, at, ""), emit_const(b, 1), "odd");
+
+	store_sequence(b, odd, at);
+	LLVMBuildFence(builder, LLVMAtomicOrderingRelease, false, "");
+	emit_fast_stat_add(b, var,
+		emit_at(b, cell, emit_global(b->e, var)->cells.stat_offset, "stat"),
+		value);
+	store_sequence(b, LLVMBuildAdd(builder, odd, emit_const(b, 1), ""), at);
 }
 
 void emit_cell_add(struct emit_body *b, const struct emit_keys *keys, LLVMValueRef by)
@@ -113,10 +151,10 @@ void emit_cell_add(struct emit_body *b, const struct emit_keys *keys, LLVMValueR
 
 		emit_cold_branch(b, is_other(b, cell, keys), miss, hit);
 		LLVMPositionBuilderAtEnd(builder, hit);
-		LLVMValueRef at =
-			emit_at(b, cell, offsetof(struct abi_cell, delta), "delta");
-		LLVMValueRef old = emit_load(b, b->e->i64, at, "");
-		emit_store(b, LLVMBuildAdd(builder, old, by, ""), at);
+		if (keys->var->type == STAP_TYPE_STATS)
+			add_to_stat(b, keys->var, cell, by);
+		else
+			add_to_number(b, cell, by);
 		LLVMBuildBr(builder, done);
 		LLVMPositionBuilderAtEnd(builder, miss);
 	}

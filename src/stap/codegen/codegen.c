@@ -81,6 +81,19 @@ static void reset_output(struct emit *e)
 	e->stack_exceeded = false;
 }
 
+/* System calls, begin, timers: the program stands still, or is not concerned at all. */
+static bool runs_in_tracer(const struct stap_program *program)
+{
+	for (size_t i = 0; i < program->probes.count; i++) {
+		const struct stap_derived_probe *probe = program->probes.items[i];
+
+		for (uint32_t j = 0; j < probe->location_count; j++)
+			if (probe->locations[j]->event == STAP_EVENT_NONE)
+				return false;
+	}
+	return true;
+}
+
 /* @ret: NULL when calls are written down only */
 static int emit_all(struct emit *e, struct emit_blob *ret)
 {
@@ -88,6 +101,7 @@ static int emit_all(struct emit *e, struct emit_blob *ret)
 
 	reset_output(e);
 	e->is_compact = e->program->probes.count > MANY_PROBES;
+	e->is_quick = e->is_compact && runs_in_tracer(e->program);
 	emit_embedded_open(e);
 	r = emit_module_open(e);
 	if (r >= 0) {

@@ -127,11 +127,13 @@ struct codegen_global *emit_global(struct emit *e, const struct stap_var *var);
 	X(rt_cell_add, "b", "pppl")           \
 	X(rt_cell_add1, "b", "ppll")          \
 	X(rt_cell_add2, "b", "pplll")         \
+	X(rt_cell_accumulate, "b", "pppl")    \
 	X(rt_cells_collect, "v", "pp")        \
 	X(rt_cells_unlink, "v", "pp")         \
 	X(rt_user_read, "l", "pli")           \
 	X(rt_vector_read, "l", "pi")          \
 	X(rt_thread_pointer, "l", "p")        \
+	X(rt_module_bias, "l", "pp")          \
 	X(rt_user_write, "v", "plli")
 
 #define EMIT_RUNTIME_ID(name, result, arguments) EMIT_##name,
@@ -173,6 +175,8 @@ struct emit {
 	/* with many handlers, what they have in common is called: there is time to compile either many of
 	 * them or fast ones */
 	bool is_compact;
+	/* ... and where none of them is on a program's path, compiled without much ado */
+	bool is_quick;
 	bool is_recording; /* nothing is made, the calls of LLVM are written down (record.c) */
 
 	VEC(struct codegen_location) locations;
@@ -188,7 +192,7 @@ struct emit {
 	LLVMValueRef cold_weights;
 	struct emit_callee runtime[EMIT_RUNTIME_COUNT];
 	LLVMValueRef empty_string;
-	LLVMValueRef *stat_desc; /* per global: of statistics, or of cells */
+	LLVMValueRef *stat_desc, *cells_desc; /* per global */
 };
 
 int emit_fail(struct emit *e, int code, const struct stap_token *token, const char *fmt,
@@ -464,6 +468,9 @@ void emit_fast_commit(struct emit_body *b);
 LLVMValueRef emit_fast_pair_push(struct emit_body *b, uint32_t group, uint32_t size);
 /** emit_fast_pair_pop() - @size as it was pushed with */
 LLVMValueRef emit_fast_pair_pop(struct emit_body *b, uint32_t group, uint32_t size);
+/** emit_fast_stat_add() - to a statistic that has values already */
+void emit_fast_stat_add(struct emit_body *b, const struct stap_var *var,
+	LLVMValueRef stat, LLVMValueRef value);
 bool emit_fast_stat_fits(struct emit_body *b, const struct stap_var *var);
 void emit_fast_stat(struct emit_body *b, const struct stap_var *var, LLVMValueRef desc,
 	LLVMValueRef value);
@@ -473,7 +480,7 @@ void emit_fast_stat(struct emit_body *b, const struct stap_var *var, LLVMValueRe
 
 /** emit_is_celled() - does the code being emitted count this array without its lock? */
 bool emit_is_celled(const struct emit_body *b, const struct stap_var *var);
-/** emit_cell_add() - element += by */
+/** emit_cell_add() - element += by, or element <<< by */
 void emit_cell_add(struct emit_body *b, const struct emit_keys *keys, LLVMValueRef by);
 /** emit_cells_collect(), emit_cells_unlink() - before the tracer looks at it; before it deletes */
 void emit_cells_collect(struct emit_body *b, const struct stap_var *var);

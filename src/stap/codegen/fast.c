@@ -549,6 +549,21 @@ static void step_bucket(struct emit_body *b, LLVMValueRef stat, LLVMValueRef val
 	emit_store(b, add(b, emit_load(b, b->e->i64, at, ""), emit_const(b, 1)), at);
 }
 
+void emit_fast_stat_add(struct emit_body *b, const struct stap_var *var,
+	LLVMValueRef stat, LLVMValueRef value)
+{
+	LLVMValueRef count = load_u64(b, stat, offsetof(struct abi_stat, count));
+
+	emit_store(b, add(b, count, emit_const(b, 1)),
+		stat_at(b, stat, offsetof(struct abi_stat, count)));
+	emit_store(b, add(b, load_u64(b, stat, offsetof(struct abi_stat, sum)), value),
+		stat_at(b, stat, offsetof(struct abi_stat, sum)));
+	keep_extreme(b, stat, offsetof(struct abi_stat, min), LLVMIntSLT, value);
+	keep_extreme(b, stat, offsetof(struct abi_stat, max), LLVMIntSGT, value);
+	if (emit_global(b->e, var)->stat.hist == ABI_HIST_LOG)
+		step_bucket(b, stat, value);
+}
+
 /* Usual: the shard has values of this epoch. */
 void emit_fast_stat(struct emit_body *b, const struct stap_var *var, LLVMValueRef desc,
 	LLVMValueRef value)
@@ -564,14 +579,7 @@ void emit_fast_stat(struct emit_body *b, const struct stap_var *var, LLVMValueRe
 	struct ways ways = fork_ways(
 		b, either(b, old, compare(b, LLVMIntEQ, count, emit_const(b, 0))));
 
-	emit_store(b, add(b, count, emit_const(b, 1)),
-		stat_at(b, shard, offsetof(struct abi_stat, count)));
-	emit_store(b, add(b, load_u64(b, shard, offsetof(struct abi_stat, sum)), value),
-		stat_at(b, shard, offsetof(struct abi_stat, sum)));
-	keep_extreme(b, shard, offsetof(struct abi_stat, min), LLVMIntSLT, value);
-	keep_extreme(b, shard, offsetof(struct abi_stat, max), LLVMIntSGT, value);
-	if (g->stat.hist == ABI_HIST_LOG)
-		step_bucket(b, shard, value);
+	emit_fast_stat_add(b, var, shard, value);
 	begin_slow(b, &ways);
 	EMIT_CALL(b, rt_stat_add_shard, b->c, global, emit_const32(b, g->shard_offset),
 		desc, value);

@@ -15,7 +15,9 @@
 
 enum {
 	LINE = 64,
-	CELL_LIMIT = 2 * LINE,
+	ADDING = STAP_USE_INCREMENT | STAP_USE_ACCUMULATE,
+	CELL_KEYS_LIMIT = 2 * LINE,
+	CELL_LIMIT = 32 * LINE,
 	CELLS_LIMIT = 4 << 20, /* of all arrays, in a context */
 	MAX_LOCKS = sizeof(((struct abi_context *)0)->held) / sizeof(uint16_t),
 	CHANGES = STAP_USE_WRITE | STAP_USE_INCREMENT | STAP_USE_ACCUMULATE,
@@ -99,22 +101,31 @@ static bool tracer_counts_in_function(struct emit *e, uint32_t index)
 			continue;
 		for (size_t f = 0; f < e->program->functions.count; f++)
 			if (e->handlers[i * 2].functions[f] &&
-				e->functions[f].use.globals[index] & STAP_USE_INCREMENT)
+				e->functions[f].use.globals[index] & ADDING)
 				return true;
 	}
 	return false;
 }
 
-/* Arrays of numbers that handlers in programs only count up, of keys that have room in a cell. */
+static bool is_only_added_to(const struct codegen_global *g, const struct global_use *use)
+{
+	if (g->var->type == STAP_TYPE_LONG)
+		return use->target == STAP_USE_INCREMENT;
+	/* the variance depends on the order of the values */
+	return g->var->type == STAP_TYPE_STATS && use->target == STAP_USE_ACCUMULATE &&
+	       g->stat.variance_shift & ABI_STAT_NO_VARIANCE;
+}
+
+/* Arrays that handlers in programs only add to, of keys that have room in a cell. */
 static void place_cells(struct emit *e, struct codegen_global *g, uint32_t index,
 	const struct global_use *use, uint64_t *shard)
 {
 	const struct stap_var *var = g->var;
 	uint64_t size = sizeof(struct abi_cell);
 
-	if (use->target != STAP_USE_INCREMENT || var->type != STAP_TYPE_LONG ||
-		var->is_wrapping || var->arity > ABI_CELL_MAX_KEYS ||
-		e->options->timing || e->program->globals.count > MAX_LOCKS ||
+	if (!is_only_added_to(g, use) || var->is_wrapping ||
+		var->arity > ABI_CELL_MAX_KEYS || e->options->timing ||
+		e->program->globals.count > MAX_LOCKS ||
 		tracer_counts_in_function(e, index))
 		return;
 	for (int i = 0; i < var->arity; i++) {
@@ -122,6 +133,13 @@ static void place_cells(struct emit *e, struct codegen_global *g, uint32_t index
 
 		size += text ? ABI_CELL_TEXT : sizeof(uint64_t);
 		g->cells.key_strings |= text ? 1u << i : 0;
+	}
+	if (size > CELL_KEYS_LIMIT)
+		return;
+	if (var->type == STAP_TYPE_STATS) {
+		g->cells.stat = g->stat;
+		g->cells.stat_offset = (uint32_t)size;
+		size += g->stat.size;
 	}
 	size = align_up(size, LINE);
 	uint64_t total = sizeof(struct abi_cells) + ABI_CELLS * size;

@@ -134,6 +134,8 @@ int emit_module_open(struct emit *e)
 	e->none = LLVMVoidTypeInContext(e->context);
 	e->stat_desc = arena_array(
 		e->program->arena, LLVMValueRef, e->program->globals.count + 1);
+	e->cells_desc = arena_array(
+		e->program->arena, LLVMValueRef, e->program->globals.count + 1);
 	open_metadata(e);
 	return e->is_recording ? 0 : open_machine(e);
 }
@@ -310,8 +312,8 @@ static const char lean_passes[] = "function(simplifycfg),constmerge";
 static int run_passes(struct emit *e)
 {
 	LLVMPassBuilderOptionsRef options = LLVMCreatePassBuilderOptions();
-	LLVMErrorRef error = LLVMRunPasses(
-		e->module, e->is_lean ? lean_passes : passes, e->machine, options);
+	LLVMErrorRef error = LLVMRunPasses(e->module,
+		e->is_lean || e->is_quick ? lean_passes : passes, e->machine, options);
 
 	LLVMDisposePassBuilderOptions(options);
 	if (error) {

@@ -29,10 +29,9 @@ void emit_accumulate(
 	struct emit_body *b, const struct stap_expr *target, const struct stap_expr *expr)
 {
 	const struct stap_var *var = emit_stat_var(target);
-	LLVMValueRef desc = emit_stat_desc(b, var);
 
 	if (target->kind == STAP_EXPR_VAR) {
-		LLVMValueRef value = emit_long(b, expr);
+		LLVMValueRef value = emit_long(b, expr), desc = emit_stat_desc(b, var);
 
 		if (emit_fast_stat_fits(b, var)) {
 			emit_fast_stat(b, var, desc, value);
@@ -44,7 +43,11 @@ void emit_accumulate(
 	}
 	struct emit_keys keys = emit_keys(b, target, emit_has_effects(expr), true);
 	LLVMValueRef value = emit_long(b, expr);
-	EMIT_CALL(b, rt_stat_add, emit_insert(b, &keys), desc, value);
+	if (emit_is_celled(b, var)) {
+		emit_cell_add(b, &keys, value);
+		return;
+	}
+	EMIT_CALL(b, rt_stat_add, emit_insert(b, &keys), emit_stat_desc(b, var), value);
 }
 
 /* An absent element reads as an empty statistic. */

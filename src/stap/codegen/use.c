@@ -124,6 +124,7 @@ static void use_access(struct emit_use *use, const struct stap_access *access)
 	if (!access)
 		return;
 	use->needs_callee_saved |= access->needs_callee_saved;
+	use->asks_symbols |= access->static_module != NULL;
 	for (uint32_t i = 0; i < access->op_count; i++) {
 		const struct stap_access_op *op = &access->ops[i];
 		if (op->kind == STAP_ACCESS_DEREF || op->kind == STAP_ACCESS_THREAD)

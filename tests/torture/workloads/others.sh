@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: MIT
 # More programs of the distribution, each for something that the others do not do; programs.sh beside this sources it.
-other_programs="git perl ruby php lua luajit curl tar xz zstd busybox clang lto1 ld gdb vim tmux ffmpeg sshd tcc
-	stress-ng sanitized-address sanitized-thread sanitized-undefined musl-static fpc systemd"
+other_programs="git perl ruby php lua luajit curl tar xz zstd busybox clang lto1 ld gdb vim tmux ffmpeg tcc stress-ng
+	sanitized-address sanitized-thread sanitized-undefined musl-static fpc systemd"
+# those of the table
+table_programs="git perl ruby php lua xz zstd busybox clang gdb vim ffmpeg musl-static sanitized-address"
 
 # A repository of its own with some history.
 make_repository()
@@ -76,12 +78,12 @@ other() # NAME ROUNDS
 		command="$file sh -c 'for i in \$(seq $2); do seq 2000 | $file awk \"{ s += \\\$1 * \\\$1 } END { print s }\"; $file md5sum $file; $file gzip -c $file | $file gunzip | $file sha256sum; $file find /usr/share/misc | $file sort | $file head -n 3; done; exit 3'" ;;
 	clang)
 		need clang && file=$(library_of clang libclang-cpp) && [ -n "$file" ] || file=$(library_of clang libLLVM)
-		[ -e "$dir/source.i" ] || make_source
+		[ -e "$dir/source.i" ] || make_source >"$dir/source.i"
 		head -n 1000 "$dir/source.i" >"$dir/part.i"
 		repeat "$2" "clang -x cpp-output -w -O1 -S -o - $dir/part.i | cksum" ;;
 	lto1)
 		need gcc && file=$(readlink -f "$(gcc -print-prog-name=lto1)") && [ -x "$file" ] || { why="no lto1"; return 1; }
-		[ -e "$dir/source.i" ] || make_source
+		[ -e "$dir/source.i" ] || make_source >"$dir/source.i"
 		compile "$dir/source-lto.o" gcc -O1 -flto -c -o "$dir/source-lto.o" "$dir/source.i" || return
 		repeat "$2" "gcc -O1 -flto -flto-partition=none -r -nostdlib -flinker-output=nolto-rel -o $dir/linked.\$\$.o $dir/source-lto.o && objdump -d $dir/linked.\$\$.o | tail -n +4 | cksum; rm $dir/linked.\$\$.o" ;;
 	ld)
@@ -124,8 +126,6 @@ other() # NAME ROUNDS
 		need systemd-analyze || return
 		file=$(library_of systemd-analyze libsystemd-shared)
 		repeat "$2" "systemd-analyze calendar --iterations=20 --base-time=2024-01-01 \"Mon *-*-* 00:00/7\" | grep -v -e From; systemd-analyze timespan 1s 500us 3weeks; systemd-id128 show; systemd-escape a/b-c" ;;
-	sshd)
-		why="a server" && return 1 ;;
 	*) why="nobody knows $1" && return 1 ;;
 	esac && [ -n "$file" ]
 }

@@ -147,7 +147,8 @@ KEEP struct item *prepare(int count)
 		item->weight = (float)i + 0.5F;
 		item->price = i * 1.25;
 		item->shade = i == 1 ? BRIGHT : DARK;
-		item->bits = (struct bits){(unsigned)i, -i, 1ul << 40 | (unsigned)i, i == 2};
+		item->bits =
+			(struct bits){(unsigned)i, -i, 1ul << 40 | (unsigned)i, i == 2};
 		item->whole = 0x01020300 + i;
 		item->nested.inner = (struct pair){i, -i};
 		item->nested.outer = &item->nested.inner;

@@ -93,6 +93,15 @@ static const struct row rows[] = {
 			"n[1]++; n[2]++; try { n[3]++ } catch { println(\"full\") }")
 			END("println(n[1], n[2], n[3])"),
 		"full\nfull\n220\n", NULL, 2, {0}},
+	{"statistics by key",
+		"global s\n" ENTRY("s[$rdi] <<< 3; s[$rdi] <<< $rdi; s[1] <<< 7") END(
+			"foreach (k in s) printf(\"%d: %d %d %d %d\\n\", k, @count(s[k]), "
+			"@sum(s[k]), @min(s[k]), @max(s[k]))"),
+		"5: 6 24 3 5\n1: 3 21 7 7\n", (void *)5, 3, {0}},
+	{"histograms by text",
+		"global s\n" ENTRY("s[ppfunc()] <<< $rdi") END(
+			"foreach (k in s-) println(@hist_log(s[k])[67], @count(s[k]))"),
+		"33\n", (void *)5, 3, {0}},
 	{"return probe", RETURN("printf(\"%d\\n\", $return)"), "1\n", NULL, 0, {0}},
 	{"value saved at entry",
 		ENTRY("println(\"in\")") RETURN("printf(\"%x\\n\", @entry($rdi))"),

@@ -14,7 +14,7 @@ enum {
 	FIXTURE_LOCKS = 64,
 	FIXTURE_SITES = 4,
 	FIXTURE_RING = 4096,
-	FIXTURE_SHARDS = 65536,
+	FIXTURE_SHARDS = 1 << 19,
 	FIXTURE_GLOBALS = 1 << 16, /* offset of room for what a test needs */
 	FIXTURE_GLOBALS_SIZE = 1 << 20,
 	FIXTURE_MAX_STRING = 512,

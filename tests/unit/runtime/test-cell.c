@@ -158,6 +158,7 @@ static void test_overflow(void)
 /* ---- together ---------------------------------------------------------------- */
 
 static struct array shared;
+static int running; /* threads */
 static bool text_keys;
 
 static void *count_up(void *data)
@@ -168,9 +169,12 @@ static void *count_up(void *data)
 		random = random * 1664525 + 1013904223;
 		uint32_t k = (random >> 8) % 100; /* mostly hits, some conflicts */
 		uint64_t key = text_keys ? (uint64_t)(uintptr_t)texts[k] : k;
-		if (!rt_cell_add(c, &shared.desc, &key, 1))
+		if (!rt_cell_add(c, &shared.desc, &key, 1)) {
+			__atomic_sub_fetch(&running, 1, __ATOMIC_RELEASE);
 			return (void *)(uintptr_t) "not counted";
+		}
 	}
+	__atomic_sub_fetch(&running, 1, __ATOMIC_RELEASE);
 	return NULL;
 }
 
@@ -204,9 +208,10 @@ static void test_threads(const char *name, bool text)
 	text_keys = text;
 	f.session->max_trylock = 1000000;
 	shared = make_array(0, 0, 1, text, ENTRIES);
+	running = THREADS;
 	for (uint32_t i = 0; i < THREADS; i++)
 		pthread_create(&threads[i], NULL, count_up, fixture_context(&f, i + 1));
-	for (int i = 0; i < 300; i++)
+	for (int i = 0; __atomic_load_n(&running, __ATOMIC_ACQUIRE); i++)
 		sum += take_all(i & 1);
 	for (uint32_t i = 0; i < THREADS; i++) {
 		void *result;
@@ -218,6 +223,117 @@ static void test_threads(const char *name, bool text)
 	tap_ok(sum == (int64_t)THREADS * ROUNDS,
 		"%s: %lld of %lld were read, or deleted after that", name, (long long)sum,
 		(long long)THREADS * ROUNDS);
+}
+
+/* ---- statistics --------------------------------------------------------------- */
+
+static void make_stats(uint32_t hist)
+{
+	struct abi_stat_desc stat = {.size = sizeof(struct abi_stat) + hist * 8,
+		.hist = hist ? ABI_HIST_LOG : ABI_HIST_NONE,
+		.bucket_count = hist,
+		.variance_shift = ABI_STAT_NO_VARIANCE};
+	memset(f.globals, 0, FIXTURE_GLOBALS_SIZE);
+	for (uint32_t i = 0; i < FIXTURE_CONTEXTS; i++)
+		memset((char *)fixture_context(&f, i) + ABI_CONTEXT_SHARDS, 0,
+			FIXTURE_SHARDS);
+	shared = make_array(0, 0, 1, 0, 100);
+	shared.desc.stat = stat;
+	shared.desc.stat_offset = shared.desc.cell_size;
+	shared.desc.cell_size = round_up(shared.desc.cell_size + stat.size, 64);
+	rt_map_init(shared.map, 1, 0, ABI_VALUE_STAT, stat.size, 100, FIXTURE_MAX_STRING,
+		false, false);
+}
+
+static void *accumulate(void *data)
+{
+	struct abi_context *c = data;
+	uint32_t random = c->slot;
+	int64_t sum = 0;
+	for (int i = 0; i < ROUNDS; i++) {
+		random = random * 1664525 + 1013904223;
+		uint64_t key = (random >> 8) % 20;
+		int64_t value = 1 + (random >> 16) % 1000;
+		if (!rt_cell_accumulate(c, &shared.desc, &key, value))
+			break;
+		sum += value;
+	}
+	__atomic_sub_fetch(&running, 1, __ATOMIC_RELEASE);
+	return (void *)(intptr_t)sum;
+}
+
+static bool is_sound(const struct abi_stat *s)
+{
+	uint64_t buckets = 0;
+	for (int i = 0; i < ABI_HIST_LOG_BUCKETS; i++)
+		buckets += s->buckets[i];
+	return s->count > 0 && s->min >= 1 && s->max <= 1000 && s->min <= s->max &&
+	       s->sum >= s->count * s->min && s->sum <= s->count * s->max &&
+	       buckets == (uint64_t)s->count;
+}
+
+static bool take_stats(int64_t *count, int64_t *sum)
+{
+	bool sound = true;
+	look(&shared);
+	for (uint32_t e = rt_map_first(shared.map); e != ABI_MAP_NONE;
+		e = rt_map_next(shared.map, e)) {
+		const struct abi_stat *s = rt_map_value(shared.map, e);
+		sound &= is_sound(s);
+		*count += s->count;
+		*sum += s->sum;
+	}
+	clear(&shared);
+	rt_leave(f.tracer);
+	return sound;
+}
+
+static void test_stat_threads(void)
+{
+	pthread_t threads[THREADS];
+	int64_t count = 0, sum = 0, expected = 0;
+	bool sound = true;
+	make_stats(ABI_HIST_LOG_BUCKETS);
+	running = THREADS;
+	for (uint32_t i = 0; i < THREADS; i++)
+		pthread_create(&threads[i], NULL, accumulate, fixture_context(&f, i + 1));
+	while (__atomic_load_n(&running, __ATOMIC_ACQUIRE))
+		sound &= take_stats(&count, &sum);
+	for (uint32_t i = 0; i < THREADS; i++) {
+		void *result;
+		pthread_join(threads[i], &result);
+		expected += (intptr_t)result;
+	}
+	sound &= take_stats(&count, &sum);
+	tap_ok(sound, "statistics: each that was read is one of values that there were");
+	tap_is_long(count, (int64_t)THREADS * ROUNDS, "statistics: all values");
+	tap_is_long(sum, expected, "statistics: their sum");
+}
+
+/* What was taken does not come back: least and most are those of the values since. */
+static void test_stat_periods(void)
+{
+	uint64_t key = 1;
+	make_stats(0);
+	rt_cell_accumulate(f.c, &shared.desc, &key, 5);
+	rt_cell_accumulate(f.c, &shared.desc, &key, 500);
+	look(&shared);
+	struct abi_stat *s = rt_map_find(f.tracer, shared.map, &key);
+	tap_ok(s && s->count == 2 && s->min == 5 && s->max == 500, "two values");
+	clear(&shared);
+	rt_leave(f.tracer);
+	rt_cell_accumulate(f.c, &shared.desc, &key, 50);
+	rt_cell_accumulate(f.c, &shared.desc, &key, 60);
+	look(&shared);
+	s = rt_map_find(f.tracer, shared.map, &key);
+	tap_ok(s && s->count == 2 && s->min == 50 && s->max == 60 && s->sum == 110,
+		"two others after those were deleted");
+	rt_leave(f.tracer);
+	rt_cell_accumulate(f.c, &shared.desc, &key, 1);
+	look(&shared);
+	s = rt_map_find(f.tracer, shared.map, &key);
+	tap_ok(s && s->count == 3 && s->min == 1 && s->sum == 111, "one more");
+	rt_leave(f.tracer);
 }
 
 int main(void)
@@ -232,5 +348,7 @@ int main(void)
 	test_overflow();
 	test_threads("numbers", false);
 	test_threads("texts", true);
+	test_stat_periods();
+	test_stat_threads();
 	return tap_done();
 }

@@ -5,7 +5,7 @@
  * the .expected file beside it.
  *
  * Lines `#@ WORD` at the start of a script set options: guru, unoptimized, skip-badvars, no-warnings,
- * warnings-are-errors, no-target; `#@ library FILE` adds a tapset file of the same folder.
+ * warnings-are-errors, no-target, bodies (-v); `#@ library FILE` adds a tapset file of the same folder.
  * With UPDATE_EXPECTED in the environment, the .expected files are written instead.
  */
 #include <dirent.h>
@@ -29,6 +29,7 @@ struct script {
 	struct stap_parse_options parse;
 	const struct stap_file *library[LIBRARY_LIMIT];
 	const struct stap_file *user[1];
+	bool shows_bodies;
 };
 
 static char *read_text(const char *folder, const char *name, const char *suffix)
@@ -81,6 +82,8 @@ static void option_set(struct script *script, const char *word, const char *argu
 		script->diag.warnings_are_errors = true;
 	else if (!strcmp(word, "no-target"))
 		options->has_target = false;
+	else if (!strcmp(word, "bodies"))
+		script->shows_bodies = true;
 	else if (!strcmp(word, "library"))
 		library_add(script, argument);
 	else
@@ -123,7 +126,7 @@ static void script_run(struct script *script, const char *text, struct strbuf *o
 				    &script->diag);
 	stap_diagnostics_render(&script->diag, false, out);
 	if (program)
-		stap_program_dump(program, out);
+		stap_program_dump(program, script->shows_bodies, out);
 	else
 		stap_diagnostics_render_suppressed(&script->diag, out);
 	stap_file_deinit(file);
