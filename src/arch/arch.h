@@ -22,8 +22,8 @@ enum {
 	ARCH_JUMP_SIZE = 5,
 	ARCH_MAX_INSNS = 14,
 	ARCH_MAX_POINTS = 8,
-	ARCH_MAX_HANDLERS = 16,
-	ARCH_TRAMPOLINE_MAX = 2048,
+	ARCH_MAX_HANDLERS = 64,
+	ARCH_TRAMPOLINE_MAX = 8192,
 	ARCH_CALL_STUB_MAX = 192
 };
 
@@ -94,7 +94,8 @@ enum arch_patch_form {
 /* An event in a window: handlers run just before an instruction of it. */
 struct arch_point {
 	/* The instruction asked for.  An endbr64 there stays in place: offset is then that of
-	 * the instruction after it. */
+	 * the instruction after it; and of filler that nothing falls into, that of the one
+	 * behind it. */
 	uint64_t address;
 	uint8_t offset;      /* of the instruction in the window */
 	bool mid_function;   /* red zone below rsp may be live */

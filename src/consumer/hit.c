@@ -200,7 +200,7 @@ static uint32_t probe_report_signal(uint32_t action, struct utrace_engine *engin
 		return UTRACE_RESUME | UTRACE_SIGNAL_DELIVER;
 	struct probe_process *p = probe_process_find(u, utrace_task_pid(task));
 	if (!is_loader || u->stopping || !p || !p->space ||
-		!uprobe_loader_is_consistent(p->space, p->loader))
+		(!p->is_arming && !uprobe_loader_is_consistent(p->space, p->loader)))
 		return UTRACE_RESUME | UTRACE_SIGNAL_IGN;
 	add_work(u, PROBE_WORK_LOADER, task);
 	return UTRACE_STOP | UTRACE_SIGNAL_IGN;

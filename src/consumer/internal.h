@@ -108,6 +108,7 @@ struct probe_process {
 	uint64_t loader; /* its struct r_debug, watched; 0: none */
 	VEC(struct probe_live) live;
 	unsigned int holds; /* in use further up the stack */
+	bool is_arming;     /* nobody may map or unmap libraries */
 	bool is_dead, has_execed;
 	struct probe_process *next;
 };

@@ -131,10 +131,13 @@ static int process_arm(struct uprobes *u, struct probe_process *p,
 	int r = uprobe_space_create(&u->session, task, &p->space, err);
 	if (r >= 0 && at_exec && uprobe_space_inject(p->space))
 		r = uprobe_run_to_entry(p->space, err);
-	if (r >= 0)
-		r = probe_sync(u, p, err);
+	/* threads that load and unload libraries wait there meanwhile */
 	if (r >= 0)
 		r = process_watch_loader(p, err);
+	p->is_arming = true;
+	if (r >= 0)
+		r = probe_sync(u, p, err);
+	p->is_arming = false;
 	int released = process_release(p, &why);
 	if (r >= 0 && released < 0) {
 		*err = why;

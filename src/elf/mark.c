@@ -10,7 +10,9 @@
 
 enum {
 	NOTE_TYPE_STAPSDT = 3,
-	MARKS_MAX = 1 << 20
+	MARKS_MAX = 1 << 20,
+	VECTOR_FIRST = 17, /* xmm0 as DWARF numbers registers */
+	VECTOR_REGISTERS = 16
 };
 
 /* ---- notes ------------------------------------------------------------------------------------------------ */
@@ -243,13 +245,31 @@ static bool parse_address(const char **p, struct elf_operand *ret)
 	return *(*p)++ == ')';
 }
 
+/* "%xmm3": a number in its low half */
+static bool parse_vector(const char **p, struct elf_operand *ret)
+{
+	char *end;
+	if (strncmp(*p, "%xmm", 4) != 0 || !isdigit((unsigned char)(*p)[4]))
+		return false;
+	unsigned long number = strtoul(*p + 4, &end, 10);
+	if (number >= VECTOR_REGISTERS)
+		return false;
+	ret->kind = ELF_OPERAND_REGISTER;
+	ret->base = VECTOR_FIRST + (int)number;
+	ret->is_float = true;
+	*p = end;
+	return true;
+}
+
 static bool parse_place(const char **p, struct elf_operand *ret)
 {
 	struct operand_register found;
 	if (**p == '%') {
-		if (strncmp(*p, "%xmm", 4) == 0 || strncmp(*p, "%ymm", 4) == 0 ||
-			strncmp(*p, "%st", 3) == 0) {
+		if (parse_vector(p, ret))
+			return true;
+		if (strncmp(*p, "%ymm", 4) == 0 || strncmp(*p, "%st", 3) == 0) {
 			ret->is_float = true;
+			ret->size = 16; /* more than scripts can read */
 			*p += strcspn(*p, " \t");
 			return true;
 		}
@@ -403,10 +423,13 @@ static int emit_operand(struct elf_module *module, const struct elf_mark *mark,
 	const struct elf_operand *operand, struct access_ops *ops, struct error *err)
 {
 	int r = 0;
-	if (operand->is_float &&
-		(operand->kind != ELF_OPERAND_MEMORY || operand->size > 8))
+	bool is_vector =
+		operand->kind == ELF_OPERAND_REGISTER && operand->base >= VECTOR_FIRST;
+	if (operand->is_float && ((operand->kind != ELF_OPERAND_MEMORY && !is_vector) ||
+					 operand->size > 8))
 		return error_set(err, -ENOTSUP,
-			"it is a floating-point number in a register that scripts cannot read");
+			"it is a floating-point number that scripts cannot read: of more than 64 bits, or in a "
+			"register other than xmm0 to xmm15");
 	switch (operand->kind) {
 	case ELF_OPERAND_CONSTANT:
 		if (operand->symbol)
@@ -415,7 +438,10 @@ static int emit_operand(struct elf_module *module, const struct elf_mark *mark,
 			emit(ops, ELF_OP_CONST, operand->number);
 		break;
 	case ELF_OPERAND_REGISTER:
-		emit(ops, ELF_OP_REG, operand->base);
+		if (is_vector)
+			emit(ops, ELF_OP_VECTOR, (operand->base - VECTOR_FIRST) * 2);
+		else
+			emit(ops, ELF_OP_REG, operand->base);
 		if (operand->is_high_byte) {
 			emit(ops, ELF_OP_CONST, 8);
 			emit(ops, ELF_OP_SHR, 0);

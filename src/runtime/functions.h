@@ -88,6 +88,7 @@ RT_VOID(rt_fn_udelay, int64_t us);
 /* numbers and names */
 RT_LONG(rt_fn_randint, int64_t n);
 RT_STRING(rt_fn_errno_str, int64_t err);
+RT_STRING(rt_fn_enum_name, int64_t number, const char *table);
 RT_LONG(rt_fn_errno_p, int64_t err);
 RT_STRING(rt_fn_name_of, int64_t table, int64_t number);
 RT_STRING(rt_fn_choice_name, int64_t table, int64_t value);

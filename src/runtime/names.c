@@ -67,6 +67,37 @@ int64_t rt_fn_number_of(struct abi_context *c, int64_t which, const char *name)
 	return -1;
 }
 
+/* ---- enumerators ---------------------------------------------------------- */
+
+static const char *parse_number(const char *text, int64_t *ret)
+{
+	bool is_negative = *text == '-';
+	uint64_t value = 0;
+	for (text += is_negative; *text >= '0' && *text <= '9'; text++)
+		value = value * 10 + (uint64_t)(*text - '0');
+	*ret = (int64_t)(is_negative ? -value : value);
+	return text;
+}
+
+/* The table is a constant of the code: lines of a number and a name. */
+void rt_fn_enum_name(struct abi_context *c, char *dst, int64_t number, const char *table)
+{
+	struct rt_text t = rt_text_open(dst, rt_session(c)->max_string);
+	bool found = false;
+	while (*table && !found) {
+		int64_t value;
+		table = parse_number(table, &value);
+		found = value == number;
+		for (table += *table == ' '; *table && *table != '\n'; table++)
+			if (found)
+				rt_text_char(&t, *table);
+		table += *table == '\n';
+	}
+	if (!found)
+		rt_text_decimal(&t, number, 0);
+	rt_text_close(&t);
+}
+
 /* ---- error numbers ------------------------------------------------------- */
 
 static const char *error_name(int64_t number)

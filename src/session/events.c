@@ -105,17 +105,21 @@ static void start_thread(struct session *s, struct session_process *p, pid_t tid
 		has_regs ? &regs : NULL);
 }
 
+void session_event_start_process(struct session *s, struct session_process *p)
+{
+	VEC(pid_t) tids = {0};
+	struct utrace_task *task = utrace_first_task(s->utrace, p->pid);
+	for (; task; task = utrace_next_task(task, p->pid))
+		vec_append(&tids, utrace_task_tid(task));
+	start_thread(s, p, p->pid);
+	for (size_t i = 0; i < tids.count; i++)
+		if (tids.items[i] != p->pid)
+			start_thread(s, p, tids.items[i]);
+	vec_free(&tids);
+}
+
 void session_event_start(struct session *s)
 {
-	for (struct session_process *p = s->processes; p; p = p->next) {
-		VEC(pid_t) tids = {0};
-		struct utrace_task *task = utrace_first_task(s->utrace, p->pid);
-		for (; task; task = utrace_next_task(task, p->pid))
-			vec_append(&tids, utrace_task_tid(task));
-		start_thread(s, p, p->pid);
-		for (size_t i = 0; i < tids.count; i++)
-			if (tids.items[i] != p->pid)
-				start_thread(s, p, tids.items[i]);
-		vec_free(&tids);
-	}
+	for (struct session_process *p = s->processes; p; p = p->next)
+		session_event_start_process(s, p);
 }

@@ -19,3 +19,5 @@ void session_event_at(struct session *s, uint32_t site, pid_t pid, pid_t tid,
 	const struct user_regs_struct *regs);
 /** begin events of what is there when the run starts */
 void session_event_start(struct session *s);
+/** the same for one that came later */
+void session_event_start_process(struct session *s, struct session_process *p);

@@ -136,6 +136,7 @@ struct session {
 	struct cache *cache; /* NULL: none */
 	struct stap_target target;
 	struct session_target_state *target_state;
+	struct session_newcomers *newcomers; /* NULL: none were looked for */
 
 	VEC(struct session_site) sites;
 	struct session_memory memory;
@@ -256,6 +257,14 @@ void session_targets_release(struct session *s); /* let the launched command run
 /** the threads that run are to run a profile probe's handler */
 void session_targets_sample(struct session *s, uint32_t site);
 void session_targets_settle(struct session *s); /* threads whose signals are held back */
+/** attach to a process, and patch what it maps */
+must_check int session_targets_attach(struct session *s, pid_t pid, struct error *err);
+/** does a process run, or has it mapped, what is probed? */
+bool session_targets_wants(struct session *s, pid_t pid);
+/** can any process be wanted? */
+bool session_targets_wants_any(const struct session *s);
+void session_newcomers_look(struct session *s); /* newcomers.c */
+void session_newcomers_free(struct session *s);
 void session_targets_poll(struct session *s);   /* newly mapped libraries */
 void session_targets_stop(struct session *s);   /* take everything out, detach */
 void session_targets_free(struct session *s);

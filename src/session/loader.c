@@ -8,8 +8,14 @@
  * it has to pass by here as well, so that no patch is written to what goes away.
  */
 #include <errno.h>
+#include <time.h>
 
 #include "session/process.h"
+
+enum {
+	SETTLE_TRIES = 100,
+	SETTLE_PAUSE_NS = 1000000
+};
 
 bool loader_is_notice(const void *notice)
 {
@@ -26,6 +32,23 @@ int loader_watch(struct session *s, struct session_process *p, struct error *err
 		p->loader = debug;
 	/* without it libraries are found by looking now and then */
 	return r == -ESRCH ? r : 0;
+}
+
+int loader_settle(struct session *s, struct session_process *p, struct error *err)
+{
+	const struct timespec pause = {.tv_nsec = SETTLE_PAUSE_NS};
+	int r = 0;
+	for (int i = 0; i < SETTLE_TRIES && r >= 0 && p->loader && !p->is_dead; i++) {
+		if (loader_is_consistent(p))
+			return 0;
+		/* it may be the thread that made our calls */
+		r = process_release(p, err);
+		if (r >= 0)
+			r = utrace_dispatch(s->utrace, err);
+		nanosleep(&pause, NULL);
+	}
+	return r < 0 ? r
+		     : 0; /* it does something else in between: constructors, files far away */
 }
 
 bool loader_is_consistent(const struct session_process *p)

@@ -205,6 +205,7 @@ static void loop_tick(struct loop *l)
 		session_targets_settle(s);
 	if (l->ticks % TICKS_PER_POLL == 0 && s->poll_modules)
 		session_targets_poll(s);
+	session_newcomers_look(s);
 	if (l->ticks % TICKS_PER_SECOND == 0)
 		session_clock_refresh(&s->clock, s->memory.header);
 }

@@ -286,7 +286,9 @@ static void plan_resolve_overlaps(struct session *s, struct session_module *m)
 			const struct session_site *site =
 				&s->sites.items[next->handlers.items[0].site];
 			plan_refuse(s, m, site,
-				"its bytes belong to the patch of another probe");
+				last->handlers.count < ARCH_MAX_HANDLERS
+					? "its bytes belong to the patch of another probe"
+					: "too many probes have this place");
 			vec_free(&next->handlers);
 			continue;
 		}

@@ -296,11 +296,20 @@ int process_arm(struct session *s, struct session_process *p, struct utrace_task
 	struct error *err)
 {
 	int r = 0;
-	if (!p->space)
+	bool is_new = !p->space;
+	if (is_new)
 		r = process_create_space(s, p, task, err);
+	/* Threads that load and unload libraries wait at the watch meanwhile. */
 	if (r == 0)
-		r = process_insert(s, p, err);
-	return r < 0 ? r : loader_watch(s, p, err);
+		r = loader_watch(s, p, err);
+	if (r == 0 && is_new)
+		r = loader_settle(s, p, err);
+	if (r < 0)
+		return r;
+	p->is_arming = true;
+	r = process_insert(s, p, err);
+	p->is_arming = false;
+	return r;
 }
 
 int process_forget_unmapped(

@@ -25,6 +25,7 @@ struct session_process {
 	VEC(struct process_place) patched;
 	unsigned holds;  /* in use further up the stack */
 	bool is_dead;    /* to be deleted when nobody holds it */
+	bool is_arming;  /* nobody may map or unmap libraries */
 	bool has_execed; /* its patches are to be forgotten then */
 	struct session_process *next;
 };
@@ -65,6 +66,9 @@ must_check int process_release(struct session_process *p, struct error *err);
  * dynamic linker are left alone.
  */
 must_check int loader_watch(
+	struct session *s, struct session_process *p, struct error *err);
+/** when it has just been attached to: let a thread that is changing the link map finish that */
+must_check int loader_settle(
 	struct session *s, struct session_process *p, struct error *err);
 /** is a breakpoint's notice that of the watch? */
 bool loader_is_notice(const void *notice);

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "elf/access.h"
+#include "elf/enumeration.h"
 #include "elf/library.h"
 #include "elf/names.h"
 #include "session/target_internal.h"
@@ -550,6 +551,30 @@ static int target_variables(void *data, const struct stap_location *location,
 	return 0;
 }
 
+static int target_enumerators(void *data, const struct stap_location *location,
+	const struct stap_enumerator_query *query, struct arena *arena,
+	struct stap_enumerator **ret, uint32_t *ret_count, struct error *err)
+{
+	const struct target_place *place = location ? location->opaque : NULL;
+	struct target_module *module =
+		find_named_module(data, location, query->module, err);
+	struct elf_enumerator *found;
+	size_t count;
+	if (!module)
+		return -ENOENT;
+	struct elf_enumerator_query inner = {.type = query->type, .name = query->name};
+	if (place && place->module == module)
+		inner.function = place->entry;
+	int r = elf_enumerators(module->elf, &inner, arena, &found, &count, err);
+	if (r < 0)
+		return r;
+	*ret = arena_array(arena, struct stap_enumerator, count + 1);
+	for (size_t i = 0; i < count; i++)
+		(*ret)[i] = (struct stap_enumerator){found[i].name, found[i].value};
+	*ret_count = (uint32_t)count;
+	return 0;
+}
+
 /* ---- life cycle ---------------------------------------------------------------------------------------------- */
 
 static const struct stap_target_ops target_ops = {
@@ -557,6 +582,7 @@ static const struct stap_target_ops target_ops = {
 	.access = target_access,
 	.variables = target_variables,
 	.members = target_members,
+	.enumerators = target_enumerators,
 };
 
 int stap_target_create(const struct stap_target_config *config, struct stap_target *ret,

@@ -276,7 +276,8 @@ static uint32_t target_report_signal(uint32_t action, struct utrace_engine *engi
 					      utrace_task_tid(task), regs});
 	if (notice && uprobe_step_over(space, regs, info))
 		return UTRACE_RESUME | UTRACE_SIGNAL_DELIVER;
-	if (!is_loader || s->stopping || !p || !p->space || !loader_is_consistent(p))
+	if (!is_loader || s->stopping || !p || !p->space ||
+		(!p->is_arming && !loader_is_consistent(p)))
 		return UTRACE_RESUME | UTRACE_SIGNAL_IGN;
 	vec_append(&s->target_state->work,
 		((struct target_work){TARGET_WORK_LOADER, pid, utrace_task_tid(task)}));
@@ -459,7 +460,7 @@ void session_targets_work(struct session *s)
 /* ---- start and stop
  * -------------------------------------------------------------------------------- */
 
-static int target_attach(struct session *s, pid_t pid, struct error *err)
+int session_targets_attach(struct session *s, pid_t pid, struct error *err)
 {
 	int r = utrace_seize_process(s->utrace, pid, err);
 	if (r < 0)
@@ -490,7 +491,7 @@ static int target_attach(struct session *s, pid_t pid, struct error *err)
 	return r;
 }
 
-static bool process_maps_module(struct session *s, pid_t pid)
+bool session_targets_wants(struct session *s, pid_t pid)
 {
 	struct proc_maps maps = {0};
 	struct session_process probe = {.pid = pid};
@@ -499,16 +500,20 @@ static bool process_maps_module(struct session *s, pid_t pid)
 		wanted = process_wants(s, &probe, &maps);
 		proc_maps_free(&maps);
 	}
+	if (!wanted) {
+		process_learn_program(&probe);
+		wanted = session_event_is_any_wanted(s, &probe);
+		free(probe.program);
+	}
 	return wanted;
 }
 
-static bool process_is_named(struct session *s, pid_t pid)
+bool session_targets_wants_any(const struct session *s)
 {
-	struct session_process probe = {.pid = pid};
-	process_learn_program(&probe);
-	bool is_named = session_event_is_any_wanted(s, &probe);
-	free(probe.program);
-	return is_named;
+	for (size_t i = 0; i < s->sites.count && !s->modules.count; i++)
+		if (s->sites.items[i].location && s->sites.items[i].location->event)
+			return true;
+	return s->modules.count > 0;
 }
 
 /* No -c and no -x: every running process of the probed files which the user may trace, and those
@@ -521,10 +526,9 @@ static int target_attach_all(struct session *s, struct error *err)
 	for (size_t i = 0; i < pids.tids.count && r == 0; i++) {
 		pid_t pid = pids.tids.items[i];
 		struct error one = {0};
-		if (pid == getpid() ||
-			(!process_maps_module(s, pid) && !process_is_named(s, pid)))
+		if (pid == getpid() || !session_targets_wants(s, pid))
 			continue;
-		if (target_attach(s, pid, &one) < 0)
+		if (session_targets_attach(s, pid, &one) < 0)
 			session_warn(s, "%s", one.message);
 		else
 			attached++;
@@ -532,8 +536,8 @@ static int target_attach_all(struct session *s, struct error *err)
 	vec_free(&pids.tids);
 	if (r == 0 && !attached)
 		session_warn(s,
-			"no running process has a probed file mapped: start it with -c CMD, or "
-			"name it with -x PID");
+			"no running process has a probed file mapped; those that start later are "
+			"probed as soon as they are seen, -c CMD probes one from its first instruction");
 	return r;
 }
 
@@ -616,21 +620,13 @@ int session_targets_open(struct session *s, struct error *err)
 	return 0;
 }
 
-static bool wants_events(const struct session *s)
-{
-	for (size_t i = 0; i < s->sites.count; i++)
-		if (s->sites.items[i].location && s->sites.items[i].location->event)
-			return true;
-	return false;
-}
-
 int session_targets_start(struct session *s, struct error *err)
 {
 	if (s->options->command)
 		return target_arm_command(s, err);
 	if (s->options->pid)
-		return target_attach(s, s->options->pid, err);
-	return s->modules.count || wants_events(s) ? target_attach_all(s, err) : 0;
+		return session_targets_attach(s, s->options->pid, err);
+	return session_targets_wants_any(s) ? target_attach_all(s, err) : 0;
 }
 
 void session_targets_release(struct session *s)
@@ -764,6 +760,7 @@ void session_targets_stop(struct session *s)
 void session_targets_free(struct session *s)
 {
 	session_remote_free(s);
+	session_newcomers_free(s);
 	while (s->processes)
 		process_delete(s, s->processes->pid);
 	if (s->target_state) {

@@ -105,6 +105,7 @@
 	X("randint", L, "L", "n", FALLIBLE, rt_fn_randint) \
 	X("errno_str", S, "L", "err", PURE, rt_fn_errno_str) \
 	X("errno_p", L, "L", "err", PURE, rt_fn_errno_p) \
+	X("__rt_enum_name", S, "LS", "number,table", PURE, rt_fn_enum_name) \
 	X("__rt_name", S, "LL", "table,number", PURE, rt_fn_name_of) \
 	X("__rt_choice", S, "LL", "table,value", PURE, rt_fn_choice_name) \
 	X("__rt_flags", S, "LL", "table,value", PURE, rt_fn_flag_names) \

@@ -10,6 +10,11 @@
 
 #include "stap/parser_internal.h"
 
+/* Whoever reads more has other worries; a script that repeats itself by macros can have millions. */
+enum {
+	ERRORS_MAX = 1000
+};
+
 struct stap_global_name {
 	const char *name;
 	bool is_private;
@@ -444,7 +449,8 @@ struct stap_file *stap_parse(struct arena *arena, const struct stap_source *sour
 			skip_to_item(p);
 		p->resume_here = false;
 	}
-	parse_items(p);
+	if (p->file->error_count < ERRORS_MAX)
+		parse_items(p);
 	p->file->has_tokens = p->pp.has_tokens;
 	stap_preprocessor_deinit(&p->pp);
 	HASH_CLEAR(hh, p->globals);

@@ -141,6 +141,12 @@ bool sema_build_candidate(struct sema *sema, const struct sema_candidate *candid
  */
 void sema_lower_targets(struct sema *sema, struct sema_owner owner,
 	const struct stap_location *location, struct strbuf *signature);
+/** sema_enum_value() - @enum("NAME"); the reason where there is none, else NULL */
+const char *sema_enum_value(struct sema *sema, const struct stap_location *location,
+	const char *name, int64_t *ret);
+/** sema_enum_table() - values and names as rt_fn_enum_name() takes them; NULL with @ret_error */
+const char *sema_enum_table(struct sema *sema, const struct stap_location *location,
+	const struct stap_enumerator_query *query, const char **ret_error);
 /** sema_control_file() - what the point of a procfs probe says; false with @err: nonsense */
 bool sema_control_file(struct sema *sema, struct stap_derived_probe *probe,
 	const struct stap_point *point, struct sema_error *err);

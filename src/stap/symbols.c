@@ -361,13 +361,68 @@ static void overloads_add_file(struct overloads *overloads, const struct stap_fi
 	}
 }
 
+/*
+ * A function of the runtime by the name of a script's own is the last candidate, as those of the library
+ * are: `function strlen(s) { if (s == "x") return 9; next }`.  It gets a body that calls it.
+ */
+static struct stap_function *intrinsic_candidate(struct sema *sema,
+	const struct stap_intrinsic *intrinsic, const struct stap_token *token)
+{
+	struct arena *arena = sema->arena;
+	struct stap_function *function = arena_new(arena, struct stap_function);
+	struct stap_expr *call = stap_expr_new(arena, STAP_EXPR_CALL, token);
+	uint32_t count = (uint32_t)strlen(intrinsic->arguments);
+	bool has_result = intrinsic->result != STAP_TYPE_UNKNOWN;
+
+	*function = (struct stap_function){.name = intrinsic->name,
+		.token = token,
+		.param_count = count,
+		.is_library = true,
+		.type = intrinsic->result,
+		.has_declared_type = has_result};
+	function->params = arena_array(arena, struct stap_var *, count + 1);
+	call->call.name = intrinsic->name;
+	call->call.intrinsic = intrinsic;
+	call->call.args.count = count;
+	call->call.args.items = arena_array(arena, struct stap_expr *, count + 1);
+	for (uint32_t i = 0; i < count; i++) {
+		struct stap_var *param = arena_new(arena, struct stap_var);
+		struct stap_expr *value = stap_expr_new(arena, STAP_EXPR_VAR, token);
+
+		param->name = value->var.name = arena_printf(arena, "__argument%u", i);
+		param->token = token;
+		param->is_parameter = true;
+		param->type = intrinsic->arguments[i] == 'S' ? STAP_TYPE_STRING
+							     : STAP_TYPE_LONG;
+		function->params[i] = param;
+		call->call.args.items[i] = value;
+	}
+	function->body = stap_stmt_new(
+		arena, has_result ? STAP_STMT_RETURN : STAP_STMT_EXPR, token);
+	function->body->expr = call;
+	return function;
+}
+
+/* What follows a script's functions that all may say `next`. */
+static void chain_intrinsic(
+	struct sema *sema, struct stap_function *last, const struct stap_expr *call)
+{
+	const struct stap_intrinsic *intrinsic =
+		stap_intrinsic_find(call->call.name, call->call.args.count);
+
+	if (!intrinsic || last->next_overload || !falls_through(last))
+		return;
+	last->next_overload = intrinsic_candidate(sema, intrinsic, last->token);
+	function_use(sema, last->next_overload);
+}
+
 /* The candidates with that many arguments, chained. */
 static struct stap_function *overloads_find(struct sema *sema,
 	const struct stap_expr *call, const struct stap_function **ret_other)
 {
 	const struct stap_semantic_options *options = sema->options;
 	struct overloads overloads = {0};
-	struct stap_function *first = NULL;
+	struct stap_function *first = NULL, *last = NULL;
 
 	for (size_t i = 0; i < sema->files.count; i++)
 		overloads_add_file(&overloads, sema->files.items[i], call);
@@ -381,8 +436,11 @@ static struct stap_function *overloads_find(struct sema *sema,
 		if (i)
 			overloads.found.items[i - 1]->next_overload = function;
 		first = overloads.found.items[0];
+		last = function;
 		function_use(sema, function);
 	}
+	if (last)
+		chain_intrinsic(sema, last, call);
 	for (uint32_t i = 0; !first && i < options->library_file_count; i++)
 		overloads_add_file(&overloads, options->library_files[i], call);
 	*ret_other = overloads.other;

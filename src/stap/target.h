@@ -150,6 +150,17 @@ struct stap_member_info {
 	uint64_t index;
 };
 
+struct stap_enumerator {
+	const char *name;
+	int64_t value;
+};
+
+struct stap_enumerator_query {
+	const char *type;   /* all of this type; NULL: of any */
+	const char *name;   /* this one; NULL: all */
+	const char *module; /* NULL: the probed one */
+};
+
 struct stap_target_ops {
 	/**
 	 * expand() - all locations of process(...)... points
@@ -183,6 +194,10 @@ struct stap_target_ops {
 	int (*members)(void *data, const struct stap_location *location,
 		const struct stap_expr *target, bool at_entry, struct arena *arena,
 		struct stap_member_info **ret, uint32_t *ret_count, struct error *err);
+	/** enumerators() - for @enum and @enumname; may be NULL */
+	int (*enumerators)(void *data, const struct stap_location *location,
+		const struct stap_enumerator_query *query, struct arena *arena,
+		struct stap_enumerator **ret, uint32_t *ret_count, struct error *err);
 };
 
 struct stap_target {

@@ -749,6 +749,74 @@ static bool lower_probewrite(struct lowering *lower, struct stap_expr *expr)
 	return true;
 }
 
+/* ---- @enum and @enumname --------------------------------------------------------------------- */
+
+/* What has no value keeps the reason, as a variable does. */
+static void lower_unresolved(
+	struct lowering *lower, struct stap_expr *expr, const char *error)
+{
+	struct stap_expr *unresolved = target_named(lower, "", expr->token);
+
+	sign(lower, error);
+	unresolved->target.error = error;
+	*expr = *unresolved;
+}
+
+static void lower_enum(struct lowering *lower, struct stap_expr *expr)
+{
+	int64_t value;
+	const char *error = sema_enum_value(
+		lower->sema, lower->location, expr->call.args.items[0]->string, &value);
+
+	if (error) {
+		lower_unresolved(lower, expr, error);
+		return;
+	}
+	*expr = *sema_number(lower->sema, value, expr->token);
+	if (lower->signature)
+		strbuf_printf(lower->signature, "%lld;", (long long)value);
+}
+
+/* The access of a value, also of one that is saved at entry. */
+static const struct stap_access *access_of(
+	const struct lowering *lower, const struct stap_expr *expr)
+{
+	if (expr->kind == STAP_EXPR_ENTRY_VALUE && lower->owner.probe)
+		expr = lower->owner.probe->entry_values.items[expr->entry_value.index];
+	return expr->kind == STAP_EXPR_TARGET ? expr->target.access : NULL;
+}
+
+static bool lower_enum_name(struct lowering *lower, struct stap_expr *expr)
+{
+	const struct stap_expr_list args = expr->call.args;
+	struct stap_enumerator_query query = {0};
+	const char *error = "the type of @enumname is not known: name it";
+	const char *table = NULL;
+
+	lower_expr(args.items[0], lower);
+	const struct stap_access *access = access_of(lower, args.items[0]);
+	if (access && access->value_class == STAP_VALUE_ENUM) {
+		query.type = access->type_name;
+		query.module = access->module;
+	}
+	if (args.count > 1)
+		query = (struct stap_enumerator_query){.type = args.items[1]->string,
+			.module = args.count > 2 ? args.items[2]->string : NULL};
+	if (query.type)
+		table = sema_enum_table(lower->sema, lower->location, &query, &error);
+	if (!table) {
+		lower_unresolved(lower, expr, error);
+		return true;
+	}
+	expr->call.name = "__rt_enum_name";
+	expr->call.args.count = 2;
+	expr->call.args.items = arena_array(lower->sema->arena, struct stap_expr *, 2);
+	expr->call.args.items[0] = args.items[0];
+	expr->call.args.items[1] = sema_string(lower->sema, table, expr->token);
+	sign(lower, table);
+	return true;
+}
+
 /* The access borrows its operands from the tree: they are lowered first, in place. */
 static bool lower_expr(struct stap_expr *expr, void *data)
 {
@@ -786,6 +854,12 @@ static bool lower_expr(struct stap_expr *expr, void *data)
 	case STAP_EXPR_CALL:
 		if (expr->call.args.count == 1 && !strcmp(expr->call.name, "@probewrite"))
 			return lower_probewrite(lower, expr);
+		if (!strcmp(expr->call.name, "@enumname"))
+			return lower_enum_name(lower, expr);
+		if (!strcmp(expr->call.name, "@enum")) {
+			lower_enum(lower, expr);
+			return true;
+		}
 		return sema_each_operand(expr, lower_expr, lower);
 	default:
 		return sema_each_operand(expr, lower_expr, lower);
@@ -883,6 +957,8 @@ bool sema_is_resolved(struct stap_expr *expr)
 
 static bool no_targets(struct stap_expr *expr, void *data)
 {
+	if (expr->kind == STAP_EXPR_CALL && !strncmp(expr->call.name, "@enum", 5))
+		return false;
 	return expr->kind != STAP_EXPR_TARGET && expr->kind != STAP_EXPR_DEFINED &&
 	       expr->kind != STAP_EXPR_ENTRY && sema_each_operand(expr, no_targets, data);
 }

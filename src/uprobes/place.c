@@ -183,8 +183,10 @@ static void refuse_pending(
 
 /* Text must be a private mapping: a write to a shared one would reach the file. */
 static const char *mapping_problem(
-	const struct proc_maps *maps, size_t *cursor, uint64_t address)
+	const struct proc_maps *maps, size_t *cursor, struct uprobe_site *site)
 {
+	uint64_t address = site->address;
+
 	while (*cursor < maps->maps.count && maps->maps.items[*cursor].end <= address)
 		++*cursor;
 	if (*cursor == maps->maps.count || maps->maps.items[*cursor].start > address)
@@ -194,6 +196,8 @@ static const char *mapping_problem(
 		return "not in an executable mapping";
 	if (map->shared)
 		return "text is mapped shared: a change would reach the file";
+	site->device_inode = map->device_inode;
+	site->file_bias = map->start - map->offset;
 	return NULL;
 }
 
@@ -212,7 +216,7 @@ static int validate(struct uprobe_space *space, struct error *err)
 		uint8_t live[ARCH_MAX_WINDOW];
 		if (site->state != SITE_PENDING)
 			continue;
-		const char *problem = mapping_problem(&maps, &cursor, site->address);
+		const char *problem = mapping_problem(&maps, &cursor, site);
 		if (problem) {
 			refuse_pending(space, site, -EFAULT, problem);
 			continue;

@@ -156,6 +156,38 @@ static int plant_breakpoints(struct uprobe_space *space, struct uprobe_site *sit
 	return r;
 }
 
+/* The module was unmapped while it was being patched, and the patch with it. */
+static bool has_vanished(struct uprobe_space *space, struct uprobe_site *site, int r)
+{
+	struct error why;
+
+	if (r != -EFAULT)
+		return false;
+	error_set(
+		&why, r, "0x%llx: unmapped meanwhile", (unsigned long long)site->address);
+	site_refuse(space, site, &why);
+	return true;
+}
+
+/* Something else may be mapped there already, where threads load and unload libraries: what stands there
+ * is looked at right before it is written to. */
+static bool is_held(const struct uprobe_space *space, const struct uprobe_site *site)
+{
+	uint8_t head;
+
+	return remote_memory_read(space->memory_fd, site->address, &head, 1) >= 0 &&
+	       head == BREAKPOINT;
+}
+
+static bool is_original(const struct uprobe_space *space, const struct uprobe_site *site)
+{
+	uint8_t live[SITE_PATCH_MAX];
+
+	return remote_memory_read(space->memory_fd, site->address, live, site->size) >=
+		       0 &&
+	       memcmp(live, site->original, site->size) == 0;
+}
+
 static int phase_breakpoints(
 	struct uprobe_space *space, bool *ret_interiors, struct error *err)
 {
@@ -164,6 +196,10 @@ static int phase_breakpoints(
 		struct uprobe_site *site = &space->sites.items[i];
 		if (site->state != SITE_PENDING)
 			continue;
+		if (!is_original(space, site)) {
+			(void)has_vanished(space, site, -EFAULT);
+			continue;
+		}
 		site->state = SITE_TRANSIENT;
 		int r = plant_breakpoints(space, site);
 		if (r == -ESRCH)
@@ -183,20 +219,6 @@ static int phase_breakpoints(
 	return sync_cores(space, err);
 }
 
-/* The module was unmapped while it was being patched, and the patch with it.  Nothing else is mapped
- * there yet, or the write would have worked: such is the answer that is expected here. */
-static bool has_vanished(struct uprobe_space *space, struct uprobe_site *site, int r)
-{
-	struct error why;
-
-	if (r != -EFAULT)
-		return false;
-	error_set(
-		&why, r, "0x%llx: unmapped meanwhile", (unsigned long long)site->address);
-	site_refuse(space, site, &why);
-	return true;
-}
-
 static int phase_tails(struct uprobe_space *space, struct error *err)
 {
 	int fd = space->memory_fd;
@@ -206,8 +228,9 @@ static int phase_tails(struct uprobe_space *space, struct error *err)
 		if (site->state != SITE_TRANSIENT || site->size < 2)
 			continue;
 		step();
-		int r = remote_memory_write(
-			fd, site->address + 1, site->patch + 1, site->size - 1u);
+		int r = is_held(space, site) ? remote_memory_write(fd, site->address + 1,
+						       site->patch + 1, site->size - 1u)
+					     : -EFAULT;
 		if (r < 0 && !has_vanished(space, site, r))
 			return write_failed(space, r, err);
 	}
@@ -220,9 +243,9 @@ static int phase_heads(struct uprobe_space *space, struct error *err)
 		struct uprobe_site *site = &space->sites.items[i];
 		if (site->state != SITE_TRANSIENT)
 			continue;
-		int r = site->patch[0] == BREAKPOINT
-				? 0
-				: write_byte(space, site->address, site->patch[0]);
+		int r = is_held(space, site) ? 0 : -EFAULT;
+		if (r >= 0 && site->patch[0] != BREAKPOINT)
+			r = write_byte(space, site->address, site->patch[0]);
 		if (r < 0 && has_vanished(space, site, r))
 			continue;
 		if (r < 0)
@@ -408,8 +431,10 @@ static int remove_heads(struct uprobe_space *space, bool final)
 		struct uprobe_site *site = &space->sites.items[i];
 		if (site->state != SITE_TRANSIENT)
 			continue;
-		int r = write_byte(
-			space, site->address, final ? site->original[0] : BREAKPOINT);
+		int r = !final || is_held(space, site) ? 0 : -EFAULT;
+		if (r >= 0)
+			r = write_byte(space, site->address,
+				final ? site->original[0] : BREAKPOINT);
 		if (r < 0 && r != -EFAULT)
 			return r;
 		if (final || r == -EFAULT) /* unmapped meanwhile */
@@ -427,8 +452,10 @@ static int remove_tails(struct uprobe_space *space)
 		if (site->state != SITE_TRANSIENT || site->size < 2)
 			continue;
 		step();
-		int r = remote_memory_write(
-			fd, site->address + 1, site->original + 1, site->size - 1u);
+		int r = is_held(space, site)
+				? remote_memory_write(fd, site->address + 1,
+					  site->original + 1, site->size - 1u)
+				: -EFAULT;
 		if (r == -EFAULT)
 			site->state = SITE_REMOVED;
 		else if (r < 0)

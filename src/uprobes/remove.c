@@ -386,15 +386,32 @@ static void settle_deferred(struct uprobe_space *space)
 	}
 }
 
+/* What is no patch of ours any more may be another library's text, in the place of the one that was patched. */
+static int count_foreign(struct uprobe_space *space, size_t *ret, struct error *err)
+{
+	int r = *ret ? uprobe_space_forget_unmapped(space, err) : 0;
+
+	*ret = 0;
+	for (size_t i = 0; i < space->sites.count; i++)
+		*ret += !space->sites.items[i].is_host &&
+			space->sites.items[i].state == SITE_LIVE;
+	return r;
+}
+
 static int space_remove(struct uprobe_space *space, uint64_t *ret_left, struct error *err)
 {
 	size_t foreign = 0;
 	bool taken;
+	int r = uprobe_space_forget_unmapped(space, err);
+	if (r < 0)
+		return r;
 	semaphores_lower(space);
-	int r = space_take_victim(space, &taken, err);
+	r = space_take_victim(space, &taken, err);
 
 	if (r >= 0)
 		r = restore_text(space, &foreign, err);
+	if (r >= 0)
+		r = count_foreign(space, &foreign, err);
 	if (r >= 0)
 		r = space_release_victim(space, err);
 	if (r < 0)

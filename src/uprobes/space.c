@@ -498,6 +498,13 @@ uint64_t uprobe_space_null_context(const struct uprobe_space *space)
 	return space->null_context;
 }
 
+static bool is_mapping_of(const struct uprobe_site *site, const struct proc_map *map)
+{
+	/* offsets of what is no file mean nothing */
+	return map->start <= site->address && map->device_inode == site->device_inode &&
+	       (!map->device_inode || map->start - map->offset == site->file_bias);
+}
+
 int uprobe_space_forget_unmapped(struct uprobe_space *space, struct error *err)
 {
 	struct proc_maps maps = {0};
@@ -513,7 +520,7 @@ int uprobe_space_forget_unmapped(struct uprobe_space *space, struct error *err)
 			cursor++;
 		if (site->state != SITE_LIVE ||
 			(cursor < maps.maps.count &&
-				maps.maps.items[cursor].start <= site->address))
+				is_mapping_of(site, &maps.maps.items[cursor])))
 			continue;
 		site->state = SITE_REMOVED;
 		journal_drop_patch(&space->journal, site->journal);

@@ -36,6 +36,8 @@ enum uprobe_site_state {
 
 struct uprobe_site {
 	uint64_t address, trampoline;
+	/* of the mapping: another file, or another part of it, may come to the same place */
+	uint64_t device_inode, file_bias;
 	uint64_t padding; /* where the second jump of ARCH_PATCH_JUMP_SHORT goes; 0: none
 			   */
 	struct uprobe_request *request; /* only while being inserted */

@@ -140,6 +140,35 @@ done
 kill $loader
 wait $loader 2>/dev/null
 
+# In its place comes another file with other code: nobody's text gets the other's patches.
+"$tracees/loader" "$tracees/libplugin.so" 100000000 "$tracees/libplugin-other.so" >"$dir/loader" 2>&1 &
+loader=$!
+pids="$pids $loader"
+good=0
+for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15; do
+	which=libplugin.so
+	[ $((i % 3)) = 0 ] && which='libplugin*.so'
+	[ $((i % 3)) = 1 ] && which=libplugin-other.so
+	out=$("$utrace" run -e "global n probe process(\"$tracees/$which\").function(\"*\") { if (++n > 200) exit() }
+		probe process(\"$tracees/$which\").function(\"plugin_*\").return { n++ }
+		probe end { println(n > 200) }" -x $loader 2>>"$dir/err")
+	[ "$out" = 1 ] && good=$((good + 1))
+	[ $((i % 5)) = 0 ] || continue
+	"$utrace" run -e "probe process(\"$tracees/$which\").function(\"*\") { next }" -x $loader >/dev/null 2>&1 &
+	tracer=$!
+	sleep 0.1
+	kill -KILL $tracer
+	wait $tracer 2>/dev/null
+	clean() { [ "$(text_state $loader)" = same ]; }
+	wait_for 10 clean || good=-100
+done
+is "$good" "15" "fifteen visits to a process where two libraries come to the same place in turn"
+kill -0 $loader
+ok $? "... which lives"
+is "$(cat "$dir/loader")" "" "... and computes the same"
+kill $loader
+wait $loader 2>/dev/null
+
 # Go enters duffzero and duffcopy in the middle.
 if [ -x "$tracees/points-go" ]; then
 	plain=$("$tracees/points-go" 300)

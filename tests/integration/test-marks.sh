@@ -18,6 +18,9 @@ else
 2 -2 254 -3 70000000000 -7 text -5" "arguments: sizes, signs, constants, registers, memory"
 	is "$(printf '%s\n' "$out" | grep rounds)" "rounds=3 armed=3 hit=1 cold=0" \
 		"the semaphore of a probed mark is up, others are not"
+	out=$("$utrace" run -e 'probe process.mark("real") { printf("%s %s\n", fp_to_string($arg1, 3), fp_to_string(fp32_to_fp64($arg2), 3)) }' \
+		-c "$marks 3" 2>&1)
+	is "$(printf '%s\n' "$out" | grep -v rounds | tr '\n' ' ')" "0.000 0.000 1.500 0.250 3.000 0.500 " "floating point in its own registers"
 	out=$("$utrace" run -e 'probe process.mark("plain-name") { printf("%s %s [%s] %s\n", $$provider, $$name, $$vars, pp()); exit() }' \
 		-c "$marks 3" 2>&1 | grep plain)
 	is "$out" "marks plain__name [] process(\"$marks\").mark(\"plain__name\")" "- stands for __; \$\$name, \$\$provider"

@@ -66,7 +66,7 @@ run=
 pid=$("$utrace" run -F -o recorded -e 'probe process("'"$tracees"'/sleeper").function("tick") { println("tick ", pid()) }
 	probe begin { println("begin") } probe end { println("end") }' 2>err)
 like "$pid" '^[0-9]+$' "-F: the number of the process"
-is "$(cat recorded err)" "$(printf 'begin\nWARNING: no running process has a probed file mapped: start it with -c CMD, or name it with -x PID')" \
+is "$(cat recorded err)" "$(printf 'begin\nWARNING: no running process has a probed file mapped; those that start later are probed as soon as they are seen, -c CMD probes one from its first instruction')" \
 	"... which has begun; warnings until then"
 kill -INT "$pid"
 wait_for 20 grep -q end recorded

@@ -137,6 +137,38 @@ is "$("$utrace" run -e 'probe process.begin { next }' -c "$guarded spawn" </dev/
 is "$(cat "$dir/seen")" "n=10000" "a daemon is followed to its end"
 is "$(cat "$dir/said")" "calls=10000 wrong=0" "... and computes the same"
 
+# One library in two namespaces of the dynamic linker.
+for mode in inject ptrace; do
+	out=$("$utrace" run --mode=$mode -e "global n, r probe process(\"$tracees/libplugin.so\").function(\"plugin_work\") { n++ }
+		probe process(\"$tracees/libplugin.so\").function(\"plugin_work\").return { r++ } probe end { printf(\"n=%d r=%d\\n\", n, r) }" \
+		-c "$guarded twice $tracees/libplugin.so" 2>/dev/null | tr '\n' ' ')
+	is "$out" "calls=122 wrong=0 n=122 r=122 " "a library that is mapped twice at once: $mode"
+done
+
+# Those that start while the run goes on, by a pattern of their names; one comes to it by an exec.
+cp "$guarded" "$dir/later-a"
+cp "$guarded" "$dir/later-b"
+timeout 60 "$utrace" run -e "global a, b probe process(\"$dir/later-*\").begin { printf(\"begin %s\\n\", execname()) }
+	probe process(\"$dir/later-*\").function(\"work\") { if (execname() == \"later-a\") a++; else b++
+		if (a > 100 && b > 100) exit() } probe begin { println(\"up\") }" >"$dir/hits" 2>"$dir/err" &
+tracer=$!
+wait_for 20 grep -q up "$dir/hits"
+mkfifo "$dir/in-b"
+sh -c "sleep 0.5; exec '$dir/later-b'" <"$dir/in-b" >"$dir/said-b" &
+other=$!
+pids="$pids $other"
+exec 8>"$dir/in-b"
+start "$dir/later-a"
+wait $tracer
+is "$?" 0 "processes that start later are probed"
+is "$(grep begin "$dir/hits" | sort | tr '\n' ' ')" "begin later-a begin later-b " "... and their begin is told once"
+is "$(text_state $pid later) $(text_state $other later)" "same same" "... text as before"
+end
+echo >&8
+exec 8>&-
+wait $other
+is "$(cat "$dir/said-b" | sed 's/=[0-9]* /=N /')" "$(printf 'ready\ncalls=N wrong=0')" "... and they compute the same"
+
 # ---- values below the stack pointer, a million times
 
 lines="process.statement(\"work@guarded.c:*\")"

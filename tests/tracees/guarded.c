@@ -128,6 +128,22 @@ static void map_shared(const char *path)
 		calls += copy[offset % PAGE] != 0;
 }
 
+/* A library that is mapped twice, in two namespaces: ten calls by each constructor, one by each destructor. */
+static void open_twice(const char *path)
+{
+	void *copies[] = {dlopen(path, RTLD_NOW), dlmopen(LM_ID_NEWLM, path, RTLD_NOW)};
+	for (int i = 0; i < 2; i++) {
+		long (*function)(long) = NULL;
+		skip_unless(copies[i] != NULL, "no library");
+		*(void **)&function = dlsym(copies[i], "plugin_work");
+		for (int k = 0; k < 50; k++)
+			function(1);
+		calls += 61;
+	}
+	for (int i = 0; i < 2; i++)
+		wrong += dlclose(copies[i]) != 0;
+}
+
 /* The program changes its own text while it is probed: what it wrote has to stay. */
 static void rewrite(void)
 {
@@ -200,7 +216,11 @@ int main(int argc, char **argv)
 		seal();
 	else if (!strcmp(name, "shared"))
 		map_shared(argv[2]);
-	else if (!strcmp(name, "rewrite"))
+	else if (!strcmp(name, "twice")) {
+		open_twice(argv[2]);
+		printf("calls=%ld wrong=%ld\n", calls, wrong);
+		return 0;
+	} else if (!strcmp(name, "rewrite"))
 		rewrite();
 	else if (!strcmp(name, "daemon"))
 		daemonize();

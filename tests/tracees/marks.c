@@ -4,7 +4,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define _SDT_HAS_SEMAPHORES 1
+#define _SDT_HAS_SEMAPHORES     1
+#define STAP_SDT_ARG_CONSTRAINT norx /* floating point in its own registers */
 #include <sys/sdt.h>
 
 __extension__ unsigned short marks_hit_semaphore
@@ -12,6 +13,9 @@ __extension__ unsigned short marks_hit_semaphore
 __extension__ unsigned short marks_cold_semaphore
 	__attribute__((section(".probes"), used));
 __extension__ unsigned short marks_plain__name_semaphore
+	__attribute__((section(".probes"), used));
+
+__extension__ unsigned short marks_real_semaphore
 	__attribute__((section(".probes"), used));
 
 long global_long = 70000000000;
@@ -26,6 +30,8 @@ __attribute__((noinline)) static void work(int i, const short *shorts, const cha
 		STAP_PROBE8(marks, hit, i, (char)-i, (unsigned char)-i, shorts[i % 4],
 			global_long, -7, text, cell.s);
 	STAP_PROBE(marks, plain__name);
+	if (marks_real_semaphore)
+		STAP_PROBE2(marks, real, i * 1.5, (float)i / 4);
 }
 
 int main(int argc, char **argv)

@@ -2,9 +2,19 @@
 /* A library that tracee `loader` opens and closes: its constructor works at once. */
 static volatile long total;
 
+#ifdef OTHER /* another file: the same names, other code at other addresses */
+__attribute__((noinline, noclone, noipa)) long plugin_more(long n)
+{
+	return n ^ total;
+}
+#define MORE(n) (plugin_more(n) * 0)
+#else
+#define MORE(n) 0
+#endif
+
 __attribute__((noinline, noclone, noipa)) long plugin_work(long n)
 {
-	total += n;
+	total += n + MORE(n);
 	return total;
 }
 

@@ -14,6 +14,10 @@
 #include "arch/x86_64/relocate.h"
 #include "arch/x86_64/window.h"
 
+enum {
+	FILLER_MAX = 64
+};
+
 static bool plan_choose(const struct flow *flow, uint64_t address,
 	const struct arch_plan_options *options, struct arch_plan *ret,
 	struct window_reason *reason)
@@ -61,6 +65,21 @@ static bool is_signal_return(struct arch_text *text, uint64_t address)
 	return false;
 }
 
+/*
+ * Compilers have inlined code begin at filler that aligns a jump target: nothing falls through it, and
+ * what is entered is the instruction behind it.
+ */
+static uint64_t skip_filler(const struct flow *flow, uint64_t address)
+{
+	struct insn insn;
+	uint64_t at = address;
+	while (at - address < FILLER_MAX && !(flow_mark(flow, at) & FLOW_COVERED) &&
+		text_decode(flow->text, at, &insn) && insn_is_padding(&insn) &&
+		!text_is_function_start(flow->text, at + insn.length))
+		at += insn.length;
+	return flow_mark(flow, at) & FLOW_INSN ? at : address;
+}
+
 int arch_plan_site(struct arch_text *text, uint64_t address, uint64_t start, uint64_t end,
 	const struct arch_plan_options *options, struct arch_plan *ret, struct error *err)
 {
@@ -69,8 +88,9 @@ int arch_plan_site(struct arch_text *text, uint64_t address, uint64_t start, uin
 	if (r < 0)
 		return r;
 	size_t size;
-	const uint8_t *bytes = text_bytes(text, address, false, &size);
-	if (!bytes || !(flow_mark(flow, address) & FLOW_INSN))
+	uint64_t first = skip_filler(flow, address);
+	const uint8_t *bytes = text_bytes(text, first, false, &size);
+	if (!bytes || !(flow_mark(flow, first) & FLOW_INSN))
 		return error_set(err, -EINVAL,
 			"no instruction of the function at 0x%llx begins at 0x%llx",
 			(unsigned long long)start, (unsigned long long)address);
@@ -80,7 +100,7 @@ int arch_plan_site(struct arch_text *text, uint64_t address, uint64_t start, uin
 			"frame by its bytes",
 			(unsigned long long)address);
 	/* an indirect call has to find the endbr64 */
-	uint64_t patch = insn_is_endbr(bytes, size) ? address + 4 : address;
+	uint64_t patch = insn_is_endbr(bytes, size) ? first + 4 : first;
 	struct arch_plan plan;
 	struct window_reason reason = {.rule = "no form is allowed", .at = patch};
 	if (!plan_choose(flow, patch, options, &plan, &reason))

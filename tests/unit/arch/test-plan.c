@@ -25,6 +25,8 @@ CODE(jcc_inside, "jz 1f\n inc %eax\n 1: inc %ecx\n inc %edx\n ret");
 CODE(call_last, "sub $8,%rsp\n call code_single\n add $8,%rsp\n ret");
 CODE(call_middle, "call *%rax\n mov $1,%eax\n ret");
 CODE(call_next, "call 1f\n 1: pop %rax\n ret");
+CODE(filler, "test %edi,%edi\n jmp 1f\n nopw 0(%rax,%rax)\n 1: mov $1,%eax\n ret");
+CODE(filler_last, "jmp *%rax\n nopw 0(%rax,%rax)");
 CODE(ret_padding, "ret\n nopw 0(%rax,%rax)");
 CODE(ret_bare, "ret\n mov $1,%eax\n ret");
 CODE(ret_targeted_padding, "ret\n 1: nop\n nop\n nop\n nop\n 2: jmp 1b");
@@ -63,7 +65,7 @@ static const struct row {
 	const char *name;
 	const uint8_t *code, *code_end;
 	unsigned int start, end; /* of the function; end 0: all */
-	unsigned int site;
+	unsigned int site, moved;
 	const char *refusal; /* part of the message */
 	enum arch_patch_form form;
 	uint8_t window, insns;
@@ -113,6 +115,13 @@ static const struct row {
 	{"ret with padding somebody jumps to", CODE_BYTES(ret_targeted_padding), .end = 1,
 		.extra_start = 5, .form = ARCH_PATCH_BREAKPOINT, .window = 1, .insns = 1,
 		.live = true},
+	{"filler before a jump's target", CODE_BYTES(filler), .site = 4, .moved = 5,
+		.form = ARCH_PATCH_JUMP_SINGLE, .window = 5, .insns = 1, .mid = true,
+		.live = true},
+	{"... in its middle", CODE_BYTES(filler), .site = 6,
+		.refusal = "no instruction of the function"},
+	{"filler that nothing follows", CODE_BYTES(filler_last), .site = 2,
+		.refusal = "no instruction of the function"},
 	{"ud2", CODE_BYTES(ud2), .refusal = "traps"},
 	{"int3", CODE_BYTES(int3), .refusal = "int3 in text"},
 	{"hlt", CODE_BYTES(hlt_first), .refusal = "traps"},
@@ -122,9 +131,12 @@ static const struct row {
 	{"system call behind two bytes, padding near", CODE_BYTES(syscall_padded),
 		.end = 5, .form = ARCH_PATCH_JUMP_SHORT, .window = 2, .insns = 1,
 		.live = true, .padding = 5},
-	{"the return from a signal", CODE_BYTES(signal_return), .refusal = "returns from a signal"},
-	{"... its second instruction", CODE_BYTES(signal_return), .site = 7, .refusal = "returns from a signal"},
-	{"... another encoding", CODE_BYTES(signal_return_short), .refusal = "returns from a signal"},
+	{"the return from a signal", CODE_BYTES(signal_return),
+		.refusal = "returns from a signal"},
+	{"... its second instruction", CODE_BYTES(signal_return), .site = 7,
+		.refusal = "returns from a signal"},
+	{"... another encoding", CODE_BYTES(signal_return_short),
+		.refusal = "returns from a signal"},
 	{"system call itself", CODE_BYTES(syscall), .site = 2, .refusal = "system call"},
 	{"endbr64 stays", CODE_BYTES(endbr), .form = ARCH_PATCH_JUMP_WINDOW, .window = 5,
 		.insns = 3, .live = true},
@@ -197,7 +209,7 @@ static struct arch_text *make_text(const struct row *row)
 
 static bool is_expected(const struct row *row, const struct arch_plan *plan)
 {
-	uint64_t site = BASE + row->site, patch = site;
+	uint64_t site = BASE + row->site, patch = site + row->moved;
 	if (memcmp(row->code + row->site, "\xf3\x0f\x1e\xfa", 4) == 0)
 		patch += 4;
 	return plan->form == row->form && plan->window == row->window &&

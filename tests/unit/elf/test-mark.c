@@ -44,7 +44,15 @@ static const struct {
 	{"$5", "c5"},
 	{"7", "c7"},
 	{"8f@8(%rsp)", "c8 r7 + d8"},
-	{"8f@%xmm0", NULL},
+	{"8f@%xmm0", "v0"},
+	{"4f@%xmm15", "v30 z32"},
+	{"-8f@%xmm3", "v6"},
+	{"8@%xmm3", "v6"},
+	{"%xmm3", "v6"},
+	{"8f@%xmm16", NULL},
+	{"16f@%xmm0", NULL},
+	{"8f@%ymm0", NULL},
+	{"10f@%st", NULL},
 	{"16f@(%rsp)", NULL},
 	{"4@unknown_symbol(%rip)", NULL},
 	{"3@%eax", NULL},
@@ -72,7 +80,7 @@ static char operation_letter(enum elf_op_kind kind)
 		char letter;
 	} letters[] = {{ELF_OP_REG, 'r'}, {ELF_OP_CONST, 'c'}, {ELF_OP_STATIC, 's'},
 		{ELF_OP_ADD, '+'}, {ELF_OP_MUL, '*'}, {ELF_OP_SHR, '>'},
-		{ELF_OP_DEREF, 'd'}, {ELF_OP_SIGN_EXTEND, 'x'},
+		{ELF_OP_DEREF, 'd'}, {ELF_OP_VECTOR, 'v'}, {ELF_OP_SIGN_EXTEND, 'x'},
 		{ELF_OP_ZERO_EXTEND, 'z'}};
 	for (size_t i = 0; i < LENGTH(letters); i++) {
 		if (letters[i].kind == kind)
@@ -93,7 +101,7 @@ static void print_operations(
 							  : op->value;
 		used += (size_t)snprintf(
 			ret + used, size - used, "%s%c", i ? " " : "", letter);
-		if (strchr("rcsdxz", letter) && used < size)
+		if (strchr("rcsdvxz", letter) && used < size)
 			used += (size_t)snprintf(
 				ret + used, size - used, "%lld", (long long)value);
 	}
