@@ -110,14 +110,23 @@ void *rt_record_bytes(void *at, const void *bytes, uint32_t size)
 
 void *rt_record_string(void *at, const char *s)
 {
-	uint32_t length = rt_length(s, RT_STRING_LIMIT);
-	uint32_t used = (uint32_t)sizeof(uint32_t) + length;
-	uint32_t total = (used + ALIGNMENT - 1) & ~(ALIGNMENT - 1u);
-	char *to = at;
-	*(uint32_t *)at = length;
-	rt_copy(to + sizeof(uint32_t), s, length);
-	rt_zero(to + used, total - used);
-	return to + total;
+	char *text = (char *)at + sizeof(uint32_t);
+	uint32_t n = 0, rest;
+	uint64_t word;
+	for (;; n += RT_WORD) {
+		word = rt_word(s + n);
+		if (rt_word_ends(word) || n >= RT_STRING_LIMIT)
+			break;
+		*(rt_unaligned *)(void *)(text + n) = word;
+	}
+	/* the last bytes with zeros behind them, up to where the next argument begins and no further */
+	rest = n < RT_STRING_LIMIT ? rt_word_length(word) : 0;
+	*(uint32_t *)at = n + rest;
+	*(uint32_t *)(void *)(text + n) = rest ? (uint32_t)word : 0;
+	if (rest <= sizeof(uint32_t))
+		return text + n + sizeof(uint32_t);
+	*(rt_unaligned *)(void *)(text + n + sizeof(uint32_t)) = word >> 32;
+	return text + n + sizeof(uint32_t) + RT_WORD;
 }
 
 void rt_message(struct abi_context *c, uint32_t kind, const char *text)

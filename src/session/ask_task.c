@@ -264,12 +264,19 @@ void ask_task_text(const struct ask_question *question, struct ask_answer *answe
 	}
 }
 
+/* Handlers that belong to no process run in this one. */
+static pid_t asked_pid(const struct ask_question *question)
+{
+	return question->pid ? question->pid : getpid();
+}
+
 /* Arguments first to last, an empty one in quotes as SystemTap has it. */
 void ask_arguments(const struct ask_question *question, struct ask_answer *answer)
 {
 	int64_t first = question->arguments[0], last = question->arguments[1], number = 0;
 	size_t size;
-	CLEANUP(cleanup_free) char *text = read_file(question->pid, "cmdline", &size);
+	CLEANUP(cleanup_free)
+	char *text = read_file(asked_pid(question), "cmdline", &size);
 	if (!text) {
 		answer->failed = true;
 		return;
@@ -291,7 +298,8 @@ void ask_arguments(const struct ask_question *question, struct ask_answer *answe
 void ask_environment(const struct ask_question *question, struct ask_answer *answer)
 {
 	size_t size, length = strlen(question->text);
-	CLEANUP(cleanup_free) char *text = read_file(question->pid, "environ", &size);
+	CLEANUP(cleanup_free)
+	char *text = read_file(asked_pid(question), "environ", &size);
 	answer->failed = true;
 	for (size_t at = 0; length && at < size;
 		at += strnlen(text + at, size - at) + 1) {

@@ -156,7 +156,12 @@ static void task_event(struct session *s, struct utrace_task *task, enum stap_ev
 {
 	struct user_regs_struct regs;
 	const struct session_process *p = process_find(s, utrace_task_pid(task));
-	if (p && session_event_is_wanted(s, p, event))
+	/* what an end is to tell is learned at the beginning */
+	enum stap_event end = event == STAP_EVENT_THREAD_BEGIN    ? STAP_EVENT_THREAD_END
+			      : event == STAP_EVENT_PROCESS_BEGIN ? STAP_EVENT_PROCESS_END
+								  : event;
+	if (p && (session_event_is_wanted(s, p, event) ||
+			 session_event_is_wanted(s, p, end)))
 		session_event(s, p, utrace_task_tid(task), event,
 			utrace_get_regs(task, &regs) == 0 ? &regs : NULL);
 }

@@ -265,6 +265,7 @@ struct emit_body {
 	struct stap_var *const *locals;
 	uint32_t local_count;
 	LLVMValueRef *param_at, *local_at; /* storage of each */
+	uint32_t *local_offset;            /* of lean code: where in the frame */
 };
 
 LLVMValueRef emit_const(struct emit_body *b, int64_t value);
@@ -462,8 +463,9 @@ LLVMValueRef emit_fast_lock(struct emit_body *b, uint32_t lock);
 /** emit_fast_clock() - false: not a function that reads a clock */
 bool emit_fast_clock(
 	struct emit_body *b, const struct stap_intrinsic *intrinsic, LLVMValueRef *ret);
+/** emit_fast_reserve() - @payload: 32 bits, a multiple of 8 */
 LLVMValueRef emit_fast_reserve(
-	struct emit_body *b, uint32_t kind, uint32_t id, uint32_t payload);
+	struct emit_body *b, uint32_t kind, uint32_t id, LLVMValueRef payload);
 void emit_fast_commit(struct emit_body *b);
 LLVMValueRef emit_fast_pair_push(struct emit_body *b, uint32_t group, uint32_t size);
 /** emit_fast_pair_pop() - @size as it was pushed with */

@@ -357,8 +357,8 @@ bool emit_fast_clock(
 
 /* ---- records -------------------------------------------------------------- */
 
-static void put_header(
-	struct emit_body *b, LLVMValueRef at, uint32_t kind, uint32_t id, uint32_t need)
+static void put_header(struct emit_body *b, LLVMValueRef at, uint32_t kind, uint32_t id,
+	LLVMValueRef need)
 {
 	LLVMBuilderRef builder = b->e->builder;
 	LLVMValueRef stamp = context_at(b, FIELD(stamp)),
@@ -374,28 +374,29 @@ static void put_header(
 	LLVMValueRef phi = LLVMBuildPhi(builder, b->e->i64, "");
 	LLVMAddIncoming(
 		phi, (LLVMValueRef[]){had, now}, (LLVMBasicBlockRef[]){from, read}, 2);
-	emit_store(b, emit_const(b, need | (int64_t)kind << 32),
-		at); /* size, kind, reserved */
+	/* size, kind, reserved */
+	emit_store(b, either(b, need, emit_const(b, (int64_t)kind << 32)), at);
 	emit_store(b, phi, emit_at(b, at, offsetof(struct abi_record, stamp), ""));
 	emit_store(b, emit_const(b, id),
 		emit_at(b, at, offsetof(struct abi_record, id), ""));
 }
 
 LLVMValueRef emit_fast_reserve(
-	struct emit_body *b, uint32_t kind, uint32_t id, uint32_t payload)
+	struct emit_body *b, uint32_t kind, uint32_t id, LLVMValueRef payload)
 {
 	LLVMBuilderRef builder = b->e->builder;
-	uint32_t need = (uint32_t)(sizeof(struct abi_record) + payload + 7) & ~7u;
+	LLVMValueRef need =
+		add(b, widen(b, payload), emit_const(b, sizeof(struct abi_record)));
 	LLVMValueRef size = widen(
 		b, load_u32(b, b->session, offsetof(struct abi_session, ring_size)));
 	LLVMValueRef head = load_u64(b, b->c, FIELD(ring_head));
-	LLVMValueRef end = add(b, head, emit_const(b, need));
+	LLVMValueRef end = add(b, head, need);
 	LLVMValueRef at = LLVMBuildAnd(
 		builder, head, LLVMBuildSub(builder, size, emit_const(b, 1), ""), "");
 	LLVMValueRef used = LLVMBuildSub(
 		builder, end, load_u64(b, b->c, FIELD(ring_cached_tail)), "");
 	LLVMValueRef unusual = either(b, compare(b, LLVMIntUGT, used, size),
-		compare(b, LLVMIntUGT, add(b, at, emit_const(b, need)), size));
+		compare(b, LLVMIntUGT, add(b, at, need), size));
 	struct ways ways = fork_ways(b, either(b, unusual, ticks_are_unusable(b)));
 
 	LLVMValueRef slot = widen(b, load_u32(b, b->c, FIELD(slot)));
@@ -407,7 +408,7 @@ LLVMValueRef emit_fast_reserve(
 	LLVMValueRef usual = emit_at(b, record, sizeof(struct abi_record), "payload");
 	begin_slow(b, &ways);
 	LLVMValueRef slow = EMIT_CALL(b, rt_record_reserve, b->c, emit_const32(b, kind),
-		emit_const32(b, id), emit_const32(b, payload));
+		emit_const32(b, id), payload);
 	return join_ways(b, &ways, usual, slow);
 }
 

@@ -46,7 +46,9 @@ static void open_locals(struct emit_body *b, struct stap_var *const *locals, siz
 	b->locals = locals;
 	b->local_count = (uint32_t)count;
 	b->local_at = arena_array(b->e->program->arena, LLVMValueRef, count + 1);
+	b->local_offset = arena_array(b->e->program->arena, uint32_t, count + 1);
 	for (size_t i = 0; i < count; i++) {
+		b->local_offset[i] = b->frame_top;
 		b->local_at[i] = new_variable(b, locals[i]);
 		clear_variable(b, locals[i], b->local_at[i]);
 	}

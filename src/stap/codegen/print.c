@@ -170,9 +170,8 @@ static const struct abi_stat_desc *hist_desc(
 	return &emit_global(b->e, emit_stat_var(arg->stat.target))->stat;
 }
 
-/* @ret_fixed: no part of it depends on the values */
 static LLVMValueRef record_size(struct emit_body *b, const struct stap_expr_list *args,
-	const struct print_values *values, uint32_t *ret_fixed)
+	const struct print_values *values)
 {
 	LLVMValueRef size = NULL;
 	uint32_t fixed = 0;
@@ -191,7 +190,7 @@ static LLVMValueRef record_size(struct emit_body *b, const struct stap_expr_list
 		}
 	}
 	LLVMValueRef known = emit_const32(b, fixed);
-	*ret_fixed = size ? UINT32_MAX : fixed;
+
 	return size ? LLVMBuildAdd(b->e->builder, size, known, "size") : known;
 }
 
@@ -222,11 +221,11 @@ static void record_fill(struct emit_body *b, const struct stap_expr_list *args,
 static LLVMValueRef reserve(struct emit_body *b, const struct stap_expr *expr,
 	const struct print_values *values)
 {
-	uint32_t fixed, format = format_index(b->e, expr);
-	LLVMValueRef size = record_size(b, &expr->print.args, values, &fixed);
+	uint32_t format = format_index(b->e, expr);
+	LLVMValueRef size = record_size(b, &expr->print.args, values);
 
-	if (emit_is_fast(b) && fixed < 4096)
-		return emit_fast_reserve(b, ABI_RECORD_PRINT, format, fixed);
+	if (emit_is_fast(b))
+		return emit_fast_reserve(b, ABI_RECORD_PRINT, format, size);
 	return EMIT_CALL(b, rt_record_reserve, b->c, emit_const32(b, ABI_RECORD_PRINT),
 		emit_const32(b, format), size);
 }

@@ -9,16 +9,25 @@ LLVMValueRef emit_global_at(struct emit_body *b, const struct stap_var *var)
 	return emit_at(b, b->session, emit_global(b->e, var)->offset, var->name);
 }
 
+/* An address that is made once is kept until its last use: in lean code each use makes its own. */
+static LLVMValueRef local_at(struct emit_body *b, uint32_t index)
+{
+	if (b->e->is_lean)
+		return emit_at(
+			b, b->frame, b->local_offset[index], b->locals[index]->name);
+	return b->local_at[index];
+}
+
 LLVMValueRef emit_local_at(struct emit_body *b, const struct stap_var *var)
 {
 	for (uint32_t i = 0; i < b->param_count; i++)
 		if (b->params[i] == var)
 			return b->param_at[i];
 	if (var->index < b->local_count && b->locals[var->index] == var)
-		return b->local_at[var->index];
+		return local_at(b, var->index);
 	for (uint32_t i = 0; i < b->local_count; i++)
 		if (b->locals[i] == var)
-			return b->local_at[i];
+			return local_at(b, i);
 	emit_fail(
 		b->e, -EINVAL, var->token, "variable '%s' belongs to nothing", var->name);
 	return emit_frame(b, b->e->options->max_string, var->name);

@@ -219,6 +219,25 @@ static void test_threads(void)
 	tap_ok(good, "a consumer in another thread sees whole records in order");
 }
 
+/* Each length up to a few words: the bytes, zeros up to the next argument, and no byte more. */
+static void test_string_lengths(void)
+{
+	bool fits = true;
+	for (uint32_t length = 0; length <= 40; length++) {
+		char text[48] = "", record[80];
+		memset(text, 'x', length);
+		memset(record, 0x55, sizeof(record));
+		char *end = rt_record_string(record, text);
+		uint32_t size = (uint32_t)(end - record), stored;
+		memcpy(&stored, record, sizeof(stored));
+		fits &= size == rt_record_string_size(text) && stored == length &&
+			memcmp(record + 4, text, length) == 0;
+		for (uint32_t i = 4 + length; i < sizeof(record); i++)
+			fits &= record[i] == (i < size ? 0 : 0x55);
+	}
+	tap_ok(fits, "strings of each length");
+}
+
 int main(void)
 {
 	fixture_init(&f);
@@ -230,5 +249,6 @@ int main(void)
 	test_exit();
 	test_nesting();
 	test_threads();
+	test_string_lengths();
 	return tap_done();
 }
