@@ -67,9 +67,10 @@ a counting probe on every function of the named file; its output and exit status
   **int3**: a breakpoint, answered in the process; **refused**: places left alone, with the rule met most often. No
   program here needs ptrace mode.
 - **attached**: a server that was running; the processor time is that of its processes.
-- Each process is armed anew: the work of openssl is that of 18 processes.
+- Each process is armed anew: the work of git and openssl is that of many processes.
 - **alone**: processor time of the work without us; **armed**: how many times as much with all entries armed, every hit
-  counted, without planning and arming; **arming**: processor time for that, all threads of utrace.
+  counted, without planning and arming; **arming**: processor time for that, all threads of utrace, the least of three
+  runs: what is kept in the cache from one run to the next is there.
 
 END
 echo "Machine: $(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -n 1), $(nproc) processors, Linux $(uname -r)."
