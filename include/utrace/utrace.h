@@ -190,7 +190,8 @@ struct utrace_engine_ops {
  * utrace_create() - begin to trace
  * The calling thread becomes the tracer.  SIGCHLD is blocked in it; block it in all threads of the
  * program (create the tracer first), or stops may be noticed up to 100 ms late.
- * Return: 0 and a tracer for utrace_destroy(); -EMFILE, -ENOMEM
+ * Return: 0 and a tracer for utrace_destroy(); -EMFILE, -ENOMEM; -EOPNOTSUPP: /proc is not that of the
+ * tracer's pid namespace
  */
 UTRACE_MUST_CHECK int utrace_create(struct utrace **ret, struct utrace_error *err);
 

@@ -27,6 +27,25 @@ static int missing(pid_t pid, int code, struct error *err)
 	return error_set(err, code, "cannot read /proc/%d: %s", pid, strerror(-code));
 }
 
+int proc_check_own(struct error *err)
+{
+	char own[32], number[32];
+	ssize_t size = readlink("/proc/self", own, sizeof(own) - 1);
+
+	if (size < 0)
+		return error_set(err, -EOPNOTSUPP,
+			"/proc is not mounted, or does not show this process");
+	own[size] = '\0';
+	snprintf(number, sizeof(number), "%d", getpid());
+	if (strcmp(own, number) == 0)
+		return 0;
+	error_set(err, -EOPNOTSUPP,
+		"/proc belongs to another PID namespace: this process is %s there, not %s",
+		own, number);
+	error_hint(err, "mount the namespace's own (unshare --mount-proc)");
+	return -EOPNOTSUPP;
+}
+
 /* ---- limits ------------------------------------------------------------------------------- */
 
 struct proc_address_space proc_read_address_space(pid_t pid)

@@ -103,6 +103,9 @@ must_check int remote_memory_write(
 
 /* ---- /proc -------------------------------------------------------------------------------------- */
 
+/** does /proc tell of the processes by the numbers that they have here?  -EOPNOTSUPP: it does not */
+must_check int proc_check_own(struct error *err);
+
 struct proc_map {
 	uint64_t start, end, offset;
 	uint64_t device_inode; /* folded; 0: anonymous */

@@ -293,7 +293,8 @@ int utrace_create_over(
 
 int utrace_create(struct utrace **ret, struct error *err)
 {
-	return utrace_create_over(&utrace_ptrace_backend, ret, err);
+	int r = proc_check_own(err);
+	return r < 0 ? r : utrace_create_over(&utrace_ptrace_backend, ret, err);
 }
 
 void utrace_destroy(struct utrace *utrace)

@@ -48,6 +48,10 @@ look() # POINT OPTION...
 	cat "$dir/out"
 }
 
+out=$(unshare -pf "$utrace" run -e 'probe begin { exit() }' -c true 2>&1)
+like "$out" "/proc belongs to another PID namespace.*not 1" "a tracer whose /proc is not its own"
+like "$out" "mount-proc" "what would help"
+
 for how in inject ptrace; do
 	out=$(look 'process.function("inner")' --mode=$how)
 	like "$out" ": inner\\+0x0/0x[0-9a-f]+ \\[$dir/there/hidden\\]" "$how: its own function"
