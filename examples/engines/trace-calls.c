@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A small strace: one line for each system call, written when it returns. */
+/* A small strace: one line for each system call, written when it returns (or its thread ends: = ?). */
 #include <errno.h>
 #include <linux/audit.h>
 #include <stdio.h>
@@ -48,6 +48,14 @@ static void print_call(FILE *file, const struct utrace_syscall *call)
 	fputc(')', file);
 }
 
+static void print_beginning(struct utrace_task *task, struct thread *thread)
+{
+	FILE *file = output ? output : stderr;
+	thread->inside = false;
+	fprintf(file, "%d ", utrace_task_tid(task));
+	print_call(file, &thread->call);
+}
+
 static uint32_t report_exit(
 	uint32_t action, struct utrace_engine *engine, struct user_regs_struct *regs)
 {
@@ -60,9 +68,7 @@ static uint32_t report_exit(
 	/* attached while it was in a call: that one has no beginning */
 	if (!thread->inside || utrace_get_syscall(task, &now) < 0)
 		return UTRACE_RESUME;
-	thread->inside = false;
-	fprintf(file, "%d ", utrace_task_tid(task));
-	print_call(file, &thread->call);
+	print_beginning(task, thread);
 	if (now.result < 0 && now.result > -4096)
 		fprintf(file, " = -1 (%s)\n", strerror((int)-now.result));
 	else
@@ -71,9 +77,25 @@ static uint32_t report_exit(
 	return UTRACE_RESUME;
 }
 
+/* exit(2), and whatever a thread was in when it was killed, do not return. */
+static uint32_t report_death(struct utrace_engine *engine, bool group_dead, int signal)
+{
+	struct thread *thread = utrace_engine_data(engine);
+	FILE *file = output ? output : stderr;
+	(void)group_dead;
+	(void)signal;
+	if (!thread->inside)
+		return UTRACE_RESUME;
+	print_beginning(utrace_engine_task(engine), thread);
+	fprintf(file, " = ?\n");
+	fflush(file);
+	return UTRACE_RESUME;
+}
+
 static const struct utrace_engine_ops ops = {
 	.report_syscall_entry = report_entry,
 	.report_syscall_exit = report_exit,
+	.report_death = report_death,
 	.release = free,
 };
 
@@ -83,7 +105,7 @@ const struct example trace_calls = {
 		"  -o FILE         write system calls to FILE instead of standard error\n",
 	.take_option = take_option,
 	.ops = &ops,
-	.events = UTRACE_EVENT_SYSCALL,
+	.events = UTRACE_EVENT_SYSCALL | UTRACE_EVENT(DEATH),
 	.size = sizeof(struct thread),
 };
 

@@ -86,6 +86,16 @@ static const char *take_option(int option, const char *value)
 	return "no such option";
 }
 
+static const char *take_pid(const char *text, pid_t *ret)
+{
+	char *end;
+	long value = strtol(text, &end, 10);
+	if (*end || value <= 0 || value > INT32_MAX)
+		return "not the number of a process";
+	*ret = (pid_t)value;
+	return NULL;
+}
+
 /* Return: the index of the command; -1 after a message. */
 static int parse(int argc, char **argv, pid_t *ret_pid)
 {
@@ -98,7 +108,7 @@ static int parse(int argc, char **argv, pid_t *ret_pid)
 			return -1;
 		const char *wrong = NULL;
 		if (option == 'p')
-			*ret_pid = (pid_t)atoi(optarg);
+			wrong = take_pid(optarg, ret_pid);
 		else
 			wrong = take_option(option, optarg);
 		if (wrong) {

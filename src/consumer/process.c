@@ -130,7 +130,7 @@ static int process_arm(struct uprobes *u, struct probe_process *p,
 	probe_process_hold(p);
 	int r = uprobe_space_create(&u->session, task, &p->space, err);
 	if (r >= 0 && at_exec && uprobe_space_inject(p->space))
-		r = inject_run_to_entry(uprobe_space_inject(p->space), err);
+		r = uprobe_run_to_entry(p->space, err);
 	/* threads that load and unload libraries wait there meanwhile */
 	if (r >= 0)
 		r = process_watch_loader(p, err);

@@ -173,6 +173,11 @@ int elf_missing_debuginfo(struct elf_module *module, const char *what, struct er
 			"%s requires debuginfo: that of %s is in split files (.dwo) which are not "
 			"where it says (in a .dwp, libdw cannot read it)",
 			what, module->path);
+	if (module->dwarf)
+		return error_set(err, -ENOENT,
+			"%s requires debuginfo: this part of %s has none (it is assembly, or was "
+			"compiled without -g)",
+			what, module->path);
 	return error_set(err, -ENOENT,
 		"%s requires debuginfo: %s has none%s%s (install the NAME-dbgsym package of %s, or "
 		"set DEBUGINFOD_URLS, or compile with -g)",

@@ -58,7 +58,7 @@ struct elf_function {
 	const char *
 		version; /* of the name as it stands, when symbols have versions; else NULL */
 	uint64_t start, end; /* end from st_size, else the next symbol or FDE */
-	bool is_exported;    /* in .dynsym with default visibility */
+	bool is_exported;    /* a global or weak symbol with default visibility */
 	bool is_ifunc;
 	bool is_nameless;  /* sub_ADDRESS: known to the unwind tables alone */
 	bool is_cold_part; /* foo.cold, foo.part.N: control also enters by jumps from foo

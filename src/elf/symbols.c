@@ -74,7 +74,8 @@ static void function_add(struct elf_module *module, const struct symbol *symbol)
 		.version = symbol->version,
 		.start = symbol->address,
 		.end = end < symbol->address ? symbol->address : end,
-		.is_exported = symbol->is_dynamic && symbol->binding != STB_LOCAL &&
+		/* linkers make local what a library hides; of a program all that is not static */
+		.is_exported = symbol->binding != STB_LOCAL &&
 			       (symbol->visibility == STV_DEFAULT ||
 				       symbol->visibility == STV_PROTECTED),
 		.is_ifunc = symbol->type == STT_GNU_IFUNC,

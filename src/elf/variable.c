@@ -349,10 +349,9 @@ int elf_access_variables(struct elf_module *module,
 	Dwarf_Die scopes[SCOPE_DEPTH_MAX];
 	if (!elf_module_dwarf(module))
 		return elf_missing_debuginfo(module, "listing variables", err);
+	/* "*" matches functions of assembly too: those have no variables to list. */
 	struct elf_frame frame = elf_frame_of(module, place);
-	if (!frame.instance)
-		return elf_missing_debuginfo(module, "listing variables", err);
-	for (size_t i = frame_scopes(&frame, scopes); i-- > 0;)
+	for (size_t i = frame.instance ? frame_scopes(&frame, scopes) : 0; i-- > 0;)
 		list_scope(&frame, &scopes[i], arena, &list);
 	*ret = arena_array(arena, struct elf_variable_info, list.count + 1);
 	if (list.count)

@@ -91,9 +91,24 @@ must_check int inject_get_signal_action(struct inject *inject, int signal,
 must_check int inject_remove_signal_front(struct inject *inject, uint64_t front,
 	uint64_t table, uint64_t signals, struct error *err);
 
-/** run a launched program from its exec stop to its entry point (dynamic linker done); the victim is
- * stopped there and is the held one */
-must_check int inject_run_to_entry(struct inject *inject, struct error *err);
+/** run a launched program from its exec stop to a breakpoint that somebody has put into its text; the
+ * victim is stopped there and is the held one */
+must_check int inject_run_to(struct inject *inject, uint64_t address, struct error *err);
+
+/** call @fn for each signal frame on the stack of a stopped thread, from @sp up */
+struct signal_frame {
+	uint64_t rip, restorer;
+	uint64_t rip_address; /* where rip is saved */
+};
+typedef void (*signal_frame_fn)(const struct signal_frame *frame, void *data);
+void inject_scan_frames(int memory_fd, uint64_t sp, signal_frame_fn fn, void *data);
+
+/**
+ * inject_leave_stub_frames() - signal handlers of a stopped thread return home, not into the call stub
+ * A thread that a dead tracer left in its stub unblocks signals on its way, and one may come right there.
+ */
+must_check int inject_leave_stub_frames(int memory_fd, uint64_t sp, uint64_t stub_address,
+	const struct arch_call_home *home);
 
 /**
  * inject_has_orphan() - a tracer was killed while a thread made its calls, and the code for them is left

@@ -22,7 +22,7 @@ struct inject {
 	bool holding;
 	bool calling; /* remote calls were prepared: mask is blocked, stop is clean */
 	uint64_t signal_mask; /* the program's own */
-	uint64_t entry;       /* run_to_entry(): where the breakpoint is; 0: none */
+	uint64_t entry;       /* inject_run_to(): where the breakpoint is; 0: none */
 };
 
 /* victim.c */

@@ -105,14 +105,18 @@ bool inject_find_padding(int memory_fd, const struct proc_maps *maps, size_t ind
 	return true;
 }
 
-/* A stopped thread that is in the stub goes home now, by our hand. */
-static int send_home(struct utrace_task *task, uint64_t stub_address,
+/* A stopped thread that is in the stub goes home now, by our hand; or later, from its signal handler. */
+static int send_home(const struct inject *inject, struct utrace_task *task,
 	const struct arch_call_home *home)
 {
+	uint64_t stub_address = inject->stub.address;
 	struct user_regs_struct regs;
 	int r = utrace_get_regs(task, &regs);
-	if (r < 0 || regs.rip - stub_address >= ARCH_CALL_STUB_MAX)
+	if (r < 0)
 		return r;
+	if (regs.rip - stub_address >= ARCH_CALL_STUB_MAX)
+		return inject_leave_stub_frames(
+			inject->memory_fd, regs.rsp, stub_address, home);
 	regs.rax = home->rax;
 	regs.rcx = home->rcx;
 	regs.rdx = home->rdx;
@@ -151,7 +155,7 @@ static int clear_stub(struct inject *inject, const struct arch_call_home *home)
 			s = utrace_wait_stopped(task, STOP_TIMEOUT_MS, NULL);
 		task = utrace_engine_task(engine);
 		if (s == 0 && task)
-			s = send_home(task, inject->stub.address, home);
+			s = send_home(inject, task, home);
 		if (task)
 			(void)!utrace_control(task, engine, UTRACE_DETACH);
 		utrace_engine_put(engine);
@@ -213,6 +217,10 @@ int inject_find_stub(struct inject *inject, struct error *err)
 	struct arch_call_home home;
 	if (r == 0 && arch_call_stub_home(inject->stub.original, &home)) {
 		r = clear_stub(inject, &home);
+		if (r < 0) /* somebody may be in it still */
+			return error_set(err, r,
+				"process %d: cannot move threads out of what a dead tracer left: %s",
+				inject->pid, strerror(-r));
 		memset(inject->stub.original, 0, sizeof(inject->stub.original));
 		inject->stub.size = sizeof(inject->stub.original); /* to be erased */
 	}

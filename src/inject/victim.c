@@ -53,8 +53,9 @@ static uint32_t report_signal(uint32_t action, struct utrace_engine *engine,
 {
 	struct inject *inject = utrace_engine_data(engine);
 	uint32_t keep = action & UTRACE_SIGNAL_MASK;
+	/* another engine may have moved it back already */
 	if (inject->entry && info->si_signo == SIGTRAP && info->si_code == SI_KERNEL &&
-		regs->rip == inject->entry + 1) {
+		(regs->rip == inject->entry + 1 || regs->rip == inject->entry)) {
 		regs->rip = inject->entry;
 		inject->holding = true;
 		return UTRACE_STOP | UTRACE_SIGNAL_IGN;

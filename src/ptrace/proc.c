@@ -254,12 +254,6 @@ int proc_read_stat(pid_t tid, struct proc_stat *ret)
 /* ---- directories
  * ------------------------------------------------------------------------------ */
 
-static int compare_pids(const void *a, const void *b)
-{
-	pid_t x = *(const pid_t *)a, y = *(const pid_t *)b;
-	return (x > y) - (x < y);
-}
-
 static int list_numbers(const char *path, struct proc_tids *ret)
 {
 	DIR *dir = opendir(path);
@@ -278,8 +272,6 @@ static int list_numbers(const char *path, struct proc_tids *ret)
 		vec_free(&list.tids);
 		return code;
 	}
-	if (list.tids.count)
-		qsort(list.tids.items, list.tids.count, sizeof(pid_t), compare_pids);
 	*ret = list;
 	return 0;
 }

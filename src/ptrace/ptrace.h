@@ -155,7 +155,7 @@ struct proc_address_space {
 	uint64_t limit, left;
 };
 struct proc_address_space proc_read_address_space(pid_t pid);
-/** tids of a process, sorted; VEC of pid_t, vec_free() it */
+/** tids of a process, the oldest first, which is its leader; VEC of pid_t, vec_free() it */
 struct proc_tids {
 	VEC(pid_t) tids;
 };

@@ -96,7 +96,8 @@ static int front_parse(struct session *s, struct front *f)
 	}
 	if (stap_diagnostics_failed(&s->diagnostics))
 		result = -1;
-	if ((result < 0 || s->options->last_pass == 1) && !f->silent) {
+	/* a listing is silent about what it does not find, not about what it cannot read */
+	if ((result < 0 || s->options->last_pass == 1) && (!f->silent || f->listing)) {
 		front_render(s);
 		if (result < 0)
 			fprintf(stderr, "%sPass 1: parse failed.  [man error::pass1]\n",

@@ -348,7 +348,7 @@ int process_arm_at_exec(struct session *s, struct session_process *p,
 		return 0;
 	r = process_create_space(s, p, task, err);
 	if (r == 0 && uprobe_space_inject(p->space))
-		r = inject_run_to_entry(uprobe_space_inject(p->space), err);
+		r = uprobe_run_to_entry(p->space, err);
 	if (r == 0)
 		r = process_insert(s, p, err);
 	return r < 0 ? r : loader_watch(s, p, err);

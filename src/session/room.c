@@ -41,35 +41,50 @@ static uint32_t ring_size(const struct session_options *options)
 }
 
 /* A program that we start has our limit, and needs some of it to start. */
-static uint64_t addresses_left(const struct session *s)
+static uint64_t addresses_left(const struct session *s, uint64_t own)
 {
-	struct proc_address_space own = proc_read_address_space(0);
-	struct proc_address_space other = own;
+	struct proc_address_space other = {.left = own};
 	if (s->options->pid)
 		other = proc_read_address_space(s->options->pid);
-	return own.left < other.left ? own.left : other.left;
+	return own < other.left ? own : other.left;
+}
+
+/* Return: the addresses that the room takes, or that the smallest would take; it fits if they are left */
+static uint64_t choose_within(const struct session *s, uint64_t left, uint64_t fixed,
+	uint32_t shards, struct session_room *ret)
+{
+	uint64_t needed = 0;
+	uint32_t ring = ring_size(s->options);
+
+	for (size_t i = 0; i < sizeof(rooms) / sizeof(*rooms); i++) {
+		*ret = rooms[i];
+		if (ret->ring_size > ring)
+			ret->ring_size = ring;
+		if (!s->code.walks_stacks)
+			ret->unwind_size = 0;
+		/* a pair_top that was scribbled on leads so far beyond the last context */
+		needed = fixed + ret->unwind_size + ABI_CONTEXT_PAIR_MAX +
+			 (uint64_t)ret->context_count *
+				 (shards + ret->pair_size + ret->ring_size);
+		if (needed <= left / SHARE)
+			break;
+	}
+	return needed;
 }
 
 int session_room_choose(const struct session *s, uint64_t fixed, uint32_t shards,
 	struct session_room *ret, struct error *err)
 {
-	uint64_t left = addresses_left(s), needed = 0;
-	uint32_t ring = ring_size(s->options);
+	struct session_room room;
+	uint64_t own = proc_read_address_space(0).left, left = addresses_left(s, own);
+	uint64_t needed = choose_within(s, left, fixed, shards, &room);
 
-	for (size_t i = 0; i < sizeof(rooms) / sizeof(*rooms); i++) {
-		struct session_room room = rooms[i];
-		if (room.ring_size > ring)
-			room.ring_size = ring;
-		if (!s->code.walks_stacks)
-			room.unwind_size = 0;
-		/* a pair_top that was scribbled on leads so far beyond the last context */
-		needed = fixed + room.unwind_size + ABI_CONTEXT_PAIR_MAX +
-			 (uint64_t)room.context_count *
-				 (shards + room.pair_size + room.ring_size);
-		if (left == UINT64_MAX || needed <= left / SHARE) {
-			*ret = room;
-			return 0;
-		}
+	/* A target that has none left: its handlers can still run here. */
+	if (needed > left / SHARE && s->options->mode != UPROBE_MODE_INJECT)
+		needed = choose_within(s, left = own, fixed, shards, &room);
+	if (needed <= left / SHARE) {
+		*ret = room;
+		return 0;
 	}
 	error_set(err, -ENOMEM,
 		"cannot make room for session memory: it takes %llu KiB of addresses, and "

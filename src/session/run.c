@@ -172,11 +172,15 @@ static int session_translate(struct session *s)
 	int r = codegen_compile(s->program, &options, utrace_agent_image,
 		utrace_agent_image_size, &s->code, &err);
 	if (r < 0) {
-		print_error(&err);
+		/* it is the script that cannot be translated */
+		if (r == -EINVAL)
+			fprintf(stderr, "semantic error: %s\n\n", err.message);
+		else
+			print_error(&err);
 		fprintf(stderr,
 			r == -ENOEXEC
 				? "Pass 4: compilation failed.  [man error::pass4]\n"
-				: "Pass 3: translation failed.\n");
+				: "Pass 3: translation failed.  [man error::pass3]\n");
 		return -1;
 	}
 	session_pass_end(

@@ -390,6 +390,28 @@ static void match_address(struct expansion *e, struct error *err)
 
 /* ---- when nothing matched ----------------------------------------------------------------------------- */
 
+/* Why a suffix leaves nothing of a function that is there; NULL: it is not. */
+static const char *suffix_reason(const struct expansion *e)
+{
+	const struct target_pattern *pattern = &e->point->pattern;
+	struct elf_inline_walk walk = {0};
+	size_t count;
+	if (pattern->file || elf_pattern_has_wildcard(pattern->name))
+		return NULL;
+	const struct elf_function *functions =
+		elf_module_functions(e->module->elf, &count);
+	if (e->point->is_inline || e->point->is_exported) {
+		for (size_t i = 0; i < count; i++)
+			if (strcmp(functions[i].name, pattern->name) == 0)
+				return e->point->is_inline ? "is nowhere inlined"
+							   : "is not exported";
+	}
+	return !e->point->is_inline &&
+			       elf_inline_next(e->module->elf, &walk, pattern->name)
+		       ? "is everywhere inlined"
+		       : NULL;
+}
+
 static void report_no_match(struct expansion *e, struct error *err)
 {
 	const struct target_pattern *pattern = &e->point->pattern;
@@ -412,6 +434,11 @@ static void report_no_match(struct expansion *e, struct error *err)
 	}
 	if (pattern->file && !elf_module_has_dwarf(e->module->elf)) {
 		elf_missing_debuginfo(e->module->elf, "matching source files", err);
+		return;
+	}
+	const char *reason = suffix_reason(e);
+	if (reason) {
+		error_set(err, 0, "no match (%s %s)", pattern->name, reason);
 		return;
 	}
 	const struct elf_function *functions =

@@ -57,24 +57,35 @@ static char *find_separator(char *file)
 	return file + strlen(file);
 }
 
+static int pattern_malformed(const char *text, struct error *err)
+{
+	return error_set(err, -EINVAL,
+		"malformed specification '%s' (FUNCTION@FILE:LINE, :FIRST-LAST, :*, or +OFFSET)",
+		text);
+}
+
 /* FUNC [ "@" FILE [ ":" LINES | "+" OFFSET | ":*" ] ] */
 static int parse_pattern(struct target_pattern *pattern, const char *text,
 	struct arena *arena, struct error *err)
 {
 	const char *at = strrchr(text, '@');
 	pattern->text = pattern->name = text;
+	if (!text[0] || at == text)
+		return pattern_malformed(text, err);
 	if (!at)
 		return 0;
 	pattern->name = arena_strndup(arena, text, (size_t)(at - text));
 	/* "f@@VERSION", as tools print default versions of symbols */
-	if (at > text && at[-1] == '@')
+	if (at[-1] == '@')
 		return 0;
 	char *file = arena_strdup(arena, at + 1);
 	char *mark = find_separator(file);
 	char separator = *mark;
 	struct elf_line_query *lines = &pattern->lines;
 	*mark = '\0';
-	pattern->file = file[0] ? file : NULL;
+	if (!file[0])
+		return pattern_malformed(text, err);
+	pattern->file = file;
 	lines->function = pattern->name;
 	lines->file = pattern->file;
 	lines->ranges = pattern->ranges;
@@ -93,12 +104,7 @@ static int parse_pattern(struct target_pattern *pattern, const char *text,
 		lines->kind = ELF_LINES_NUMBERED;
 		ok = parse_ranges(pattern, rest);
 	}
-	if (!ok)
-		return error_set(err, -EINVAL,
-			"malformed specification '%s' (FUNCTION@FILE:LINE, :FIRST-LAST, :*, or "
-			"+OFFSET)",
-			text);
-	return 0;
+	return ok ? 0 : pattern_malformed(text, err);
 }
 
 static int parse_suffix(struct target_point *point, const char *name)

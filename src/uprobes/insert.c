@@ -19,15 +19,6 @@ static uint64_t wanted_front(const struct uprobe_space *space)
 	return signals;
 }
 
-/* While transient breakpoints are in the text the front holds SIGTRAP as well: a thread
- * that hits one survives the tracer. */
-static int change_live(struct uprobe_space *space, struct error *err)
-{
-	int r = front_install(space, SIGNAL_BIT(SIGTRAP), err);
-
-	return r < 0 ? r : poke_insert_live(space, err);
-}
-
 /* The check of interiors looks at sites that are being changed. */
 static void begin_check(struct uprobe_space *space)
 {
@@ -88,6 +79,11 @@ static int change_text(struct uprobe_space *space, struct error *err)
 
 	if (space->is_bare)
 		return bare_insert(space, err);
+	/* Before the first breakpoint is in the text: a thread that hits one survives the tracer, whose
+	 * death lets stopped threads run as well. */
+	int r = front_install(space, SIGNAL_BIT(SIGTRAP), err);
+	if (r < 0)
+		return r;
 	if (space_is_single_stopped(space))
 		return change_single(space, err);
 	/* Tried before the first byte changes: without it nothing may run meanwhile, nor where
@@ -96,7 +92,7 @@ static int change_text(struct uprobe_space *space, struct error *err)
 	if (threads_have_trap_blocked(space) ||
 		inject_sync_cores(space->inject, &why) < 0)
 		return change_stopped(space, err);
-	return change_live(space, err);
+	return poke_insert_live(space, err);
 }
 
 static bool has_pending(const struct uprobe_space *space)

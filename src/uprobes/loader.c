@@ -56,18 +56,19 @@ bool uprobe_loader_is_notice(const void *notice)
 	return notice == &watch_notice;
 }
 
-static int insert_watch(struct uprobe_space *space, uint64_t address, struct error *err)
+int space_insert_notice(struct uprobe_space *space, uint64_t address, const void *notice,
+	struct error *err)
 {
 	uint8_t bytes[INSN_MAX];
 	struct arch_plan plan;
-	struct uprobe_request request = {.plan = &plan, .notice = &watch_notice};
+	struct uprobe_request request = {.plan = &plan, .notice = notice};
 	int r = read_process(space, address, bytes, sizeof(bytes));
 	if (r == 0)
 		r = arch_plan_breakpoint(bytes, sizeof(bytes), address, &plan, err);
 	if (r == 0)
 		r = uprobe_insert(space, &request, 1, err);
 	if (r == 0 && request.status < 0)
-		r = request.status;
+		r = error_set(err, request.status, "%s", request.refused.message);
 	return r;
 }
 
@@ -81,7 +82,7 @@ int uprobe_loader_watch(struct uprobe_space *space, uint64_t debug, struct error
 		(void)!proc_read_auxv(space->pid, AT_ENTRY, &list.r_brk);
 	if (!list.r_brk)
 		return 0;
-	int r = insert_watch(space, list.r_brk, err);
+	int r = space_insert_notice(space, list.r_brk, &watch_notice, err);
 	return r < 0 ? r : 1;
 }
 

@@ -202,7 +202,7 @@ static int restore_padding(struct uprobe_space *space, const struct held_threads
 		struct user_regs_struct regs;
 		if (thread_regs(&held->threads.items[i], &regs) < 0)
 			continue;
-		stack_scan_frames(space->memory_fd, regs.rsp, leave_padding, space);
+		inject_scan_frames(space->memory_fd, regs.rsp, leave_padding, space);
 		const struct uprobe_site *site = padding_site(space, regs.rip);
 		if (!site)
 			continue;
@@ -247,7 +247,7 @@ static size_t returns_inside(struct uprobe_space *space, const struct held_threa
 		struct user_regs_struct regs;
 		if (thread_regs(&held->threads.items[i], &regs) < 0)
 			continue;
-		stack_scan_frames(space->memory_fd, regs.rsp, note_frame, &search);
+		inject_scan_frames(space->memory_fd, regs.rsp, note_frame, &search);
 		count += search.found;
 	}
 	return count;

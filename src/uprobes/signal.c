@@ -121,10 +121,12 @@ bool uprobe_report_signal(struct uprobe_space *space, struct utrace_task *task,
 	bool ours = false;
 
 	*ret_notice = NULL;
-	if (is_breakpoint(info))
+	if (is_breakpoint(info)) {
 		ours = take_trap(space, regs, ret_notice);
-	else if ((info->si_signo == SIGSEGV || info->si_signo == SIGBUS) &&
-		 info->si_code > 0)
+		if (*ret_notice == &entry_notice)
+			*ret_notice = NULL; /* inject/ holds the thread there */
+	} else if ((info->si_signo == SIGSEGV || info->si_signo == SIGBUS) &&
+		   info->si_code > 0)
 		ours = take_fault(space, regs);
 	if (ours)
 		block_again(space, utrace_task_tid(task), info->si_signo);

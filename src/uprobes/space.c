@@ -210,7 +210,7 @@ static int bring_in(
 /* A process that is gone, or whose programs nothing here is made for. */
 static bool is_final(int r)
 {
-	return r == -ESRCH || r == -ENOEXEC || r == -ENOMEM;
+	return r == -ESRCH || r == -ENOEXEC;
 }
 
 static int bring_in_somehow(

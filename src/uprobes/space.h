@@ -178,6 +178,14 @@ must_check int front_remove(
 must_check int front_repair(struct uprobe_space *space, struct error *err);
 bool front_available(const struct uprobe_space *space);
 
+/* ---- the dynamic linker (loader.c, entry.c) -------------------------------- */
+
+/** a breakpoint whose report gives the notice; 0, or why not */
+must_check int space_insert_notice(struct uprobe_space *space, uint64_t address,
+	const void *notice, struct error *err);
+/** what the notice of the breakpoint at the entry point points to */
+extern const char entry_notice;
+
 /* ---- without any call in the process (bare.c)
  * -------------------------------------------------------------------------- */
 
@@ -302,14 +310,6 @@ must_check int threads_run_on(
 typedef bool (*thread_inside_fn)(const struct held_thread *thread, void *data);
 size_t threads_evacuate(
 	struct held_threads *held, thread_inside_fn is_inside, void *data);
-
-/** call @fn for each signal frame on the stack from @sp up */
-struct signal_frame {
-	uint64_t rip, restorer;
-	uint64_t rip_address; /* where rip is saved */
-};
-typedef void (*signal_frame_fn)(const struct signal_frame *frame, void *data);
-void stack_scan_frames(int memory_fd, uint64_t sp, signal_frame_fn fn, void *data);
 
 /** with transient breakpoints in place: no thread is left inside a pending window */
 must_check int threads_leave_interiors(struct uprobe_space *space, struct error *err);

@@ -22,8 +22,6 @@ enum {
 	MAX_CALLS = 16,
 	RUN_ON_USEC = 100,
 	RUN_ON_MAX_USEC = 10000,
-	STACK_SCAN_SIZE = 64 * 1024,
-	USER_CS = 0x33,
 };
 
 /* ---- tasks of an address space
@@ -273,42 +271,6 @@ size_t threads_evacuate(struct held_threads *held, thread_inside_fn is_inside, v
 	}
 }
 
-/* ---- signal frames
- * ------------------------------------------------------------------------------- */
-
-/*
- * struct rt_sigframe as the kernel pushes it: the restorer's address, 40 bytes of struct ucontext, then
- * gregs; rip is the 17th of them, flags and the selectors follow.  A word is taken for a saved rip
- * when those two look right.
- */
-enum {
-	FRAME_RIP = 22 /* words after the restorer's address */
-};
-
-void stack_scan_frames(int memory_fd, uint64_t sp, signal_frame_fn fn, void *data)
-{
-	uint64_t words[STACK_SCAN_SIZE / 8];
-	size_t size = 0;
-
-	/* behind the return of a handler, and before rt_sigreturn, sp is one word above its frame */
-	sp = (sp & ~7ull) - 8;
-	while (size < sizeof(words)) {
-		uint64_t at = sp + size;
-		size_t part = TEXT_PAGE - at % TEXT_PAGE;
-		if (part > sizeof(words) - size)
-			part = sizeof(words) - size;
-		if (remote_memory_read(memory_fd, at, (uint8_t *)words + size, part) < 0)
-			break; /* the end of the stack */
-		size += part;
-	}
-	for (size_t i = FRAME_RIP; i + 2 < size / 8; i++)
-		if ((words[i + 2] & 0xffff) == USER_CS && words[i + 1] & 2 &&
-			words[i + 1] < 1u << 22)
-			fn(&(struct signal_frame){words[i], words[i - FRAME_RIP],
-				   sp + i * 8},
-				data);
-}
-
 /* ---- interiors
  * --------------------------------------------------------------------------------------
  */
@@ -361,7 +323,7 @@ void thread_leave_interior(
 		if (thread_set_regs(thread, &regs) < 0)
 			mark_unlucky(site, "a thread inside the patch cannot be moved");
 	}
-	stack_scan_frames(space->memory_fd, regs.rsp, refuse_interrupted, space);
+	inject_scan_frames(space->memory_fd, regs.rsp, refuse_interrupted, space);
 }
 
 static void refuse_all_interiors(struct uprobe_space *space, const char *why)
@@ -383,7 +345,7 @@ static int check_thread(
 	if (!utrace_task_is_stopped(task))
 		r = proc_read_syscall(utrace_task_pid(task), utrace_task_tid(task), &now);
 	if (r >= 0 && !now.running && !interior_site(space, now.pc, &copy)) {
-		stack_scan_frames(space->memory_fd, now.sp, refuse_interrupted, space);
+		inject_scan_frames(space->memory_fd, now.sp, refuse_interrupted, space);
 		return 0;
 	}
 	r = thread_stop(task, &thread, err);

@@ -404,7 +404,7 @@ static void leave_paddings(
 		uint64_t site;
 		if (thread_regs(&held->threads.items[i], &regs) < 0)
 			continue;
-		stack_scan_frames(fd, regs.rsp, leave_padding, &frames);
+		inject_scan_frames(fd, regs.rsp, leave_padding, &frames);
 		if (!site_of_padding(undo, regs.rip, &site))
 			continue;
 		regs.rip = site;
@@ -461,7 +461,7 @@ static bool returns_inside(struct undo *undo, const struct held_threads *held, i
 		if (thread_regs(&held->threads.items[i], &regs) < 0)
 			continue;
 		undo->data = undo;
-		stack_scan_frames(fd, regs.rsp, note_frame, undo);
+		inject_scan_frames(fd, regs.rsp, note_frame, undo);
 		found |= !undo->data;
 	}
 	undo->data = data;
@@ -617,14 +617,34 @@ static void unblock_victims(
 	}
 }
 
+/* A signal may have come where the stub unblocked it: its handler returns there. */
+static int leave_stub_frames(const struct held_threads *held, int fd, uint64_t stub)
+{
+	uint8_t bytes[ARCH_CALL_STUB_MAX];
+	struct arch_call_home home;
+	int r = remote_memory_read(fd, stub, bytes, sizeof(bytes));
+
+	if (r < 0 || !arch_call_stub_home(bytes, &home))
+		return r;
+	for (size_t i = 0; i < held->threads.count && r >= 0; i++) {
+		struct user_regs_struct regs;
+		if (thread_regs(&held->threads.items[i], &regs) >= 0)
+			r = inject_leave_stub_frames(fd, regs.rsp, stub, &home);
+	}
+	return r;
+}
+
 /* No thread is inside any more. */
-static int restore_stubs(const struct undo *undo, int fd)
+static int restore_stubs(const struct undo *undo, const struct held_threads *held, int fd)
 {
 	int r = 0;
 
 	for (size_t i = 0; i < undo->victims.items.count && r >= 0; i++) {
 		const struct abi_journal_victim *victim = &undo->victims.items.items[i];
-		if (victim->pid == (uint32_t)undo->pid && victim->stub_size)
+		if (victim->pid != (uint32_t)undo->pid || !victim->stub_size)
+			continue;
+		r = leave_stub_frames(held, fd, victim->stub_address);
+		if (r >= 0)
 			r = remote_memory_write(fd, victim->stub_address,
 				victim->stub_original, victim->stub_size);
 	}
@@ -655,7 +675,7 @@ static int undo_stopped(
 	size_t inside = threads_evacuate(held, is_inside, undo);
 	unblock_victims(undo, held, true);
 	if (!inside)
-		r = restore_stubs(undo, fd);
+		r = restore_stubs(undo, held, fd);
 	if (r < 0)
 		return error_set(err, r, "cannot write text of process %d: %s", undo->pid,
 			strerror(-r));

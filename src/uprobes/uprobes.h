@@ -86,6 +86,12 @@ pid_t uprobe_space_pid(const struct uprobe_space *space);
 uint64_t uprobe_space_null_context(const struct uprobe_space *space);
 
 /**
+ * uprobe_run_to_entry() - after an exec: past the dynamic linker, to the program's entry point
+ * There has to be an uprobe_space_inject(), and its victim to be held; it is held again at the end.
+ */
+must_check int uprobe_run_to_entry(struct uprobe_space *space, struct error *err);
+
+/**
  * uprobe_insert() - patch many sites in one go
  * Each request gets its own status; live bytes that differ from plan->original refuse
  * that site. Return: 0 when the process is consistent (some sites may be refused);

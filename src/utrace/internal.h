@@ -231,6 +231,7 @@ struct report {
 	uint64_t number;
 	uint32_t action;        /* smallest resume action so far */
 	uint32_t resume_action; /* the same without UTRACE_STOP */
+	bool by_hand; /* who holds the task goes on to, whatever the answer: it is being driven */
 	bool is_last; /* before user mode: to ask for one more every time would be for ever */
 };
 
@@ -275,6 +276,8 @@ void utrace_handle_seccomp(struct utrace_task *task);
 void utrace_repeat_entry(struct utrace_task *task);
 bool utrace_is_at_entry(const struct utrace_task *task);
 void utrace_apply_abort(struct utrace_task *task);
+/** in the exit-stop of the exec that it is driven from (run.c); -ESRCH: it is there no more */
+must_check int utrace_report_end_of_exec(struct utrace_task *task);
 must_check int utrace_fill_syscall(struct utrace_task *task,
 	const struct user_regs_struct *regs, struct utrace_syscall *ret);
 

@@ -72,7 +72,7 @@ static void take_answer(
 	}
 	if (report->is_last && (action == UTRACE_INTERRUPT || action == UTRACE_REPORT))
 		action = UTRACE_RESUME;
-	engine->stop = action == UTRACE_STOP;
+	engine->stop = action == UTRACE_STOP || (report->by_hand && engine->stop);
 	if (action < report->action)
 		report->action = action;
 	if (action != UTRACE_STOP && action < report->resume_action)

@@ -71,9 +71,24 @@ static int take_stop(struct utrace_task *task, const struct ptrace_event *event)
 	return event->stop == PTRACE_STOP_EXIT ? defer(task, event) : 0;
 }
 
+/* From its exec on, to an event-stop: the end of that call lies in between, and is reported. */
+static bool is_exec_to_end(const struct utrace_task *task, enum utrace_run how)
+{
+	return how == UTRACE_RUN_INTERRUPT && task->stop.stop == PTRACE_STOP_EXEC &&
+	       utrace_is_wanted(task, UTRACE_EVENT(SYSCALL_EXIT)) &&
+	       (!task->filtered || task->call_traced);
+}
+
+static enum utrace_motion pick_motion(enum utrace_run how, bool to_end)
+{
+	return how == UTRACE_RUN_SYSCALL || to_end ? UTRACE_MOTION_SYSCALL
+						   : UTRACE_MOTION_CONT;
+}
+
 int utrace_run_locked(
 	struct utrace_task *task, enum utrace_run how, struct ptrace_event *ret)
 {
+	bool again, to_end = is_exec_to_end(task, how);
 	const struct utrace_backend_ops *backend = task->utrace->backend;
 	if (task->state != TASK_STOPPED || task->deferred ||
 		task->stop.stop == PTRACE_STOP_EXIT)
@@ -89,10 +104,7 @@ int utrace_run_locked(
 			return r;
 		int signal = task->signal;
 		task->signal = 0;
-		r = utrace_move(task,
-			how == UTRACE_RUN_SYSCALL ? UTRACE_MOTION_SYSCALL
-						  : UTRACE_MOTION_CONT,
-			signal);
+		r = utrace_move(task, pick_motion(how, to_end), signal);
 		if (r < 0)
 			return r;
 		task->state = TASK_RUNNING;
@@ -103,7 +115,13 @@ int utrace_run_locked(
 			return r == 0 || r == -ECHILD ? -ESRCH : r;
 		r = take_stop(task, ret);
 		/* The filter that the program was launched with stops for our calls too. */
-	} while (r == 0 && task->filtered && ret->stop == PTRACE_STOP_SECCOMP);
+		again = task->filtered && ret->stop == PTRACE_STOP_SECCOMP;
+		if (r == 0 && to_end && ret->stop == PTRACE_STOP_SYSCALL) {
+			again = true;
+			r = utrace_report_end_of_exec(task);
+		}
+		to_end = false;
+	} while (r == 0 && again);
 	utrace_pass_regs_reread(task);
 	return r;
 }

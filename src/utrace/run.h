@@ -15,7 +15,8 @@ enum utrace_run {
 
 /**
  * utrace_task_run() - resume a stopped task and wait for its next stop
- * Engines hear nothing of it, and the caller puts the registers back.  Its death (also the exit-stop) is
+ * Engines hear nothing of it, but of the end of an exec on the way to an event-stop, and the caller puts the
+ * registers back.  Its death (also the exit-stop) is
  * left for the next utrace_dispatch() and gives -ESRCH.
  */
 must_check int utrace_task_run(

@@ -98,7 +98,7 @@ void utrace_apply_abort(struct utrace_task *task)
 
 /* ---- exit --------------------------------------------------------------------------------------- */
 
-static void report_exit(struct utrace_task *task)
+static void report_exit(struct utrace_task *task, bool by_hand)
 {
 	struct report report;
 	struct pass_regs regs;
@@ -107,6 +107,7 @@ static void report_exit(struct utrace_task *task)
 		utrace_pass_regs_begin(task, &regs) < 0)
 		return;
 	utrace_report_begin(&report, task, UTRACE_EVENT(SYSCALL_EXIT));
+	report.by_hand = by_hand;
 	DL_FOREACH(task->engines, engine)
 	{
 		if (!utrace_report_prepare(&report, engine) ||
@@ -121,11 +122,18 @@ static void report_exit(struct utrace_task *task)
 	utrace_pass_regs_end(task, &regs);
 }
 
+int utrace_report_end_of_exec(struct utrace_task *task)
+{
+	uint64_t stop = task->stops;
+	report_exit(task, true);
+	return task->state == TASK_STOPPED && task->stops == stop ? 0 : -ESRCH;
+}
+
 static void leave_call(struct utrace_task *task)
 {
 	task->call.inside = false;
 	task->call.held = false;
-	report_exit(task);
+	report_exit(task, false);
 	/* It was the call that our interruption ended, and no event-stop follows. */
 	if ((task->was_interrupting || task->call.disturbed) &&
 		task->state == TASK_STOPPED)

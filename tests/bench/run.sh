@@ -145,6 +145,71 @@ for how in --disable-cache ""; do
 		awk -v how="${how:-from the cache}" '{ printf "%-44s %10.0f\n", how, ($1 * 60 + $2 + $3 * 60 + $4) * 1000 / 5 }'
 done
 
+# Every function of a large program, beside uftrace on what it can read: programs with symbols.
+milliseconds() # COMMAND...: of processors, with children, the least of three runs
+{
+	for run in 1 2 3; do milliseconds_once "$@"; done | sort -n | head -n 1
+}
+
+milliseconds_once()
+{
+	python3 -c 'import resource, subprocess, sys
+subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
+r = resource.getrusage(resource.RUSAGE_CHILDREN)
+print(round(1000 * (r.ru_utime + r.ru_stime)))' "$@"
+}
+
+arming() # label, file, command that ends at once, command with work
+{
+	all="global n probe process(\"$2\").function(\"*\") { n++ } probe end { println(n) }"
+	idle_alone=$(milliseconds $3) work_alone=$(milliseconds $4)
+	idle=$(milliseconds "$utrace" run -o "$dir/idle" -e "$all" -c "$3")
+	work=$(milliseconds "$utrace" run -o "$dir/work" -e "$all" -c "$4")
+	awk -v l="$1" -v a=$((idle - idle_alone)) -v w=$((work - work_alone)) -v h="$(tail -n 1 "$dir/work")" \
+		'BEGIN { printf "%-44s %7d ms, then %5.1f ns a hit, %d hits\n", l, a, h ? (w - a) * 1e6 / h : 0, h }'
+}
+
+printf '\nall functions of a program, processor time\n'
+. "$here/../torture/workloads/source.sh"
+cc1=$(readlink -f "$(gcc -print-prog-name=cc1 2>/dev/null)")
+if [ -x "$cc1" ]; then
+	make_source >"$dir/source.i"
+	arming "utrace: cc1" "$cc1" "$cc1 -version" "$cc1 -quiet -O2 -fpreprocessed $dir/source.i -o /dev/null"
+fi
+words="/usr/bin/python3 -S -c"
+printf 'sum(len(str(i)) for i in range(3000000))\n' >"$dir/work.py"
+arming "utrace: python3" "$(readlink -f /usr/bin/python3)" "$words pass" "/usr/bin/python3 -S $dir/work.py"
+if command -v uftrace >/dev/null 2>&1; then
+	record="uftrace record -P . --no-libcall -d $dir/uftrace-all"
+	a=$(($(milliseconds $record $words pass) - $(milliseconds $words pass)))
+	w=$(($(milliseconds $record /usr/bin/python3 -S "$dir/work.py") - $(milliseconds /usr/bin/python3 -S "$dir/work.py")))
+	printf '%-44s %7d ms, then %d ms for the same work\n' "uftrace -P .: python3, entries and exits" $a $((w - a))
+fi
+
+# How long threads stand still while a tracer attaches.
+pause() # label, threads, command: the pid goes behind it
+{
+	label=$1 threads=$2
+	shift 2
+	"$dir/pause" "$threads" >"$dir/out" &
+	target=$!
+	sleep 0.5
+	kill -USR1 $target
+	"$@" $target >/dev/null 2>"$dir/err"
+	kill -TERM $target
+	wait $target
+	printf '%-44s %10s   %s\n' "$label" "$(head -n 1 "$dir/out")" "$(sed -n 's/^/the other: /; 2p' "$dir/out")"
+}
+
+printf '\nlongest pause of a running thread by an attach, microseconds\n'
+if ${CC:-cc} -O2 -o "$dir/pause" "$here/pause.c" -lpthread 2>"$dir/err"; then
+	script='global n probe process.function("tick") { if (++n > 100000) exit() }'
+	pause "alone" 2 sh -c "sleep 1"
+	pause "utrace: one thread" 1 "$utrace" run -e "$script" -x
+	pause "utrace: two threads" 2 "$utrace" run -e "$script" -x
+	! command -v gdb >/dev/null 2>&1 || pause "gdb -batch: two threads" 2 gdb -batch -nx -p
+fi
+
 # The engine library, beside ptrace(2) by hand.
 if ${CC:-cc} -D_GNU_SOURCE -O2 -I"$here/../../include" -o "$dir/engine" "$here/engine.c" -L"$build/src" \
 	-Wl,-rpath,"$(cd "$build/src" && pwd)" -lutrace -pthread 2>"$dir/err"; then

@@ -14,7 +14,7 @@ NAMES = [
     "run/arrays-keys", "run/arrays-overflow", "run/calls-counted", "run/conditions", "run/embedded", "run/embedded-memory",
     "run/foreach-order",
     "run/functions-overloaded", "run/globals-shown-at-end", "run/histograms", "run/long-handler", "run/maxaction-target",
-    "run/operators-integer", "run/print-family", "run/process-events", "run/process-exec", "run/process-syscall",
+    "run/operators-integer", "run/print-family", "run/process-events", "run/process-exec", "run/process-exec-returns", "run/process-syscall",
     "run/process-syscall-counts", "run/statistics", "run/values-vector", "run/values-write", "run/try-catch", "tapset/context", "tapset/indent",
     "tapset/memory-numbers", "tapset/memory-strings", "tapset/rest", "tapset/registers", "tapset/set-arguments", "tapset/strings",
 ]

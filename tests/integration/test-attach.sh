@@ -26,7 +26,7 @@ wait $sleeper
 like "$(cat "$dir/sleeper")" "^eintr=0 " "... and no EINTR"
 
 # The tracer is killed at any moment: the program lives, the guardian cleans up.
-"$tracees/counter" 4 2000000000 >/dev/null &
+"$tracees/counter" 4 2000000000000 >/dev/null &
 busy=$!
 pids="$pids $busy"
 for delay in 0.02 0.03 0.04 0.05 0.06 0.07 0.08 0.1 0.12 0.15 0.2 0.3; do
@@ -82,7 +82,8 @@ ok $? "... and the first one's clears away the rest: $(text_state $busy)"
 "$utrace" run -e 'global n probe process.function("branchy") { n++ } probe end { println(n > 0 ? "some" : "none") }' \
 	-x $busy >"$dir/out" 2>"$dir/err" &
 tracer=$!
-sleep 1
+wait_for 60 patched
+sleep 0.1
 kill -INT $tracer
 wait $tracer
 is "$?" "0" "SIGINT ends the run with status 0"
@@ -93,7 +94,7 @@ wait $busy 2>/dev/null
 
 # The run ends with its process, however that ends.
 for how in KILL TERM; do
-	"$tracees/counter" 4 2000000000 >/dev/null &
+	"$tracees/counter" 4 2000000000000 >/dev/null &
 	busy=$!
 	pids="$pids $busy"
 	"$utrace" run -e 'global n probe process.function("branchy") { if (!n++) println("hit") } probe end { println(n > 0 ? "some" : "none") }' \
@@ -106,7 +107,7 @@ for how in KILL TERM; do
 	ok $? "SIG$how of the process ends the run"
 	kill -KILL $tracer 2>/dev/null
 	wait $tracer
-	is "$?, $(cat "$dir/out" "$dir/err" | tr '\n' ' ')" "0, hit some " "... with status 0, after its end probes"
+	is "$?, $(cat "$dir/out" "$dir/err" | grep -v '^WARNING: Number of errors: 0, skipped' | tr '\n' ' ')" "0, hit some " "... with status 0, after its end probes"
 	wait $busy 2>/dev/null
 done
 

@@ -92,6 +92,25 @@ static void test_attach(void)
 		-ESRCH, "create for a dead tid: ESRCH");
 }
 
+static void test_kernel_thread(void)
+{
+	static const struct utrace_engine_ops ops;
+	struct utrace_engine *engine;
+	char name[16] = "";
+	FILE *file = fopen("/proc/2/comm", "r");
+	if (file && !fgets(name, sizeof(name), file))
+		name[0] = 0;
+	if (file)
+		fclose(file);
+	if (strcmp(name, "kthreadd\n") != 0) {
+		tap_skip("a kernel thread: none is to be seen here");
+		return;
+	}
+	tap_is_long(
+		utrace_attach_pid(utrace, 2, UTRACE_ATTACH_CREATE, &ops, NULL, &engine),
+		-EPERM, "a kernel thread: EPERM");
+}
+
 /* ---- a new engine ------------------------------------------------------------------------------- */
 
 static struct recorder late;
@@ -142,9 +161,14 @@ static void test_new_engine(void)
 
 static volatile int inside, go_on;
 
+static bool has(volatile int *word)
+{
+	return __atomic_load_n(word, __ATOMIC_SEQ_CST) != 0;
+}
+
 static void block(struct recorder *r, struct utrace_engine *engine, const char *what)
 {
-	if (r->call != SYS_getppid || inside)
+	if (r->call != SYS_getppid || has(&inside))
 		return;
 	advance(&inside);
 	wait_for(&go_on, 1);
@@ -183,7 +207,7 @@ static void test_other_thread(void)
 	struct other_thread other = {.task = task, .engine = a};
 	pthread_create(&thread, NULL, set_from_outside, &other);
 	send_on();
-	DISPATCH_UNTIL(inside && !utrace_engine_task(a));
+	DISPATCH_UNTIL(has(&inside) && !utrace_engine_task(a));
 	pthread_join(thread, NULL);
 	tap_is_long(other.added, 0, "another thread, in a callback: adding events");
 	tap_is_long(other.removed, -EINPROGRESS, "removing some: EINPROGRESS");
@@ -221,7 +245,7 @@ static void test_barrier(void)
 	struct other_thread other = {.task = task, .engine = a};
 	pthread_create(&thread, NULL, wait_from_outside, &other);
 	send_on();
-	DISPATCH_UNTIL(inside);
+	DISPATCH_UNTIL(has(&inside));
 	pthread_join(thread, NULL);
 	tap_is_long(other.removed, -EINPROGRESS, "removing in a callback: EINPROGRESS");
 	tap_is_long(other.barrier, 0, "then the barrier is 0");
@@ -248,11 +272,11 @@ static pthread_t waiter;
 static void interrupt_waiter(
 	struct recorder *r, struct utrace_engine *engine, const char *what)
 {
-	if (inside)
+	if (has(&inside))
 		return;
 	r->code = utrace_barrier(utrace_engine_task(engine), engine);
 	advance(&inside);
-	while (!go_on) {
+	while (!has(&go_on)) {
 		pthread_kill(waiter, SIGUSR1);
 		usleep(1000);
 	}
@@ -272,7 +296,7 @@ static void test_barrier_signal(void)
 	struct other_thread other = {.task = task, .engine = a};
 	pthread_create(&waiter, NULL, barrier_from_outside, &other);
 	send_on();
-	DISPATCH_UNTIL(go_on);
+	DISPATCH_UNTIL(has(&go_on));
 	pthread_join(waiter, NULL);
 	tap_is_long(ra.code, 0, "barrier in one's own callback: 0");
 	tap_is_long(other.barrier, -EINTR, "barrier interrupted by a signal: EINTR");
@@ -466,6 +490,7 @@ int main(void)
 {
 	set_up();
 	test_attach();
+	test_kernel_thread();
 	test_new_engine();
 	test_other_thread();
 	test_barrier();

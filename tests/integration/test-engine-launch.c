@@ -288,7 +288,8 @@ static void test_thread_at_fork(void)
 	starts_thread = true;
 	int code = utrace_launch(utrace, argv, &task, &err);
 	starts_thread = false;
-	tap_is_long(code, 0, "a handler of fork that starts a thread in the child is no obstacle");
+	tap_is_long(code, 0,
+		"a handler of fork that starts a thread in the child is no obstacle");
 	struct utrace_engine *engine = attach(task, &r, UTRACE_EVENT(DEATH));
 	if (utrace_control(task, engine, UTRACE_RESUME) < 0)
 		tap_ok(false, "resumed");

@@ -6,6 +6,7 @@
  * usage: test-engine-races TRACEES [ATTACHES]
  */
 #include <fcntl.h>
+#include <sched.h>
 #include <stdatomic.h>
 
 #include "engine.h"
@@ -17,7 +18,8 @@ enum {
 
 static _Atomic pid_t recent[RECENT];
 static unsigned long wanted;
-static unsigned long attached, released, reaped, missed, twice, late, answers[4];
+static unsigned long threads, attached, released, reaped, missed, twice, late, loud,
+	calls, answers[4];
 static atomic_bool done;
 
 /* What an engine carries.  Written by one thread at a time: see each member. */
@@ -26,15 +28,26 @@ struct life {
 	int deaths;      /* the same */
 	bool wants_reap; /* before it is left to itself */
 	bool is_over;    /* DETACH has said that nothing comes any more */
+	bool is_quiet; /* it wants to hear of the end only, and set_events or the barrier has said so */
 };
 
 #define COUNT(counter) __atomic_add_fetch(&(counter), 1, __ATOMIC_RELAXED)
+
+/* Callbacks that take their time now and then: what others do meanwhile is what this is about. */
+static void linger(void)
+{
+	static unsigned turn;
+	for (unsigned i = 0; turn % 8 == 0 && i < 20; i++)
+		sched_yield();
+	turn++;
+}
 
 static uint32_t on_its_death(struct utrace_engine *engine, bool group_dead, int signal)
 {
 	struct life *life = utrace_engine_data(engine);
 	if (__atomic_load_n(&life->is_over, __ATOMIC_ACQUIRE))
 		COUNT(late);
+	linger();
 	__atomic_add_fetch(&life->deaths, 1, __ATOMIC_RELAXED);
 	return UTRACE_RESUME;
 }
@@ -49,6 +62,37 @@ static void on_its_reap(struct utrace_engine *engine, struct utrace_task *task)
 	COUNT(reaped);
 }
 
+/* Everything else that can be heard. */
+static uint32_t on_its_event(struct utrace_engine *engine)
+{
+	struct life *life = utrace_engine_data(engine);
+	COUNT(calls);
+	if (__atomic_load_n(&life->is_over, __ATOMIC_ACQUIRE))
+		COUNT(late);
+	if (__atomic_load_n(&life->is_quiet, __ATOMIC_ACQUIRE))
+		COUNT(loud);
+	linger();
+	return UTRACE_RESUME;
+}
+
+static uint32_t on_its_quiesce(
+	uint32_t action, struct utrace_engine *engine, unsigned long event)
+{
+	return on_its_event(engine);
+}
+
+static uint32_t on_its_call(
+	uint32_t action, struct utrace_engine *engine, struct user_regs_struct *regs)
+{
+	return on_its_event(engine) | utrace_syscall_action(action);
+}
+
+static uint32_t on_its_exit(
+	uint32_t action, struct utrace_engine *engine, long orig_code, long *code)
+{
+	return on_its_event(engine);
+}
+
 static void on_its_release(void *data)
 {
 	struct life *life = data;
@@ -59,6 +103,10 @@ static void on_its_release(void *data)
 }
 
 static const struct utrace_engine_ops life_ops = {
+	.report_quiesce = on_its_quiesce,
+	.report_syscall_entry = on_its_call,
+	.report_syscall_exit = on_its_call,
+	.report_exit = on_its_exit,
 	.report_death = on_its_death,
 	.report_reap = on_its_reap,
 	.release = on_its_release,
@@ -66,14 +114,26 @@ static const struct utrace_engine_ops life_ops = {
 
 /* ---- what is done to one engine ----------------------------------------------------------------- */
 
-static void want(struct utrace_engine *engine, struct life *life, pid_t tid)
+#define AT_ITS_END (UTRACE_EVENT(DEATH) | UTRACE_EVENT(REAP))
+#define BEFORE     (UTRACE_EVENT(QUIESCE) | UTRACE_EVENT_SYSCALL | UTRACE_EVENT(EXIT))
+
+static void want(
+	struct utrace_engine *engine, struct life *life, pid_t tid, unsigned long events)
 {
 	/* before: it may die as soon as it is set */
 	life->wants_reap = true;
-	int r = utrace_set_events_pid(
-		utrace, tid, engine, UTRACE_EVENT(DEATH) | UTRACE_EVENT(REAP));
+	int r = utrace_set_events_pid(utrace, tid, engine, events | AT_ITS_END);
 	if (r < 0)
 		life->wants_reap = false;
+}
+
+static void want_no_more(struct utrace_engine *engine, struct life *life, pid_t tid)
+{
+	int r = utrace_set_events_pid(utrace, tid, engine, AT_ITS_END);
+	if (r == -EINPROGRESS)
+		r = utrace_barrier_pid(utrace, tid, engine);
+	if (r == 0)
+		__atomic_store_n(&life->is_quiet, true, __ATOMIC_RELEASE);
 }
 
 static void detach(struct utrace_engine *engine, struct life *life)
@@ -108,7 +168,9 @@ static void attach_one(pid_t tid, unsigned seed)
 		return;
 	}
 	COUNT(attached);
-	want(engine, life, tid);
+	want(engine, life, tid, seed & 16 ? BEFORE : 0);
+	if (seed & 32)
+		want_no_more(engine, life, tid);
 	if (seed & 4)
 		disturb(engine, tid, seed);
 	if (seed & 8)
@@ -123,9 +185,12 @@ static void *help(void *data)
 	unsigned seed = (unsigned)(uintptr_t)data * 7919u;
 	while (!done) {
 		seed = seed * 1103515245u + 12345u;
-		pid_t tid = recent[(seed >> 8) % RECENT];
-		if (tid)
-			attach_one(tid, seed >> 16);
+		/* Few engines for each thread: it is their ends that count. */
+		pid_t tid = atomic_exchange(&recent[(seed >> 8) % RECENT], 0);
+		for (unsigned i = 0; tid && i < 4; i++)
+			attach_one(tid, (seed >> 16) + i * 37);
+		if (!tid)
+			sched_yield();
 	}
 	return NULL;
 }
@@ -135,6 +200,7 @@ static void on_new_thread(struct utrace_task *task, struct utrace_task *parent,
 {
 	static unsigned next;
 	pid_t tid = utrace_task_tid(task);
+	threads++;
 	recent[next++ % RECENT] = tid;
 	attach_one(tid, next * 2654435761u >> 20);
 }
@@ -185,13 +251,15 @@ int main(int argc, char **argv)
 	close(input);
 	int status = finish(pid);
 	utrace_engine_put(engine);
-	printf("# %lu attached, %lu reaped; DETACH: %lu done, %lu in progress, %lu already, %lu gone\n",
-		attached, reaped, answers[0], answers[1], answers[2], answers[3]);
+	printf("# %lu threads, %lu engines, %lu calls, %lu reaped; DETACH: %lu done, %lu in progress, %lu already, %lu gone\n",
+		threads, attached, calls, reaped, answers[0], answers[1], answers[2],
+		answers[3]);
 	tap_ok(attached >= wanted, "%lu attaches", wanted);
 	tap_is_long((long long)released, (long long)attached, "each engine is released");
 	tap_is_long((long long)missed, 0, "no reap is missed");
 	tap_is_long((long long)twice, 0, "none is doubled");
 	tap_is_long((long long)late, 0, "none comes after DETACH has said so");
+	tap_is_long((long long)loud, 0, "none of events that are not wanted any more");
 	tap_is_long(status, 0, "the program has not noticed");
 	utrace_destroy(utrace);
 	return tap_done();

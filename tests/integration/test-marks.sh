@@ -69,7 +69,7 @@ else
 	done
 
 	# A child forked while traced: its semaphore and its text, too.
-	"$marks" 100000 200 400 >"$dir/out" &
+	"$marks" 1000000 200 2000 >"$dir/out" &
 	pid=$!
 	"$utrace" run -e 'probe process.mark("hit") { printf("hit %d\n", pid()) }' -x $pid >"$dir/hits" 2>"$dir/err" &
 	tracer=$!

@@ -87,6 +87,42 @@ compare "every function of python3 and its returns" '
 	probe process("/usr/bin/python3").function("Py*").return { n++ }
 	probe end { println(n > 1000 ? "many" : "few") }' "python3 -S -c 'print(sum(i*i for i in range(50)))'"
 
+# Attached where little is allowed, and nothing is there to help: what is impossible is not tried, or tried in vain.
+confined() # HOW MODE: how it is confined; the mode that is chosen
+{
+	rm -f "$dir/input"
+	mkfifo "$dir/input"
+	"$tracees/confined" "$1" <"$dir/input" >"$dir/confined" &
+	busy=$!
+	pids="$pids $busy"
+	exec 8>"$dir/input"
+	wait_for 20 test -s "$dir/confined" || {
+		exec 8>&-
+		wait $busy
+		[ $? = 77 ] && skip "confined ($1): not on this kernel"
+		return
+	}
+	"$utrace" run -e 'global n, sum probe process.function("work") { sum += $i; if (++n == 50) exit() }
+		probe begin { println("begin") } probe end { printf("n=%d sum=%d\n", n, sum) }' -x $busy >"$dir/out" 2>"$dir/err" 8>&- &
+	tracer=$!
+	probed() { [ "$(text_state $busy)" != same ]; }
+	wait_for 60 probed
+	dd if=/dev/zero bs=50 count=1 >&8 2>/dev/null
+	wait $tracer
+	is "$?, $(tr '\n' ' ' <"$dir/out")" "0, begin n=50 sum=1225 " "confined ($1): probes are hit"
+	chosen=inject
+	grep -q -e --mode=ptrace "$dir/err" && chosen=ptrace
+	is $chosen "$2" "... by the mode that is possible"
+	is "$(text_state $busy)" same "... and nothing is left behind"
+	exec 8>&-
+	wait $busy
+	is $? 0 "... and the program has not noticed"
+}
+confined plain inject
+confined strict ptrace
+confined memory ptrace
+confined exec inject
+
 # Attached, detached, and killed in the middle.
 kill_script='global n probe process.function("branchy"), process.function("leaf").return { n++ }'
 for mode in ptrace sandboxed; do

@@ -24,10 +24,18 @@ is "$("$utrace" run -L syscall.read 2>&1)" \
 	"syscall.read name:string fd:long buf_uaddr:long count:long argstr:string" "-L: an alias over process.syscall"
 is "$("$utrace" run -L process.syscall.return 2>&1)" 'process.syscall.return $syscall:long $return:long' "... and the point itself"
 is "$("$utrace" run -l 'timer.*' 2>&1)" "timer.profile" "-l: timers"
+is "$("$utrace" run -l 'nothing.like.this' 2>&1; echo $?)" "1" "-l: silent when nothing matches"
+like "$("$utrace" run -l 'timer s' 2>&1)" '^parse error: expected one of' "-l: ... but not about what is no probe point"
 is "$("$utrace" run -DMAXACTION=1x -e 'probe begin { exit() }' 2>&1; echo $?)" \
 	"$(printf -- "-D MAXACTION: '1x' is not a number\n1")" "-D: a limit that is no number"
 is "$("$utrace" run -p1 -e 'probe begin { exit() }' | head -n 2)" "$(printf '# parse tree dump\n# file <input>')" "-p1: names the file"
 
+# What only the translation to code refuses.
+is "$("$utrace" run -p2 -e "probe begin { println($(seq -s, 33)) }" >/dev/null 2>&1; echo $?)" "0" "33 printed values: at -p2"
+is "$("$utrace" run -p3 -e "probe begin { println($(seq -s, 33)) }" 2>&1; echo $?)" \
+	"$(printf "semantic error: too many arguments to print (33): identifier 'println' at <input>:1:15\n\nPass 3: translation failed.  [man error::pass3]\n1")" \
+	"... and at -p3"
+is "$("$utrace" run -e "probe begin { println($(seq -s, 32)) exit() }" | wc -c)" "56" "32 are printed"
 like "$("$utrace" run -v -e 'global x probe begin { x++; exit() }' 2>&1)" '^Pass 2: analyzed script: 1 probe, 0 functions, 0 embeds, 1 global using ' \
 	"-v: what there is, counted in English"
 

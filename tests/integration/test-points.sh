@@ -40,7 +40,10 @@ own() # NAME: the program's own count
 # ---- functions and inlined copies
 is "$(count 'function("scale")' "$points")" "n=$(own inlined)" "a bare function means inlined copies too"
 is "$(count 'function("scale").inline' "$points")" "n=$(own inlined)" ".inline"
-like "$(count 'function("scale").call' "$points")" "no match" ".call leaves inlined copies out"
+like "$(count 'function("scale").call' "$points")" "no match \(scale is everywhere inlined\)" ".call leaves inlined copies out"
+like "$(count 'function("leaf").inline' "$points")" "no match \(leaf is nowhere inlined\)" "... and .inline all else"
+is "$(count 'function("main").exported' "$points")" "n=1" ".exported: what is not static"
+like "$(count 'function("leaf").exported' "$points")" "no match \(leaf is not exported\)" "... and what is"
 is "$(count 'function("leaf@points.c")' "$points")" "n=$(own leaves)" "FUNC@FILE"
 like "$(count 'function("leaf@other.c")' "$points")" "no match" "FUNC@FILE: another file"
 is "$(count 'function("le?f@*/points.c").call' "$points")" "n=$(own leaves)" "wildcards in FUNC and FILE"
@@ -80,6 +83,14 @@ out=$(list "statement(\"branch@points.c:1000\")")
 like "$out" "no line records for .*points.c:1000 \[man error::dwarf\] \(try :[0-9]+\)" "a line without code: what to try"
 like "$(list 'statement("branch@points.c:1000").nearest')" "points.c:[0-9]+\"\).nearest" ".nearest"
 like "$(list 'statement("branch@points.c:x")')" "malformed specification 'branch@points.c:x'" "a malformed line"
+like "$(list 'statement("branch@:4")')" "malformed specification 'branch@:4'" "a line of no file"
+like "$(list 'function("branch@")')" "malformed specification 'branch@'" "no file after @"
+like "$(list 'function("@points.c")')" "malformed specification '@points.c'" "no function before @"
+like "$(list 'function("")')" "malformed specification ''" "an empty function"
+like "$("$utrace" run -p2 -e "probe process(\"$tracees/points\").function(\"*\").call { println(\$\$parms) }" 2>&1)" \
+	'function\("_start"\)' "listing variables where assembly matches too"
+like "$("$utrace" run -p2 -e "probe process(\"$tracees/points\").function(\"_start\") { println(\$x) }" 2>&1)" \
+	"requires debuginfo: this part of .* has none" "a variable in assembly"
 if cc -g -O1 -o "$dir/plus" -x c - <<-'END' 2>/dev/null; then
 	#line 1 "dir/c++/plus.c"
 	int main(void) { return 0; }

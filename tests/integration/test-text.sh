@@ -203,7 +203,7 @@ if [ "$(cat /proc/sys/kernel/core_pattern)" = core ] && command -v gdb >/dev/nul
 	if [ -n "$core" ]; then
 		plain=$(where)
 		rm -f "$core"
-		(cd "$dir" && ulimit -c unlimited && "$utrace" run -e "global n probe process.function(\"work\") { n++ }
+		(cd "$dir" && ulimit -c unlimited && ASAN_OPTIONS=$ASAN_OPTIONS:disable_coredump=0 "$utrace" run -e "global n probe process.function(\"work\") { n++ }
 			probe process.statement(\"main@guarded.c:*\") { n++ }" -c "$guarded crash" >/dev/null 2>"$dir/err")
 		core=$(ls "$dir"/core* 2>/dev/null)
 		is "$(where | sed -n 's/ in section.*//;/^main/p')" "$(printf '%s' "$plain" | sed -n 's/ in section.*//;/^main/p')" \

@@ -92,9 +92,9 @@ test_program() # NAME ROUNDS
 rounds() # NAME
 {
 	case $1 in
-	python3 | node | systemd | luajit) echo 60 ;; java | gdb) echo 30 ;; rust | vim | tar | sanitized-*) echo 100 ;;
-	perl | lua | curl | musl-static) echo 400 ;; php | tcc) echo 200 ;; ruby | tmux | fpc) echo 50 ;; go*) echo 5 ;;
-	openssl | cc1) echo 1 ;; xz | lto1 | stress-ng) echo 2 ;; git | zstd | ld | ffmpeg) echo 12 ;; *) echo 8 ;;
+	python3 | node | sqlite3 | systemd | luajit) echo 60 ;; java | gdb) echo 30 ;; vim | tar | sanitized-*) echo 100 ;;
+	perl | lua | curl | musl-static | rust) echo 400 ;; php | tcc) echo 200 ;; ruby | tmux | fpc) echo 50 ;;
+	go* | openssl | cc1 | xz | lto1 | stress-ng) echo 5 ;; git | zstd | ld | ffmpeg) echo 12 ;; *) echo 8 ;;
 	esac
 }
 

@@ -1,10 +1,12 @@
 #!/bin/sh
 # Writes docs/programs.md: programs of others with all of their functions armed, by form of patch, and what it costs.
 # usage: table.sh BUILD >docs/programs.md
+#        table.sh BUILD NAME...     rows of these only
 #
 # Times are of processors, the least of three runs each; planning and arming are told apart from running by a run that
 # does nothing.
 utrace=$1/utrace
+shift
 dir=$(mktemp -d)
 chmod 777 "$dir"
 . "$(dirname "$0")/../lib/tap.sh"
@@ -51,6 +53,8 @@ slowdown() # PLAIN ARMED NOTHING
 		printf "%.2f s | %.1f x | %.2f s", plain / 1000, (armed - idle) / plain + 0, idle / 1000 }'
 }
 
+heading()
+{
 cat <<'END'
 # Programs with all of their functions armed
 
@@ -62,28 +66,88 @@ a counting probe on every function of the named file; its output and exit status
 - **one** and **window**: a five-byte jump over one instruction, or over a window of several; **short**: a two-byte jump to padding;
   **int3**: a breakpoint, answered in the process; **refused**: places left alone, with the rule met most often. No
   program here needs ptrace mode.
-- Each process is armed anew: the work of openssl is that of 18 processes.
+- **attached**: a server that was running; the processor time is that of its processes.
+- Each process is armed anew: the work of git and openssl is that of many processes.
 - **alone**: processor time of the work without us; **armed**: how many times as much with all entries armed, every hit
-  counted, without planning and arming; **arming**: processor time for that, all threads of utrace.
+  counted, without planning and arming; **arming**: processor time for that, all threads of utrace, the least of three
+  runs: what is kept in the cache from one run to the next is there.
 
 END
 echo "Machine: $(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -n 1), $(nproc) processors, Linux $(uname -r)."
 echo
 echo "| program | functions | one | window | short | int3 | refused | rule most often | alone | armed | arming |"
 echo "|---|---:|---:|---:|---:|---:|---:|---|---:|---:|---:|"
-for name in $all_programs; do
-	why=
-	case $name in sqlite3 | rust) rounds=30 ;; python3) rounds=20 ;; bash) rounds=3 ;; *) rounds=1 ;; esac
-	program "$name" $rounds || { echo "| $name | - | | | | | | not measured: $why | | | |"; continue; }
+}
+
+# ---- programs
+
+program_row() # NAME
+{
+	name=$1 why=
+	case $name in sqlite3 | rust) rounds=30 ;; python3 | perl | lua | php | luajit | curl) rounds=20 ;; vim | tcc | tar) rounds=10 ;;
+	bash | git | zstd | gdb) rounds=3 ;; *) rounds=1 ;; esac
+	program "$name" $rounds || { echo "| $name | - | | | | | | not measured: $why | | | |"; return; }
 	entry="global n probe process(\"$file\").function(\"*\") { n++ } probe end { println(n) }"
 	plain=$(best sh -c "exec $command")
 	armed=$(best "$utrace" run -o "$dir/count" -e "$entry" -c "$command")
 	# the same file, mapped by a program that ends at once
-	command="sh -c 'exit 0'"
 	case $name in bash) command="$file -c :" ;; sqlite3) command="sqlite3 :memory: ''" ;; python3) command="$file -S -c pass" ;;
 	node) command="$file -v" ;; java) command="$found -version" ;; cc1) command="$file -version" ;; openssl) command="openssl version" ;;
-	*) command="$file 0" ;; esac
+	perl | ruby) command="$found -e 0" ;; php) command="$file -r ;" ;; lua | luajit) command="$file -v" ;; busybox) command="$file true" ;;
+	go | go-static | rust | musl-static | sanitized-*) command="$file 0" ;; *) command="$found --version" ;; esac
 	idle=$(best "$utrace" run -o "$dir/count" -e "$entry" -c "$command")
 	alone_idle=$(best sh -c "exec $command")
 	row "$name" "$(slowdown $plain $armed $((idle - alone_idle)))"
-done
+}
+
+# ---- servers: attached to
+
+ticks() # PIDS: processor time of processes and what they have reaped, milliseconds
+{
+	cat $(for p; do echo /proc/$p/stat; done) 2>/dev/null | sed 's/.*) //' |
+		awk '{ t += $12 + $13 + $14 + $15 } END { print t * 10 }'
+}
+
+tree() { echo $server $(pgrep -P $server); }
+
+load_time() # NAME: what the server needs for its load
+{
+	before=$(ticks $(tree))
+	for round in 1 2 3 4 5; do server_load "$1" >"$dir/load-out" 2>&1; done
+	echo $(($(ticks $(tree)) - before))
+}
+
+server_row() # NAME
+{
+	why=
+	server "$1" || { echo "| $1 | - | | | | | | not measured: $why | | | |"; server_stop; return; }
+	target=$server
+	[ "$1" != nginx ] || target=$(pgrep -P $server | head -n 1)
+	load_time "$1" >/dev/null
+	plain=$(load_time "$1")
+	"$utrace" run -o "$dir/count" -e "global n probe process(\"$file\").function(\"*\") { n++ } probe end { println(n) }" \
+		-x $target >"$dir/said" 2>&1 &
+	tracer=$!
+	armed_now() { [ "$(text_state $target)" != same ]; }
+	wait_for 120 armed_now
+	load_time "$1" >/dev/null
+	armed=$(load_time "$1")
+	kill -INT $tracer
+	wait $tracer
+	server_stop
+	row "$1, attached" "$(slowdown $plain $armed 0 | sed 's/ | [^|]*$/ | -/')"
+}
+
+rows() # NAME...
+{
+	for name; do
+		case " $all_servers " in
+		*" $name "*) server_row "$name" ;;
+		*) program_row "$name" ;;
+		esac
+	done
+}
+
+[ $# = 0 ] || { rows "$@"; exit; }
+heading
+rows $all_programs $table_programs $all_servers

@@ -477,9 +477,9 @@ static struct flow *flow_create(struct arch_text *text, uint64_t start, uint64_t
 	flow_push(flow, start, 0);
 	flow_settle(flow);
 	/* after the normal paths, so that those decide the depths */
-	for (size_t i = 0; i < text->indirect_count; i++)
-		if (text->indirect[i] > start && text->indirect[i] < end &&
-			text_is_boundary(text, text->indirect[i]))
+	for (size_t i = text_first_indirect(text, start + 1);
+		i < text->indirect_count && text->indirect[i] < end; i++)
+		if (text_is_boundary(text, text->indirect[i]))
 			flow_push(flow, text->indirect[i], FLOW_DEPTH_UNKNOWN);
 	flow_settle(flow);
 	flow_sweep(flow);

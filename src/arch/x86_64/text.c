@@ -175,6 +175,11 @@ bool text_has_indirect_target(const struct arch_text *text, uint64_t low, uint64
 	return has_in(text->indirect, text->indirect_count, low, high);
 }
 
+size_t text_first_indirect(const struct arch_text *text, uint64_t address)
+{
+	return lower_bound(text->indirect, text->indirect_count, address);
+}
+
 bool text_chunk(const struct arch_text *text, uint64_t address, uint64_t *ret_start,
 	uint64_t *ret_end)
 {

@@ -58,6 +58,8 @@ bool text_decode(const struct arch_text *text, uint64_t address, struct insn *re
 bool text_is_function_start(const struct arch_text *text, uint64_t address);
 bool text_has_function_start(const struct arch_text *text, uint64_t low, uint64_t high);
 bool text_has_indirect_target(const struct arch_text *text, uint64_t low, uint64_t high);
+/** index in text->indirect of the first at or behind an address */
+size_t text_first_indirect(const struct arch_text *text, uint64_t address);
 
 /** text_chunk() - [start, end) between the known function starts around an address */
 bool text_chunk(const struct arch_text *text, uint64_t address, uint64_t *ret_start,

@@ -7,7 +7,7 @@
 #include "stap/codegen/emit.h"
 
 enum {
-	MAX_PRINT_ARGS = 64
+	MAX_PRINT_ARGS = 32 /* as in SystemTap */
 };
 
 /* ---- formats
@@ -47,7 +47,13 @@ static uint32_t format_index(struct emit *e, const struct stap_expr *expr)
 
 static bool check_print(struct emit_body *b, const struct stap_expr *expr)
 {
-	if (!expr->print.format || expr->print.args.count > MAX_PRINT_ARGS ||
+	if (expr->print.args.count > MAX_PRINT_ARGS) {
+		emit_fail(b->e, -EINVAL, expr->token,
+			"too many arguments to print (%zu): identifier '%s'",
+			(size_t)expr->print.args.count, expr->token->text);
+		return false;
+	}
+	if (!expr->print.format ||
 		expr->print.format->argument_count != expr->print.args.count) {
 		emit_fail(b->e, -EINVAL, expr->token,
 			"'%s' has no format for its arguments",

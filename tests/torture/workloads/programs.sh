@@ -26,21 +26,6 @@ library_of() # PROGRAM NAME: the file of a library that it is linked with
 	ldd "$(command -v "$1")" | sed -n "s,.*$2.* => \([^ ]*\) .*,\1,p"
 }
 
-# Many functions of all kinds, optimised at length.
-make_source()
-{
-	awk 'BEGIN {
-		for (i = 0; i < 400; i++) {
-			printf "static int g%d[64];\nint f%d(int n, const int *p, double x)\n{\n\tint s = n;\n", i, i
-			printf "\tfor (int k = 0; k < n; k++) {\n\t\ts += p[k] * g%d[(k * %d) & 63];\n", i, i + 3
-			printf "\t\tswitch (s & 7) {\n"
-			for (k = 0; k < 8; k++) printf "\t\tcase %d: s = s * %d + (int)(x * k); break;\n", k, k * i + 1
-			printf "\t\t}\n\t\tg%d[k & 63] ^= s >> %d;\n\t}\n", i, i % 13
-			printf "\treturn %s + s;\n}\n", i ? "f" (i - 1) "(s & 15, p, x / 2)" : "0"
-		}
-	}' >"$dir/source.i"
-}
-
 compile() # OUTPUT COMMAND...: once
 {
 	[ -e "$1" ] && return
@@ -94,7 +79,7 @@ program() # NAME ROUNDS
 	cc1)
 		need gcc && file=$(readlink -f "$(gcc -print-prog-name=cc1)") || return
 		[ -x "$file" ] || { why="no cc1 here"; return 1; }
-		[ -e "$dir/source.i" ] || make_source
+		[ -e "$dir/source.i" ] || make_source >"$dir/source.i"
 		status=0
 		command="sh -c 'for i in \$(seq $2); do $file -quiet -O2 -fpreprocessed $dir/source.i -o -; done'" ;;
 	openssl)
@@ -105,6 +90,7 @@ program() # NAME ROUNDS
 	esac && [ -n "$file" ]
 }
 
+. "$workloads/source.sh"
 . "$workloads/others.sh"
 
 # ---- servers

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
@@ -62,17 +63,42 @@ static void test_status(void)
 	tap_is_string(err.message, "no such process: 2147483647", "which is said");
 }
 
+enum {
+	THREADS = 4
+};
+
+static void *tell_tid(void *data)
+{
+	__atomic_store_n((pid_t *)data, gettid(), __ATOMIC_SEQ_CST);
+	for (;;)
+		pause();
+	return NULL;
+}
+
+/* Tids wrap around: an older thread may have the greater one. */
+static void test_order(void)
+{
+	struct proc_tids list;
+	pid_t tids[1 + THREADS] = {getpid()};
+	pthread_t thread;
+	for (int i = 1; i <= THREADS; i++) {
+		if (pthread_create(&thread, NULL, tell_tid, &tids[i]) != 0)
+			exit(1);
+		while (!__atomic_load_n(&tids[i], __ATOMIC_SEQ_CST))
+			sched_yield();
+	}
+	if (proc_list_tasks(getpid(), &list, NULL) < 0)
+		exit(1);
+	tap_ok(list.tids.count == 1 + THREADS &&
+			!memcmp(list.tids.items, tids, sizeof(tids)),
+		"our threads are listed, the oldest first");
+	vec_free(&list.tids);
+}
+
 static void test_lists(void)
 {
 	struct proc_tids list;
 	bool found = false;
-	if (proc_list_tasks(getpid(), &list, NULL) < 0)
-		exit(1);
-	for (size_t i = 0; i < list.tids.count; i++)
-		found = found || list.tids.items[i] == getpid();
-	tap_ok(found, "our thread is listed");
-	vec_free(&list.tids);
-	found = false;
 	if (proc_list_processes(&list, NULL) < 0)
 		exit(1);
 	for (size_t i = 0; i < list.tids.count; i++)
@@ -138,5 +164,6 @@ int main(void)
 	test_lists();
 	test_small();
 	test_memory();
+	test_order();
 	return tap_done();
 }
