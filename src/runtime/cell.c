@@ -29,6 +29,9 @@ enum {
 	WAYS = 2,
 	SETTLE = 64, /* pauses: longer than any processor keeps instructions in flight */
 	TRIES = 1000,
+	NAPS = 1000, /* for a thread that has lost its processor in the middle of a value */
+	NAP_NS = 100000,
+	SYSCALL_NANOSLEEP = 35,
 	PATIENCE = 8, /* hits that find their cells taken until one gives way */
 	MAX_KEYS = ABI_CELL_MAX_KEYS,
 };
@@ -185,26 +188,23 @@ static void *element(
 }
 
 struct summary {
-	int64_t count, sum, min, max;
+	int64_t count, sum;
 };
 
-/* Of one moment, unless its thread was stopped, or killed, in the middle of a value. */
-static struct summary read_summary(
-	const struct abi_cell *cell, const struct abi_stat *stat)
+static bool is_under_way(const struct abi_cell *cell)
 {
-	struct summary s;
-	uint64_t before, after = __atomic_load_n(&cell->delta, __ATOMIC_ACQUIRE);
-	int tries = TRIES;
-	do {
-		before = after;
-		s = (struct summary){stat->count, stat->sum, stat->min, stat->max};
-		__atomic_thread_fence(__ATOMIC_ACQUIRE);
-		after = __atomic_load_n(&cell->delta, __ATOMIC_ACQUIRE);
-		if (before == after && !(after & 1))
-			break;
+	return __atomic_load_n(&cell->delta, __ATOMIC_ACQUIRE) & 1;
+}
+
+/* In the middle of a value, which takes nanoseconds: its thread waits for a processor, if it is not
+ * stopped or dead. */
+static void wait_for_value(struct abi_context *c, const struct abi_cell *cell)
+{
+	const uint64_t nap[] = {0, NAP_NS};
+	for (int i = 0; i < TRIES && is_under_way(cell); i++)
 		rt_pause();
-	} while (--tries);
-	return s;
+	for (int i = 0; i < NAPS && is_under_way(cell) && rt_may_call(c); i++)
+		rt_syscall(SYSCALL_NANOSLEEP, (uint64_t)(uintptr_t)nap, 0, 0, 0);
 }
 
 /* A cell that nobody adds to any more, but for a value that was under way. */
@@ -212,9 +212,12 @@ static bool fold_stat(
 	struct abi_context *c, const struct abi_cells_desc *d, struct abi_cell *cell)
 {
 	struct abi_stat *own = stat_of(d, cell);
-	struct summary s = read_summary(cell, own);
+	wait_for_value(c, cell);
+	const struct summary s = {own->count, own->sum};
 	uint64_t more = (uint64_t)s.count - cell->folded;
-	if (!more)
+	/* what a thread was stopped in the middle of comes in two parts */
+	bool has_rest = cell->folded && (uint64_t)s.sum != own->epoch;
+	if (!more && !has_rest)
 		return true;
 	struct abi_stat *value = element(c, d, cell);
 	if (!value)
@@ -252,6 +255,8 @@ static bool fold(struct abi_context *c, const struct abi_cells_desc *d,
 	return true;
 }
 
+/* Afterwards each cell is left alone, or is odd, or its thread will see that it is unlinked: a thread
+ * makes it odd, then looks at the link, and that order shows once its processor has written it out. */
 static void settle(struct abi_context *c, const struct abi_cells_desc *d)
 {
 	rt_cells_unlink(c, d);
@@ -312,14 +317,19 @@ static struct abi_cell *choose(struct abi_cells *cells, const struct abi_cells_d
 	return cell;
 }
 
-static void add_value(
+/* KEEP IN SYNC: add_to_stat() of stap/codegen/cell.c.  false: it has been unlinked, and may be being read */
+static bool add_value(
 	const struct abi_cells_desc *d, struct abi_cell *cell, int64_t value)
 {
 	uint64_t odd = cell->delta | 1;
 	__atomic_store_n(&cell->delta, odd, __ATOMIC_RELAXED);
+	rt_signal_fence(); /* the rest of the order is settle()'s */
+	bool linked = __atomic_load_n(&cell->link, __ATOMIC_RELAXED) != 0;
 	__atomic_thread_fence(__ATOMIC_RELEASE);
-	rt_stat_add(stat_of(d, cell), &d->stat, value);
+	if (linked)
+		rt_stat_add(stat_of(d, cell), &d->stat, value);
 	__atomic_store_n(&cell->delta, odd + 1, __ATOMIC_RELEASE);
+	return linked;
 }
 
 /* Under the lock. */
@@ -343,7 +353,7 @@ static bool accumulate(struct abi_context *c, const struct abi_cells_desc *d,
 	cell->folded = 0;
 	rt_zero(own, d->stat.size);
 	store_keys(d, cell, key);
-	add_value(d, cell, value);
+	rt_stat_add(own, &d->stat, value);
 	rt_signal_fence();
 	link_cell(cells, cell, rt_map_link(m, stat));
 	return true;
@@ -399,10 +409,9 @@ bool rt_cell_add(struct abi_context *c, const struct abi_cells_desc *d,
 			!has_keys(d, cell, key))
 			continue;
 		if (d->stat_offset)
-			add_value(d, cell, (int64_t)by);
-		else
-			__atomic_store_n(
-				&cell->delta, cell->delta + by, __ATOMIC_RELAXED);
+			return add_value(d, cell, (int64_t)by) ||
+			       count_locked(c, d, key, by, index);
+		__atomic_store_n(&cell->delta, cell->delta + by, __ATOMIC_RELAXED);
 		return true;
 	}
 	return count_locked(c, d, key, by, index);

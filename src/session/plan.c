@@ -342,7 +342,7 @@ static bool plan_loses_values(const struct session *s, const struct session_modu
 	size_t size = 0;
 	for (size_t i = 0; i < probe->entry_values.count; i++)
 		size += probe->entry_values.items[i]->type == STAP_TYPE_STRING
-				? s->memory.header->max_string + 8
+				? session_limit(s->options, "MAXSTRINGLEN", 512) + 8
 				: sizeof(int64_t);
 	return probe->kind == STAP_PROBE_URETURN && size > RT_PAIR_GO_MAX &&
 	       elf_module_is_go(m->elf);

@@ -46,18 +46,23 @@ static LLVMValueRef cell_index(struct emit_body *b, const struct emit_keys *keys
 	return LLVMBuildAnd(builder, hash, emit_const(b, ABI_CELLS - 1), "index");
 }
 
+/* The tracer unlinks cells meanwhile. */
+static LLVMValueRef is_unlinked(struct emit_body *b, LLVMValueRef cell)
+{
+	LLVMValueRef link = emit_load(b, b->e->i32,
+		emit_at(b, cell, offsetof(struct abi_cell, link), ""), "link");
+
+	LLVMSetOrdering(link, LLVMAtomicOrderingMonotonic);
+	LLVMSetAlignment(link, 4);
+	return LLVMBuildICmp(b->e->builder, LLVMIntEQ, link, emit_const32(b, 0), "");
+}
+
 static LLVMValueRef is_other(
 	struct emit_body *b, LLVMValueRef cell, const struct emit_keys *keys)
 {
 	LLVMBuilderRef builder = b->e->builder;
-	LLVMValueRef link = emit_load(b, b->e->i32,
-		emit_at(b, cell, offsetof(struct abi_cell, link), ""), "link");
-	LLVMValueRef other;
+	LLVMValueRef other = is_unlinked(b, cell);
 
-	/* the tracer unlinks cells meanwhile */
-	LLVMSetOrdering(link, LLVMAtomicOrderingMonotonic);
-	LLVMSetAlignment(link, 4);
-	other = LLVMBuildICmp(builder, LLVMIntEQ, link, emit_const32(b, 0), "");
 	for (uint32_t i = 0; i < keys->count; i++) {
 		LLVMValueRef have = emit_load(b, b->e->i64,
 			emit_at(b, cell,
@@ -117,19 +122,30 @@ static void store_sequence(struct emit_body *b, LLVMValueRef value, LLVMValueRef
 
 /* Odd while the statistic is being changed.  KEEP IN SYNC: add_value() of runtime/cell.c */
 static void add_to_stat(struct emit_body *b, const struct stap_var *var,
-	LLVMValueRef cell, LLVMValueRef value)
+	LLVMValueRef cell, LLVMValueRef value, LLVMBasicBlockRef miss)
 {
 	LLVMBuilderRef builder = b->e->builder;
+	LLVMBasicBlockRef linked = emit_block(b, "linked"),
+			  unlinked = emit_block(b, "unlinked");
 	LLVMValueRef at = emit_at(b, cell, offsetof(struct abi_cell, delta), "sequence");
 	LLVMValueRef odd = LLVMBuildOr(
 		builder, emit_load(b, b->e->i64, at, ""), emit_const(b, 1), "odd");
 
+	LLVMValueRef even = LLVMBuildAdd(builder, odd, emit_const(b, 1), "even");
+
 	store_sequence(b, odd, at);
+	/* of a single thread: the processor's order is the reader's care */
+	LLVMBuildFence(builder, LLVMAtomicOrderingSequentiallyConsistent, true, "");
+	emit_cold_branch(b, is_unlinked(b, cell), unlinked, linked);
+	LLVMPositionBuilderAtEnd(builder, unlinked);
+	store_sequence(b, even, at);
+	LLVMBuildBr(builder, miss);
+	LLVMPositionBuilderAtEnd(builder, linked);
 	LLVMBuildFence(builder, LLVMAtomicOrderingRelease, false, "");
 	emit_fast_stat_add(b, var,
 		emit_at(b, cell, emit_global(b->e, var)->cells.stat_offset, "stat"),
 		value);
-	store_sequence(b, LLVMBuildAdd(builder, odd, emit_const(b, 1), ""), at);
+	store_sequence(b, even, at);
 }
 
 void emit_cell_add(struct emit_body *b, const struct emit_keys *keys, LLVMValueRef by)
@@ -152,7 +168,7 @@ void emit_cell_add(struct emit_body *b, const struct emit_keys *keys, LLVMValueR
 		emit_cold_branch(b, is_other(b, cell, keys), miss, hit);
 		LLVMPositionBuilderAtEnd(builder, hit);
 		if (keys->var->type == STAP_TYPE_STATS)
-			add_to_stat(b, keys->var, cell, by);
+			add_to_stat(b, keys->var, cell, by, miss);
 		else
 			add_to_number(b, cell, by);
 		LLVMBuildBr(builder, done);
