@@ -171,7 +171,7 @@ int uprobes_add_process(struct uprobes *u, pid_t pid, struct utrace_error *calle
 		return 0;
 	int r = 0;
 	if (!utrace_first_task(u->utrace, pid))
-		r = utrace_seize_process(u->utrace, pid, err);
+		r = uprobe_seize(u->utrace, pid, err);
 	if (r < 0)
 		return r;
 	struct probe_process *p = probe_process_new(u, pid);

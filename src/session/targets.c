@@ -491,7 +491,7 @@ void session_targets_work(struct session *s)
 
 int session_targets_attach(struct session *s, pid_t pid, struct error *err)
 {
-	int r = utrace_seize_process(s->utrace, pid, err);
+	int r = uprobe_seize(s->utrace, pid, err);
 	if (r < 0)
 		return r;
 	struct utrace_task *first = NULL;

@@ -13,6 +13,7 @@
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "abi/context.h"
@@ -24,7 +25,9 @@
 
 enum {
 	PIPE_FD = 3,
-	SESSION_FD = 4
+	SESSION_FD = 4,
+	NAPS = 500, /* of a new tracer that waits for a guardian */
+	NAP_NS = 20000000,
 };
 
 struct guarded {
@@ -162,6 +165,8 @@ static void watch_tracer(uint64_t session_size)
 	undo_all(&guarded);
 }
 
+static const char guardian_name[] = "utrace-guardian";
+
 /* Terminal signals that end the tracer must not end its guardian. */
 static void shield(void)
 {
@@ -171,7 +176,7 @@ static void shield(void)
 	for (size_t i = 0; i < sizeof(ignored) / sizeof(*ignored); i++)
 		signal(ignored[i], SIG_IGN);
 	signal(SIGCHLD, SIG_DFL);
-	prctl(PR_SET_NAME, "utrace-guardian");
+	prctl(PR_SET_NAME, guardian_name);
 	prctl(PR_SET_PDEATHSIG, 0);
 }
 
@@ -252,4 +257,26 @@ void uprobe_guardian_dismiss(int pipe)
 	}
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	close(pipe);
+}
+
+static bool is_being_mended(pid_t pid)
+{
+	struct proc_status status, tracer;
+
+	return proc_read_status(pid, &status, NULL) == 0 && status.tracer &&
+	       proc_read_status(status.tracer, &tracer, NULL) == 0 &&
+	       strcmp(tracer.name, guardian_name) == 0;
+}
+
+int uprobe_seize(struct utrace *utrace, pid_t pid, struct error *err)
+{
+	const struct timespec nap = {0, NAP_NS};
+	int naps = NAPS, r;
+
+	do {
+		for (; naps && is_being_mended(pid); naps--)
+			nanosleep(&nap, NULL);
+		r = utrace_seize_process(utrace, pid, err);
+	} while (r == -EPERM && naps && is_being_mended(pid));
+	return r;
 }

@@ -210,6 +210,8 @@ void uprobe_text_keep(struct elf_module *module, const struct arch_text *text);
 must_check int uprobe_guardian_start(
 	int session_fd, uint64_t session_size, int *ret_pipe, struct error *err);
 void uprobe_guardian_dismiss(int pipe); /* an orderly end: nothing to undo */
+/** utrace_seize_process(), once the guardian of a tracer that has died there is done (up to 10 s) */
+must_check int uprobe_seize(struct utrace *utrace, pid_t pid, struct error *err);
 
 /** `utrace heal -p PID`: find what a dead tracer left in the process and undo it;
  * *ret_patches counts */
