@@ -122,6 +122,14 @@ kill $dense
 wait $dense 2>/dev/null
 is "$(cat "$dir/dense")" "" "... and was never wrong"
 
+# As text_state(), of a process whose mappings never stay while one looks.
+held_state() # PID
+{
+	kill -STOP "$1"
+	text_state "$1"
+	kill -CONT "$1"
+}
+
 # A library comes and goes all the time while probes in it do.
 "$tracees/loader" "$tracees/libplugin.so" 100000000 >"$dir/loader" 2>&1 &
 loader=$!
@@ -142,7 +150,7 @@ for delay in 0.03 0.06 0.1 0.15 0.2; do
 	sleep $delay
 	kill -KILL $tracer
 	wait $tracer 2>/dev/null
-	clean() { [ "$(text_state $loader)" = same ]; }
+	clean() { [ "$(held_state $loader)" = same ]; }
 	wait_for 10 clean && kill -0 $loader
 	ok $? "... also when the tracer is killed after $delay s"
 done
@@ -168,7 +176,7 @@ for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15; do
 	sleep 0.1
 	kill -KILL $tracer
 	wait $tracer 2>/dev/null
-	clean() { [ "$(text_state $loader)" = same ]; }
+	clean() { [ "$(held_state $loader)" = same ]; }
 	wait_for 10 clean || good=-100
 done
 is "$good" "15" "fifteen visits to a process where two libraries come to the same place in turn"
