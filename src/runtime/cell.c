@@ -187,9 +187,12 @@ static void *element(
 	return rt_map_insert(c, m, key);
 }
 
-struct summary {
-	int64_t count, sum;
-};
+/* What a thread was stopped in the middle of comes in two parts. */
+static bool has_more(const struct abi_cell *cell, const struct abi_stat *own)
+{
+	return (uint64_t)own->count != cell->folded ||
+	       (cell->folded && (uint64_t)own->sum != own->epoch);
+}
 
 static bool is_under_way(const struct abi_cell *cell)
 {
@@ -212,27 +215,24 @@ static bool fold_stat(
 	struct abi_context *c, const struct abi_cells_desc *d, struct abi_cell *cell)
 {
 	struct abi_stat *own = stat_of(d, cell);
-	wait_for_value(c, cell);
-	const struct summary s = {own->count, own->sum};
-	uint64_t more = (uint64_t)s.count - cell->folded;
-	/* what a thread was stopped in the middle of comes in two parts */
-	bool has_rest = cell->folded && (uint64_t)s.sum != own->epoch;
-	if (!more && !has_rest)
+	if (!has_more(cell, own))
 		return true;
+	wait_for_value(c, cell);
+	uint64_t count = (uint64_t)own->count, sum = (uint64_t)own->sum;
+	uint64_t more = count - cell->folded;
 	struct abi_stat *value = element(c, d, cell);
 	if (!value)
 		return false;
 	if (!cell->folded) {
 		rt_stat_absorb(&d->stat, value, own);
 	} else if (more == 1) {
-		rt_stat_add(value, &d->stat, (int64_t)((uint64_t)s.sum - own->epoch));
+		rt_stat_add(value, &d->stat, (int64_t)(sum - own->epoch));
 	} else {
 		value->count += (int64_t)more;
-		value->sum =
-			(int64_t)((uint64_t)value->sum + (uint64_t)s.sum - own->epoch);
+		value->sum = (int64_t)((uint64_t)value->sum + sum - own->epoch);
 	}
-	cell->folded = (uint64_t)s.count;
-	own->epoch = (uint64_t)s.sum;
+	cell->folded = count;
+	own->epoch = sum;
 	return true;
 }
 
