@@ -115,6 +115,8 @@ struct session_module {
 	struct elf_module *elf; /* borrowed from the target */
 	struct arch_text *text;
 	bool is_library; /* mapped by programs other than itself */
+	bool is_for_all; /* some point means every process that maps it, else: */
+	VEC(const struct stap_location *) meant; /* one for each kind of process */
 	VEC(struct session_patch) patches;
 	VEC(uint64_t) semaphores; /* link-time addresses: raised while patches are in */
 	size_t refused;
@@ -265,8 +267,8 @@ bool session_targets_wants(struct session *s, pid_t pid);
 bool session_targets_wants_any(const struct session *s);
 void session_newcomers_look(struct session *s); /* newcomers.c */
 void session_newcomers_free(struct session *s);
-void session_targets_poll(struct session *s);   /* newly mapped libraries */
-void session_targets_stop(struct session *s);   /* take everything out, detach */
+void session_targets_poll(struct session *s); /* newly mapped libraries */
+void session_targets_stop(struct session *s); /* take everything out, detach */
 void session_targets_free(struct session *s);
 
 must_check int session_loop(struct session *s, struct error *err);

@@ -250,32 +250,46 @@ static int session_fill_uprobes(struct session *s, struct error *err)
 	return r;
 }
 
+static int session_set_global(struct session *s, const struct codegen_global *global,
+	const struct session_setting *set, struct error *err)
+{
+	char *at = (char *)s->memory.base + global->offset, *end;
+	const char *why = NULL;
+	if (global->storage == CODEGEN_SCALAR_STRING) {
+		snprintf(at, s->memory.header->max_string, "%s", set->value);
+		return 0;
+	}
+	errno = 0;
+	int64_t value = strtoll(set->value, &end, 0);
+	if (global->storage != CODEGEN_SCALAR_LONG && global->storage != CODEGEN_COUNTER)
+		why = "only scalars have initial values";
+	else if (*end)
+		why = "it holds numbers";
+	else if (errno == ERANGE)
+		why = "it does not fit 64 bits";
+	if (why)
+		return error_set(err, -EINVAL, "cannot set global %s to '%s': %s",
+			set->name, set->value, why);
+	memcpy(at, &value, sizeof(value)); /* a counter's base comes first */
+	return 0;
+}
+
 static int session_apply_globals(struct session *s, struct error *err)
 {
-	for (size_t i = 0; i < s->options->globals.count; i++) {
+	int r = 0;
+	for (size_t i = 0; i < s->options->globals.count && r == 0; i++) {
 		const struct session_setting *set = &s->options->globals.items[i];
-		for (uint32_t g = 0; g < s->code.global_count; g++) {
-			const struct codegen_global *global = &s->code.globals[g];
-			char *at = (char *)s->memory.base + global->offset;
-			if (strcmp(global->var->name, set->name) != 0)
+		bool is_known = false;
+		for (uint32_t g = 0; g < s->code.global_count && r == 0; g++) {
+			if (strcmp(s->code.globals[g].var->name, set->name) != 0)
 				continue;
-			if (global->storage == CODEGEN_SCALAR_STRING) {
-				snprintf(at, s->memory.header->max_string, "%s",
-					set->value);
-				continue;
-			}
-			char *end;
-			int64_t value = strtoll(set->value, &end, 0);
-			if (*end || (global->storage != CODEGEN_SCALAR_LONG &&
-					    global->storage != CODEGEN_COUNTER))
-				return error_set(err, -EINVAL,
-					"cannot set global %s to '%s'", set->name,
-					set->value);
-			memcpy(at, &value,
-				sizeof(value)); /* a counter's base comes first */
+			is_known = true;
+			r = session_set_global(s, &s->code.globals[g], set, err);
 		}
+		if (!is_known)
+			session_warn(s, "-G %s: no such global is used", set->name);
 	}
-	return 0;
+	return r;
 }
 
 static int session_prepare(struct session *s, struct error *err)
