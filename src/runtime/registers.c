@@ -22,6 +22,7 @@ enum register_place {
 	PLACE_ORIG_AX, /* -1: not in a system call */
 	PLACE_CS,
 	PLACE_SS,
+	PLACE_FLAGS,
 	PLACE_NONE,
 };
 
@@ -68,8 +69,8 @@ static const struct register_name names[] = {
 	FULL("r13", r13),
 	FULL("r14", r14),
 	FULL("r15", r15),
-	FULL("eflags", flags),
-	{"flags", WIDTH_16, REGS_INDEX(flags)},
+	{"eflags", WIDTH_64, PLACE_FLAGS},
+	{"flags", WIDTH_16, PLACE_FLAGS},
 	{"rsp", WIDTH_64, PLACE_SP},
 	{"esp", WIDTH_32, PLACE_SP},
 	{"sp", WIDTH_16, PLACE_SP},
@@ -88,12 +89,23 @@ static const struct register_name names[] = {
 enum {
 	NAME_COUNT = sizeof(names) / sizeof(names[0]),
 	USER_CS = 0x33,
-	USER_SS = 0x2b
+	USER_SS = 0x2b,
+	/* SF ZF AF PF CF; OF; IF and the bit that is always set */
+	FLAGS_LAHF = 0xd5,
+	FLAGS_OVERFLOW = 1 << 11,
+	FLAGS_USER = 0x202
 };
 
 static struct abi_regs *regs_of(const struct abi_context *c)
 {
 	return rt_is_tracer(c) ? rt_tracer_regs() : (struct abi_regs *)(uintptr_t)c->regs;
+}
+
+/* Saved as lahf and seto leave them (arch/arch.h), where the program still uses them. */
+static uint64_t flags_of(const struct abi_regs *regs)
+{
+	return (regs->flags >> 8 & FLAGS_LAHF) | (regs->flags & 1 ? FLAGS_OVERFLOW : 0) |
+	       FLAGS_USER;
 }
 
 static uint64_t value_at(
@@ -106,6 +118,8 @@ static uint64_t value_at(
 		return c->probe_ip;
 	case PLACE_ORIG_AX:
 		return ~0ull;
+	case PLACE_FLAGS:
+		return flags_of(regs);
 	case PLACE_CS:
 		return USER_CS;
 	case PLACE_SS:
