@@ -179,6 +179,22 @@ static void take_snapshot(pid_t pid, struct strbuf *ret)
 	free(maps);
 }
 
+/* All threads have got where they wait: a thread that is just being created has other signals blocked. */
+static void await_rest(pid_t pid)
+{
+	struct proc_tids list;
+	struct proc_stat stat;
+	bool at_rest = false;
+	while (!at_rest && proc_list_tasks(pid, &list, NULL) == 0) {
+		at_rest = true;
+		for (size_t i = 0; i < list.tids.count; i++)
+			at_rest &= proc_read_stat(list.tids.items[i], &stat) < 0 ||
+				   strchr("STZ", stat.state);
+		vec_free(&list.tids);
+		sleep_ms(1);
+	}
+}
+
 /* A detached thread needs a moment to be seen in the state it was in. */
 static bool returns_to(pid_t pid, const struct strbuf *before, struct strbuf *after)
 {
@@ -273,6 +289,8 @@ static void test_visit(const char *name, void (*body)(void))
 	struct inject *inject = NULL;
 	struct strbuf before, after;
 	pid_t pid = start(body);
+	if (body != spinning)
+		await_rest(pid);
 	take_snapshot(pid, &before);
 	int r = utrace_seize_process(utrace, pid, &err);
 	if (r == 0)
