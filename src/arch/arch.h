@@ -82,6 +82,19 @@ const struct arch_text_slot *arch_text_slots(
 void arch_text_set_slots(
 	struct arch_text *text, const struct arch_text_slot *slots, uint64_t count);
 
+/* A direct call, or a jump that has the place of one. */
+struct arch_call {
+	uint64_t target, address;
+	uint64_t behind; /* where it returns to; 0: a jump */
+};
+
+/**
+ * arch_text_calls() - everything that directly calls or jumps into [low, high) from elsewhere
+ * @ret: malloc'ed, by target and then by address
+ */
+size_t arch_text_calls(
+	struct arch_text *text, uint64_t low, uint64_t high, struct arch_call **ret);
+
 /* ---- plans ---- */
 
 enum arch_patch_form {
