@@ -89,11 +89,7 @@ static const struct register_name names[] = {
 enum {
 	NAME_COUNT = sizeof(names) / sizeof(names[0]),
 	USER_CS = 0x33,
-	USER_SS = 0x2b,
-	/* SF ZF AF PF CF; OF; IF and the bit that is always set */
-	FLAGS_LAHF = 0xd5,
-	FLAGS_OVERFLOW = 1 << 11,
-	FLAGS_USER = 0x202
+	USER_SS = 0x2b
 };
 
 static struct abi_regs *regs_of(const struct abi_context *c)
@@ -101,11 +97,12 @@ static struct abi_regs *regs_of(const struct abi_context *c)
 	return rt_is_tracer(c) ? rt_tracer_regs() : (struct abi_regs *)(uintptr_t)c->regs;
 }
 
-/* Saved as lahf and seto leave them (arch/arch.h), where the program still uses them. */
+/* As the processor has them: a trampoline saves what lahf and seto give (arch/arch.h).  Programs
+ * run with interrupts on. */
 static uint64_t flags_of(const struct abi_regs *regs)
 {
-	return (regs->flags >> 8 & FLAGS_LAHF) | (regs->flags & 1 ? FLAGS_OVERFLOW : 0) |
-	       FLAGS_USER;
+	const uint64_t status = 0xd5, fixed = 0x202;
+	return (regs->flags >> 8 & status) | (regs->flags & 1) << 11 | fixed;
 }
 
 static uint64_t value_at(
@@ -118,12 +115,12 @@ static uint64_t value_at(
 		return c->probe_ip;
 	case PLACE_ORIG_AX:
 		return ~0ull;
-	case PLACE_FLAGS:
-		return flags_of(regs);
 	case PLACE_CS:
 		return USER_CS;
 	case PLACE_SS:
 		return USER_SS;
+	case PLACE_FLAGS:
+		return flags_of(regs);
 	default:
 		return ((const uint64_t *)(const void *)regs)[place];
 	}

@@ -114,6 +114,9 @@ struct session_module {
 	uint64_t device_inode;  /* as struct proc_map has it */
 	struct elf_module *elf; /* borrowed from the target */
 	struct arch_text *text;
+	struct arch_call *calls; /* of stubs; once has_calls */
+	size_t call_count;
+	bool has_calls;
 	bool is_library; /* mapped by programs other than itself */
 	bool is_for_all; /* some point means every process that maps it, else: */
 	VEC(const struct stap_location *) meant; /* one for each kind of process */
@@ -122,6 +125,10 @@ struct session_module {
 	size_t refused;
 	struct kept_plans *kept; /* kept_plans.h; NULL: nothing was asked */
 };
+
+/** session_stub_calls() - all calls of, and jumps to, a stub of .plt; stub_calls.c */
+const struct arch_call *session_stub_calls(struct session *s, struct session_module *m,
+	const struct stap_location *stub, size_t *ret_count);
 
 /** session_plan_lodge() - lodge.c: once all patches are known; hosts are added, which have no handlers */
 void session_plan_lodge(struct session_module *m);
