@@ -147,10 +147,27 @@ static void session_keep_object(
 	cache_put(data, key, &(struct cache_part){bytes, size}, 1);
 }
 
+/* An error of the script that shows only when it is translated. */
+static void print_blame(
+	struct session *s, const struct stap_token *blamed, const struct error *err)
+{
+	struct stap_diagnostics diagnostics;
+	struct strbuf text;
+	stap_diagnostics_init(&diagnostics, &s->arena);
+	diagnostics.colors = s->diagnostics.colors;
+	stap_diagnose(&diagnostics, STAP_SEMANTIC_ERROR, blamed, "%s", err->message);
+	strbuf_init(&text);
+	stap_diagnostics_render(&diagnostics, true, &text);
+	fputs(text.data, stderr);
+	strbuf_deinit(&text);
+	stap_diagnostics_deinit(&diagnostics);
+}
+
 static int session_translate(struct session *s)
 {
 	const struct session_options *o = s->options;
 	struct session_pass clock;
+	const struct stap_token *blamed = NULL;
 	struct error err = {0};
 	session_pass_start(&clock);
 	const struct codegen_cache cache = {
@@ -166,6 +183,7 @@ static int session_translate(struct session *s)
 		.suppress_time_limits = o->suppress_time_limits,
 		.timing = o->timing || o->monitor_seconds,
 		.dump_ir = o->dump_ir,
+		.ret_blamed = &blamed,
 	};
 	options.max_action_interruptible =
 		session_limit(o, "MAXACTION_INTERRUPTIBLE", options.max_action * 10);
@@ -174,7 +192,7 @@ static int session_translate(struct session *s)
 	if (r < 0) {
 		/* it is the script that cannot be translated */
 		if (r == -EINVAL)
-			fprintf(stderr, "semantic error: %s\n\n", err.message);
+			print_blame(s, blamed, &err);
 		else
 			print_error(&err);
 		fprintf(stderr,
