@@ -318,7 +318,7 @@ static int session_check_target(const struct session *s, struct error *err)
 	for (size_t i = 0; i < s->sites.count; i++) {
 		const struct stap_location *location = s->sites.items[i].location;
 		if (location && location->event != STAP_EVENT_NONE &&
-			!location->module_path && !location->event_pid)
+			!location->module_path && !location->only_pid)
 			return error_set(err, -EINVAL,
 				"probe %s has no process to look at: name one with -c "
 				"COMMAND or -x PID",
