@@ -55,7 +55,7 @@ struct agent_arena {
 
 /**
  * agent_register_thread() - slow path of every trampoline
- * Claims a context, fills pid, tid, comm, sets the GS base.  Needs little of the program's stack: the
+ * Claims a context; the tracer fills in who the thread is and sets its gs base (abi/call.h).  Needs little of the program's stack: the
  * rest runs on the context's.
  * Return: NULL: the session is not running, or no context is free (counted)
  */

@@ -122,7 +122,11 @@ bool uprobe_report_signal(struct uprobe_space *space, struct utrace_task *task,
 
 	*ret_notice = NULL;
 	if (is_breakpoint(info)) {
-		ours = take_trap(space, regs, ret_notice);
+		ours = call_is_trap(space, regs);
+		if (ours)
+			call_answer(space, task, regs);
+		else
+			ours = take_trap(space, regs, ret_notice);
 		if (*ret_notice == &entry_notice)
 			*ret_notice = NULL; /* inject/ holds the thread there */
 	} else if ((info->si_signo == SIGSEGV || info->si_signo == SIGBUS) &&

@@ -19,6 +19,7 @@
 
 enum {
 	BREAKPOINT = 0xcc,
+	BREAKPOINT_SIZE = 1,
 	TRAP_FLAG = 0x100, /* of eflags: the processor steps */
 	SITE_PATCH_MAX = 10,
 	SITE_PADDING = 5,
@@ -216,6 +217,14 @@ bool deferred_has(const struct uprobe_space *space, pid_t tid);
 void deferred_give_back(struct uprobe_space *space);
 /** send a signal that had been held back, as near to what it was as the kernel lets us */
 void deferred_send(pid_t pid, pid_t tid, siginfo_t info);
+
+/* ---- calls of the tracer (call.c)
+ * -------------------------------------------------------------------------- */
+
+/** is the breakpoint that the thread has run into the agent's call? */
+bool call_is_trap(const struct uprobe_space *space, const struct user_regs_struct *regs);
+void call_answer(struct uprobe_space *space, struct utrace_task *task,
+	struct user_regs_struct *regs);
 
 /* ---- planning an insertion (place.c)
  * -------------------------------------------------------------- */
