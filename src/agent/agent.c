@@ -462,6 +462,15 @@ static void take_default(uint32_t signal, const struct signal_info *info)
 		signal, (uint64_t)(uintptr_t)info);
 }
 
+/* The default action without a call: the signal is blocked here, and the kernel takes no handler then. */
+static void raise_blocked(uint32_t signal)
+{
+	if (signal == SIGNAL_TRAP)
+		__asm__ volatile("int3");
+	else
+		__asm__ volatile("hlt");
+}
+
 /* Called by agent_signal_front.  Return: the handler to go on with; 0: done. */
 uint64_t agent_signal_decide(
 	uint32_t signal, const struct signal_info *info, struct signal_context *context);
@@ -476,6 +485,8 @@ uint64_t agent_signal_decide(
 	if (old->handler == ACTION_IGNORE && info->code <= 0)
 		return 0;
 	if (old->handler == ACTION_DEFAULT || old->handler == ACTION_IGNORE) {
+		if (arena()->makes_no_calls)
+			raise_blocked(signal);
 		if (signal == SIGNAL_TRAP && is_of_killed_tracer(info))
 			return 0;
 		take_default(signal, info);

@@ -218,7 +218,7 @@ int uprobes_remove_process(struct uprobes *u, pid_t pid, struct utrace_error *er
 	probe_process_delete(u, pid);
 	if (r >= 0 && left)
 		probes_warn(u, pid,
-			"process %d keeps %llu bytes of probe code that a thread may still run: %s",
+			"process %d keeps %llu bytes of probe code: %s",
 			pid, (unsigned long long)left, why.message);
 	if (r < 0 && r != -ESRCH)
 		return error_set(err, r, "%s", why.message);

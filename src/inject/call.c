@@ -64,6 +64,16 @@ static int explain_call(const struct inject *inject, int code, struct error *err
 		inject->pid, strerror(-code));
 }
 
+/* It may have been put on since the last call, by the program itself. */
+static int check_filter(const struct inject *inject, struct error *err)
+{
+	struct proc_status status;
+	int r = inject_check_victim(inject, err);
+	if (r == 0)
+		r = proc_read_status(utrace_task_tid(inject->task), &status, err);
+	return r < 0 ? r : inject_check_seccomp(&status, inject->force, err);
+}
+
 /* A signal that a failed call has raised must not reach the program. */
 static void drop_raised_signal(struct inject *inject)
 {
@@ -75,7 +85,9 @@ int inject_syscall(struct inject *inject, long number, const uint64_t args[6],
 	int64_t *ret, struct error *err)
 {
 	struct user_regs_struct saved, regs;
-	int r = inject_prepare_calls(inject, err);
+	int r = check_filter(inject, err);
+	if (r == 0)
+		r = inject_prepare_calls(inject, err);
 	if (r < 0)
 		return r;
 	r = utrace_get_regs(inject->task, &saved);

@@ -133,6 +133,8 @@ static void memory_fill_header(struct session *s, struct abi_session *h)
 	h->magic = ABI_MAGIC;
 	h->version = ABI_VERSION;
 	h->state = ABI_STATE_STARTING;
+	if (options->force)
+		h->flags |= ABI_FLAG_FORCE;
 	if (options->suppress_handler_errors)
 		h->flags |= ABI_FLAG_SUPPRESS_ERRORS;
 	h->max_errors = session_limit(options, "MAXERRORS", 0);

@@ -7,6 +7,7 @@
  */
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "abi/call.h"
 #include "abi/context.h"
@@ -26,6 +27,16 @@ bool call_is_trap(const struct uprobe_space *space, const struct user_regs_struc
 			return true;
 	}
 	return false;
+}
+
+/* KEEP IN SYNC: call signature (front.S) */
+bool call_is_at(int memory_fd, uint64_t pc)
+{
+	static const uint8_t signature[] = {0x0f, 0x1f, 0x80, 'U', 'T', 'C', 'A'};
+	uint8_t bytes[sizeof(signature)];
+
+	return remote_memory_read(memory_fd, pc, bytes, sizeof(bytes)) >= 0 &&
+	       !memcmp(bytes, signature, sizeof(bytes));
 }
 
 /* Ours of a context of the process; NULL: the address is that of none. */

@@ -110,7 +110,9 @@ static void undo_process(struct guarded *guarded, pid_t pid)
 	struct undo undo = {.pid = pid,
 		.on_stopped = mark_dead_again,
 		.data = guarded,
-		.session_inode = guarded->inode};
+		.session_inode = guarded->inode,
+		.force = ((const struct abi_session *)guarded->memory)->flags &
+			 ABI_FLAG_FORCE};
 	struct error err;
 
 	undo_select(&undo, guarded->journal.abi, journal_patch_count(&guarded->journal),

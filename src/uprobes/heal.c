@@ -131,6 +131,7 @@ static int heal(pid_t pid, struct remains *remains, const struct proc_maps *maps
 		return error_set(
 			err, -ENOENT, "process %d has nothing of utrace in it", pid);
 	undo.session_inode = remains->inode;
+	undo.force = remains->header.flags & ABI_FLAG_FORCE;
 	int r = read_journal(remains, &journal, err);
 	if (r < 0)
 		return r;

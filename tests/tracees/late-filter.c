@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A program that puts a seccomp filter on after it has started: only write, exit_group and the return from
- * signal handlers pass, everything else ends as ACTION says.  It computes the same with and without probes,
+ * A program that puts a seccomp filter on after it has started: only write and exit_group pass, everything
+ * else ends as ACTION says.  It computes the same with and without probes,
  * and makes no other call by itself.
  *
- * usage: late-filter ACTION THREADS SECONDS [END]
+ * usage: late-filter ACTION THREADS [FILE [END]]
  *   ACTION   kill | kill-thread | errno | trap | trace | strict | none
  *   THREADS  that are made before the filter (which is for all of them) and call work() only after it;
  *            one more sleeps all the while
- *   SECONDS  of work before the filter, and after it
+ *   FILE     two bytes, blank at first: the filter is put on when the first is something else, and the end
+ *            comes when the second is; "-": at once
  *   END      exit (default) | trap: a breakpoint of its own | segv
  */
+#include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <pthread.h>
@@ -20,9 +22,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -31,6 +33,7 @@ enum {
 };
 
 static atomic_int ready, go, done;
+static const volatile char *control;
 static atomic_long sum;
 static atomic_int sleeper; /* its tid */
 
@@ -94,28 +97,23 @@ static void say(const char *text)
 		_exit(3);
 }
 
-static void work_batch(void)
+/* Works until whoever started us has written so many bytes to the file. */
+static void work_until(int bytes)
 {
-	for (long i = 0; i < BATCH; i++) {
-		work(i);
-		pause_a_little();
-	}
+	while (control && control[bytes - 1] == ' ')
+		for (long i = 0; i < BATCH; i++) {
+			work(i);
+			pause_a_little();
+		}
 }
 
-/* batches in that time */
-static long work_for(double seconds)
+static void open_control(const char *path)
 {
-	struct timespec start, now;
-	long batches = 0;
-	clock_gettime(CLOCK_MONOTONIC, &start);
-	do {
-		work_batch();
-		batches++;
-		clock_gettime(CLOCK_MONOTONIC, &now);
-	} while ((double)(now.tv_sec - start.tv_sec) +
-			 (double)(now.tv_nsec - start.tv_nsec) / 1e9 <
-		 seconds);
-	return batches;
+	int fd = open(path, O_RDONLY);
+	void *at = fd < 0 ? MAP_FAILED : mmap(NULL, 2, PROT_READ, MAP_SHARED, fd, 0);
+	if (at == MAP_FAILED)
+		exit(3);
+	control = at;
 }
 
 static int install(const char *action)
@@ -156,10 +154,11 @@ int main(int argc, char **argv)
 {
 	char text[64];
 	pthread_t thread;
-	if (argc < 4)
+	if (argc < 3)
 		return 2;
 	int threads = atoi(argv[2]);
-	double seconds = strtod(argv[3], NULL);
+	if (argc > 3 && strcmp(argv[3], "-"))
+		open_control(argv[3]);
 	const char *end = argc > 4 ? argv[4] : "exit";
 	for (int i = 0; i < threads; i++)
 		if (pthread_create(&thread, NULL, thread_main, NULL))
@@ -169,13 +168,12 @@ int main(int argc, char **argv)
 	if (threads)
 		wait_for_threads(threads);
 	say("ready\n");
-	long batches = seconds > 0 ? work_for(seconds) : 0;
+	work_until(1);
 	if (install(argv[1]) < 0)
 		return 77;
 	say("filtered\n");
 	atomic_store(&go, 1);
-	for (long i = 0; i < batches; i++)
-		work_batch();
+	work_until(2);
 	long own = 0;
 	for (long i = 0; i < CALLS; i++)
 		own += work(i);
