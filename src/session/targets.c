@@ -779,8 +779,7 @@ void session_targets_stop(struct session *s)
 		if (r < 0 && r != -ESRCH)
 			session_warn(s, "process %d: %s", pid, err.message);
 		else if (left)
-			session_warn(s,
-				"process %d keeps %llu bytes of probe code: %s",
+			session_warn(s, "process %d keeps %llu bytes of probe code: %s",
 				pid, (unsigned long long)left, err.message);
 	}
 	uprobe_leave_blocked(s->utrace);

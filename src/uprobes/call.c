@@ -5,11 +5,12 @@
  * The thread is stopped behind a breakpoint of the agent's.  All that it says is checked: session memory is
  * the process's to write to, and so are its registers.
  */
+#include "abi/call.h"
+
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "abi/call.h"
 #include "abi/context.h"
 #include "ptrace/ptrace.h"
 #include "uprobes/space.h"
@@ -81,8 +82,7 @@ static void fill_identity(struct abi_context *c, const struct proc_status *statu
 static bool is_registered(
 	const struct uprobe_space *space, const struct user_regs_struct *regs)
 {
-	return regs->gs_base &&
-	       find_context(space, regs->gs_base + space->null_context);
+	return regs->gs_base && find_context(space, regs->gs_base + space->null_context);
 }
 
 static bool register_thread(const struct uprobe_space *space,
@@ -119,8 +119,8 @@ static void block_if_forced(
 		return; /* the thread was killed */
 }
 
-void call_answer(
-	struct uprobe_space *space, struct utrace_task *task, struct user_regs_struct *regs)
+void call_answer(struct uprobe_space *space, struct utrace_task *task,
+	struct user_regs_struct *regs)
 {
 	struct proc_status status;
 	pid_t tid = utrace_task_tid(task);

@@ -28,6 +28,7 @@ enum {
 	SESSION_FD = 4,
 	NAPS = 500, /* of a new tracer that waits for a guardian */
 	NAP_NS = 20000000,
+	ORPHAN_NAPS = 50, /* for a guardian to begin */
 };
 
 struct guarded {
@@ -270,10 +271,28 @@ static bool is_being_mended(pid_t pid)
 	       strcmp(tracer.name, guardian_name) == 0;
 }
 
+/* The guardian was killed as well, if it does not come soon: what they left would be in our way. */
+static void heal_orphan(pid_t pid)
+{
+	const struct timespec nap = {0, NAP_NS};
+	struct error why;
+	size_t patches;
+
+	for (int naps = 0; naps < ORPHAN_NAPS; naps++) {
+		if (!heal_is_wanted(pid) || is_being_mended(pid))
+			return;
+		nanosleep(&nap, NULL);
+	}
+	/* where it fails so does what comes next, and tells */
+	(void)!uprobe_heal(pid, &patches, &why);
+}
+
 int uprobe_seize(struct utrace *utrace, pid_t pid, struct error *err)
 {
 	const struct timespec nap = {0, NAP_NS};
 	int naps = NAPS, r;
+
+	heal_orphan(pid);
 
 	do {
 		for (; naps && is_being_mended(pid); naps--)

@@ -222,8 +222,8 @@ static int restore_padding(struct uprobe_space *space, const struct held_threads
 			continue; /* gone */
 	}
 	for (size_t i = 0; i < held->left.count; i++)
-		inject_scan_frames(space->memory_fd, held->left.items[i].sp,
-			leave_padding, space);
+		inject_scan_frames(
+			space->memory_fd, held->left.items[i].sp, leave_padding, space);
 	return restore_paddings(space);
 }
 
@@ -266,8 +266,8 @@ static size_t returns_inside(struct uprobe_space *space, const struct held_threa
 	}
 	for (size_t i = 0; i < held->left.count; i++) {
 		struct frame_search search = {.space = space};
-		inject_scan_frames(space->memory_fd, held->left.items[i].sp, note_frame,
-			&search);
+		inject_scan_frames(
+			space->memory_fd, held->left.items[i].sp, note_frame, &search);
 		count += search.found || arena_contains(space, held->left.items[i].pc);
 	}
 	return count;

@@ -375,8 +375,8 @@ static int write_original(const struct abi_journal_patch *patch, int fd)
 	int r = 0;
 
 	if (patch->size > 1)
-		r = remote_memory_write(fd, patch->address + 1, patch->original + 1,
-			patch->size - 1u);
+		r = remote_memory_write(
+			fd, patch->address + 1, patch->original + 1, patch->size - 1u);
 	return r < 0 ? r : remote_memory_write(fd, patch->address, patch->original, 1);
 }
 
@@ -647,8 +647,8 @@ static int remove_memory(
 			"may kill it for the calls that unmap it",
 			undo->pid);
 	}
-	r = inject_create_at(task, INJECT_ANY_GS | (undo->force ? INJECT_FORCE : 0u),
-		&inject, err);
+	r = inject_create_at(
+		task, INJECT_ANY_GS | (undo->force ? INJECT_FORCE : 0u), &inject, err);
 	if (r < 0)
 		return r;
 	r = remove_front(undo, inject, err);

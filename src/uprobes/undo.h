@@ -52,6 +52,9 @@ void undo_select(struct undo *undo, const struct abi_journal *journal,
 	uint32_t patch_count, uint32_t area_count);
 void undo_deinit(struct undo *undo);
 
+/** heal_is_wanted() - a process has session memory whose tracer has died */
+bool heal_is_wanted(pid_t pid);
+
 /** lower the counters again; the threads are stopped */
 void undo_semaphores(const struct undo *undo, int memory_fd);
 

@@ -35,7 +35,7 @@ struct uprobe_session {
 	const unsigned char *image; /* linked agent + script code */
 	size_t image_size;
 	int64_t register_offset; /* of agent_register_thread in the image, and so on */
-	int64_t call_offset; /* where it calls the tracer */
+	int64_t call_offset;     /* where it calls the tracer */
 	int64_t front_offset, restorer_offset;
 	int64_t arena_block_offset; /* where the image expects struct agent_arena:
 				     * negative; 0: as AGENT_ARENA_IMAGE says */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A program that puts a seccomp filter on after it has started: only write and exit_group pass, everything
- * else ends as ACTION says.  It computes the same with and without probes,
+ * A program that puts a seccomp filter on after it has started: only write, exit_group and
+ * the return from signal handlers pass, everything else ends as ACTION says.  It computes the same with and without probes,
  * and makes no other call by itself.
  *
  * usage: late-filter ACTION THREADS [FILE [END]]
@@ -32,7 +32,7 @@ enum {
 	CALLS = 3000 /* of a thread, after the filter */
 };
 
-static atomic_int ready, go, done;
+static atomic_int soon, ready, go, done;
 static const volatile char *control;
 static atomic_long sum;
 static atomic_int sleeper; /* its tid */
@@ -53,6 +53,8 @@ static void pause_a_little(void)
 static void *thread_main(void *data)
 {
 	long own = 0;
+	while (!atomic_load(&soon)) /* the last calls */
+		usleep(1000);
 	atomic_fetch_add(&ready, 1);
 	while (!atomic_load(&go))
 		__asm__ volatile("pause");
@@ -75,11 +77,11 @@ static void *sleeper_main(void *data)
 	return NULL;
 }
 
-/* Threads make calls when they begin, and the sleeper's one is to have begun. */
-static void wait_for_threads(int threads)
+/* Its call is to have begun. */
+static void wait_for_sleeper(void)
 {
 	char path[64], state = 0;
-	while (atomic_load(&ready) < threads || !atomic_load(&sleeper))
+	while (!atomic_load(&sleeper))
 		usleep(1000);
 	snprintf(path, sizeof(path), "/proc/self/task/%d/stat", atomic_load(&sleeper));
 	while (state != 'S') {
@@ -134,7 +136,8 @@ static int install(const char *action)
 			answer = actions[i].answer;
 	struct sock_filter code[] = {
 		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_write, 2, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_write, 3, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_rt_sigreturn, 2, 0),
 		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_exit_group, 1, 0),
 		BPF_STMT(BPF_RET | BPF_K, answer),
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
@@ -166,9 +169,12 @@ int main(int argc, char **argv)
 	if (threads && pthread_create(&thread, NULL, sleeper_main, NULL))
 		return 3;
 	if (threads)
-		wait_for_threads(threads);
+		wait_for_sleeper();
 	say("ready\n");
 	work_until(1);
+	atomic_store(&soon, 1);
+	while (atomic_load(&ready) < threads)
+		__asm__ volatile("pause");
 	if (install(argv[1]) < 0)
 		return 77;
 	say("filtered\n");
