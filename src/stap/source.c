@@ -13,6 +13,10 @@
 #define HASH_FUNCTION HASH_OAT
 #include <uthash.h>
 
+enum {
+	SHOWN_EXPANSIONS = 16
+};
+
 void stap_diagnostics_init(struct stap_diagnostics *d, struct arena *arena)
 {
 	*d = (struct stap_diagnostics){.arena = arena};
@@ -187,6 +191,20 @@ static void render_token(
 	strbuf_putc(r->out, '\n');
 }
 
+/* What is no text would end the message early, or upset the terminal. */
+static void put_source(
+	struct strbuf *out, const char *color, const char *text, size_t size)
+{
+	struct strbuf shown;
+	strbuf_init(&shown);
+	for (size_t i = 0; i < size; i++) {
+		unsigned char c = (unsigned char)text[i];
+		strbuf_putc(&shown, c != '\t' && (c < ' ' || c == 0x7f) ? '?' : text[i]);
+	}
+	stap_put_colored(out, color, shown.data, shown.size);
+	strbuf_deinit(&shown);
+}
+
 /* The line of the token and a caret below it; tabs stay, so that the caret stands right. */
 static void render_line(struct renderer *r, const struct stap_token *token, size_t indent)
 {
@@ -200,9 +218,9 @@ static void render_line(struct renderer *r, const struct stap_token *token, size
 		size = (size_t)(line_end - token->at);
 	strbuf_fill(out, ' ', indent);
 	strbuf_puts(out, "source: ");
-	strbuf_append(out, start, (size_t)(token->at - start));
-	stap_put_colored(out, r->colors ? r->colors->token : NULL, token->at, size);
-	strbuf_append(out, token->at + size, (size_t)(line_end - token->at) - size);
+	put_source(out, NULL, start, (size_t)(token->at - start));
+	put_source(out, r->colors ? r->colors->token : NULL, token->at, size);
+	put_source(out, NULL, token->at + size, (size_t)(line_end - token->at) - size);
 	strbuf_putc(out, '\n');
 	strbuf_fill(out, ' ', indent + strlen("source: "));
 	for (const char *c = start; c < token->at; c++)
@@ -220,6 +238,23 @@ static void render_title(
 					 : r->colors->error;
 	stap_put_colored(r->out, color, title, strlen(title));
 	strbuf_printf(r->out, " %s", message);
+}
+
+/* Where the token comes from.  Macros that invoke macros make long chains: its start tells enough. */
+static void render_expansions(struct renderer *r, const struct stap_token *token)
+{
+	unsigned int shown = 0, more = 0;
+	for (token = token->macro_at; token; token = token->macro_at) {
+		if (shown++ >= SHOWN_EXPANSIONS) {
+			more++;
+			continue;
+		}
+		strbuf_puts(r->out, "\tin expansion of macro: ");
+		render_token(r, token, false);
+		render_line(r, token, 5);
+	}
+	if (more)
+		strbuf_printf(r->out, "\tand %u expansions more\n", more);
 }
 
 static void render_parse_error(
@@ -240,11 +275,7 @@ static void render_parse_error(
 	strbuf_printf(out, "%11s: ", diagnostic->saw);
 	render_token(r, token, false);
 	render_line(r, token, 5);
-	for (token = token->macro_at; token; token = token->macro_at) {
-		strbuf_puts(out, "\tin expansion of macro: ");
-		render_token(r, token, false);
-		render_line(r, token, 5);
-	}
+	render_expansions(r, token);
 	strbuf_putc(out, '\n');
 }
 

@@ -27,12 +27,16 @@ struct stap_location {
 	/* canonical; of an event: NULL for processes of any program */
 	const char *module_path;
 	enum stap_event event; /* not a place in a file, but one of these */
-	int64_t event_pid;     /* of this process only; 0: any */
+	/* Not every process of the file is meant: this one, or those that run this program. */
+	int64_t only_pid;         /* 0: any */
+	const char *only_program; /* canonical; NULL: any */
 	const char *function;  /* name as matched */
 	uint64_t
 		link_address; /* probed instruction (entry) in the file's address space */
 	uint64_t function_start, function_end;
 	bool is_return;
+	/* of a stub that is left by a jump: not its exits, but where the calls of it return to */
+	bool is_behind_calls;
 	bool has_debug_info;
 	bool is_go; /* of a goroutine, which may return on another thread */
 	const char *name,
