@@ -22,8 +22,9 @@ enum {
 	ARCH_JUMP_SIZE = 5,
 	ARCH_MAX_INSNS = 14,
 	ARCH_MAX_POINTS = 8,
-	ARCH_MAX_HANDLERS = 64,
-	ARCH_TRAMPOLINE_MAX = 8192,
+	ARCH_MAX_HANDLERS = 160,
+	ARCH_TRAMPOLINE_MAX =
+		16384, /* holds so many calls of handlers, on a stack of their own, too */
 	ARCH_CALL_STUB_MAX = 192
 };
 
@@ -222,7 +223,7 @@ int arch_plan_find_point(const struct arch_plan *plan, const struct arch_point *
  *   - the copies of window instructions before the point
  *   - [lea -128(%rsp),%rsp]: mid_function only
  *   - push registers as struct abi_regs, callee-saved ones only when a handler wants them
- *   - [lahf; seto]: flags_live only; abi_regs.flags then has SF ZF AF PF CF in
+ *   - [lahf; seto]: flags_live, or callee-saved ones pushed; abi_regs.flags then has SF ZF AF PF CF in
  * bits 15..8, ordered as in bits 7..0 of RFLAGS, and OF in bit 0
  *   - mov %gs:null_context,%rdi; test; jz slow (calls runtime_register -> context or 0)
  *   - per handler: rdi=context rsi=regs rdx=sp of the program rcx=runtime address of the

@@ -251,6 +251,19 @@ int proc_read_stat(pid_t tid, struct proc_stat *ret)
 	return 0;
 }
 
+uint64_t proc_read_turns(pid_t tid)
+{
+	char path[64];
+	CLEANUP(cleanup_free) char *text = NULL;
+	uint64_t turns = 0;
+	snprintf(path, sizeof(path), "/proc/%d/schedstat", tid);
+	/* nanoseconds on a processor, nanoseconds of waiting for one, turns */
+	if (fd_read_file(path, &text, NULL) > 0 &&
+		sscanf(text, "%*u %*u %" SCNu64, &turns) != 1)
+		return 0;
+	return turns;
+}
+
 /* ---- directories
  * ------------------------------------------------------------------------------ */
 

@@ -149,6 +149,8 @@ struct proc_stat {
 	unsigned threads; /* of its process, those that wait to be reaped too */
 };
 must_check int proc_read_stat(pid_t tid, struct proc_stat *ret);
+/** how often it has been given a processor; 0: the kernel does not count */
+uint64_t proc_read_turns(pid_t tid);
 /** how much more address space a process (0: the caller) may have, and how much it may have in all;
  * UINT64_MAX: as much as it likes, or nobody can tell */
 struct proc_address_space {

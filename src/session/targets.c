@@ -198,6 +198,7 @@ static void target_new_task(struct utrace_task *task, struct utrace_task *parent
 	p->parent = creator && creator->shares_parent ? creator->parent
 						      : utrace_task_pid(parent);
 	p->shares_parent = flags & CLONE_VM;
+	p->patched_as = creator ? creator->patched_as : pid;
 	if (task_watch(s, task) < 0)
 		return;
 	task_event(s, task, STAP_EVENT_PROCESS_BEGIN);
@@ -279,18 +280,14 @@ static uint32_t target_report_signal(uint32_t action, struct utrace_engine *engi
 	struct utrace_task *task = utrace_engine_task(engine);
 	struct uprobe_space *space = task_space(s, task);
 	const void *notice = NULL;
-	uint32_t answer = UTRACE_RESUME | (action & UTRACE_SIGNAL_MASK);
-	bool ours = space && uprobe_report_signal(space, task, regs, info, &notice);
-	if ((space && !notice &&
-		    uprobe_defer_signal(
-			    space, task, action, ours, regs, info, &answer)) ||
-		!ours)
+	uint32_t answer;
+	if (!uprobe_report_signal(space, task, action, regs, info, &notice, &answer))
 		return answer;
 	pid_t pid = utrace_task_pid(task);
 	const struct session_process *p = process_find(s, pid);
 	bool is_loader = loader_is_notice(notice);
 	if (notice && !is_loader && p && !s->stopping)
-		session_remote_hit(s, &(struct remote_hit){space, notice, pid,
+		session_remote_hit(s, &(struct remote_hit){space, notice, p,
 					      utrace_task_tid(task), regs});
 	if (notice && uprobe_step_over(space, regs, info))
 		return UTRACE_RESUME | UTRACE_SIGNAL_DELIVER;
@@ -523,17 +520,15 @@ int session_targets_attach(struct session *s, pid_t pid, struct error *err)
 bool session_targets_wants(struct session *s, pid_t pid)
 {
 	struct proc_maps maps = {0};
-	struct session_process probe = {.pid = pid};
+	struct session_process probe = {.pid = pid, .patched_as = pid};
 	bool wanted = false;
+	process_learn_program(&probe);
 	if (proc_read_maps(pid, &maps, NULL) == 0) {
 		wanted = process_wants(s, &probe, &maps);
 		proc_maps_free(&maps);
 	}
-	if (!wanted) {
-		process_learn_program(&probe);
-		wanted = session_event_is_any_wanted(s, &probe);
-		free(probe.program);
-	}
+	wanted = wanted || session_event_is_any_wanted(s, &probe);
+	free(probe.program);
 	return wanted;
 }
 
@@ -642,7 +637,7 @@ int session_targets_open(struct session *s, struct error *err)
 		return r;
 	utrace_on_new_task(s->utrace, target_new_task, s);
 	s->uprobes.utrace = s->utrace;
-	s->poll_modules = process_may_load_libraries(s);
+	s->poll_modules = process_may_load_libraries(s, NULL);
 	if (s->options->command)
 		return target_launch(s, err);
 	s->memory.header->target_pid = (uint32_t)s->options->pid;

@@ -316,6 +316,23 @@ static void locations_group(struct sema *sema, const struct sema_candidate *cand
 	strbuf_deinit(&signature);
 }
 
+/* Events of processes need none to be understood: who runs the script without one is told then. */
+static bool can_see_processes(const struct sema *sema)
+{
+	return sema->options->has_target || sema->options->listing;
+}
+
+static bool is_event(const struct stap_point *point)
+{
+	static const char *const events[] = {"begin", "end", "thread", "syscall"};
+	for (size_t i = 0; i < sizeof(events) / sizeof(events[0]); i++) {
+		if (point->component_count > 1 &&
+			!strcmp(point->components[1].name, events[i]))
+			return true;
+	}
+	return false;
+}
+
 /* timer.profile: no place, but the threads of the target wherever they run. */
 static bool build_profile(
 	struct sema *sema, const struct sema_candidate *candidate, struct sema_error *err)
@@ -334,7 +351,7 @@ static bool build_profile(
 		return fail(err, last->token,
 			hz < 1 ? "frequency must be greater than 0"
 			       : "frequency out of range (1, 1000)");
-	if (!sema->options->has_target && !sema->options->listing)
+	if (candidate->may_miss && !can_see_processes(sema))
 		return fail(err, point->components[0].token,
 			"timer.profile looks at the threads of a target: name one with -c "
 			"COMMAND or -x PID");
@@ -372,8 +389,8 @@ static bool build_process(
 	uint32_t count = 0;
 	int code;
 
-	if (!process->has_argument && !sema->options->has_target &&
-		!sema->options->listing)
+	if (!process->has_argument && !can_see_processes(sema) &&
+		(candidate->may_miss || !is_event(candidate->point)))
 		return fail(err, process->token,
 			"unspecified process probe is invalid without a -c COMMAND or -x "
 			"PID [man stapprobes]");

@@ -28,6 +28,8 @@ enum {
 	SESSION_FD = 4,
 	NAPS = 500, /* of a new tracer that waits for a guardian */
 	NAP_NS = 20000000,
+	ROUNDS = 100, /* of a guardian that is not done at once */
+	ROUND_MAX_MS = 1000,
 };
 
 struct guarded {
@@ -105,7 +107,8 @@ static bool has_victim(const struct guarded *guarded, pid_t pid)
 	return false;
 }
 
-static void undo_process(struct guarded *guarded, pid_t pid)
+/* 0, or why it could not be done (now). */
+static int undo_process(struct guarded *guarded, pid_t pid)
 {
 	struct undo undo = {.pid = pid,
 		.on_stopped = mark_dead_again,
@@ -115,16 +118,32 @@ static void undo_process(struct guarded *guarded, pid_t pid)
 
 	undo_select(&undo, guarded->journal.abi, journal_patch_count(&guarded->journal),
 		journal_area_count(&guarded->journal));
-	/* What failed stays in the journal: `heal` may have more luck later. */
-	if (undo_run(&undo, &err) >= 0)
+	/* What failed stays in the journal. */
+	int r = undo_run(&undo, &err);
+	if (r >= 0)
 		journal_drop_process(&guarded->journal, pid);
 	else if (undo.semaphores_done)
 		journal_drop_semaphores(&guarded->journal, pid);
 	undo_deinit(&undo);
+	return r < 0 ? r : 0;
 }
 
+/* Nothing can be better before somebody else has acted. */
+static bool has_to_wait(pid_t pid)
+{
+	struct proc_status status;
+
+	return proc_read_status(pid, &status, NULL) == 0 &&
+	       (status.tracer || status.state == 'T');
+}
+
+struct undo_round {
+	bool is_first;
+	size_t failed, waiting;
+};
+
 /* Every process that has session memory mapped, also fork children that nobody followed. */
-static void undo_all(struct guarded *guarded)
+static void undo_all(struct guarded *guarded, struct undo_round *round)
 {
 	struct proc_tids processes = {0};
 
@@ -132,12 +151,38 @@ static void undo_all(struct guarded *guarded)
 		return;
 	for (size_t i = 0; i < processes.tids.count; i++) {
 		pid_t pid = processes.tids.items[i];
-		if (pid != getpid() &&
-			(maps_session(guarded, pid) || has_victim(guarded, pid) ||
+		if (pid == getpid() ||
+			!(maps_session(guarded, pid) || has_victim(guarded, pid) ||
 				is_named(guarded, pid)))
-			undo_process(guarded, pid);
+			continue;
+		if (!round->is_first && has_to_wait(pid))
+			round->waiting++;
+		else if (undo_process(guarded, pid) < 0)
+			round->failed++;
 	}
 	vec_free(&processes.tids);
+}
+
+/*
+ * A thread may be in a displaced system call, or given no processor; a debugger may have the process, or its user
+ * have stopped it.  Tried again less and less often; where only others can act it is waited for them.
+ */
+static void undo_until_done(struct guarded *guarded)
+{
+	struct undo_round round = {.is_first = true};
+	unsigned int nap_ms = 10;
+
+	for (int left = ROUNDS; left > 0; left -= round.failed > 0) {
+		round.failed = round.waiting = 0;
+		undo_all(guarded, &round);
+		if (!round.failed && !round.waiting)
+			return;
+		round.is_first = false;
+		const struct timespec nap = {
+			nap_ms / 1000, (long)(nap_ms % 1000) * 1000000};
+		nanosleep(&nap, NULL);
+		nap_ms = nap_ms * 2 < ROUND_MAX_MS ? nap_ms * 2 : ROUND_MAX_MS;
+	}
 }
 
 static void watch_tracer(uint64_t session_size)
@@ -162,7 +207,7 @@ static void watch_tracer(uint64_t session_size)
 		journal_open(&guarded.journal, guarded.memory, session_size, NULL) < 0)
 		return;
 	mark_dead(&guarded);
-	undo_all(&guarded);
+	undo_until_done(&guarded);
 }
 
 static const char guardian_name[] = "utrace-guardian";

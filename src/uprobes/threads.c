@@ -15,6 +15,7 @@
 
 #include "ptrace/ptrace.h"
 #include "uprobes/space.h"
+#include "utrace/run.h"
 
 enum {
 	STOP_TIMEOUT_MS = 2000,
@@ -22,6 +23,10 @@ enum {
 	MAX_CALLS = 16,
 	RUN_ON_USEC = 100,
 	RUN_ON_MAX_USEC = 10000,
+	RUN_ON_PAUSES = 100, /* of a thread that is given no processor */
+	EVACUATE_ROUNDS = 20,
+	STEPS_MAX = 100000,
+	SYSCALL_SIZE = 2
 };
 
 /* ---- tasks of an address space
@@ -102,19 +107,32 @@ void thread_resume(struct held_thread *thread)
 	thread->engine = NULL;
 }
 
+/* An interrupt that arrives before it has a processor would be taken before the first instruction, again
+ * and again where others want the processor, too. */
+static void wait_for_turn(pid_t tid, uint64_t turns, unsigned int usec)
+{
+	const struct timespec pause = {.tv_nsec = (long)usec * 1000};
+	struct proc_stat stat;
+
+	for (int i = 0; i < RUN_ON_PAUSES; i++) {
+		nanosleep(&pause, NULL);
+		if (!turns || proc_read_turns(tid) != turns ||
+			proc_read_stat(tid, &stat) < 0 || stat.state != 'R')
+			return;
+	}
+}
+
 int thread_run_on(struct held_thread *thread, unsigned int usec)
 {
 	struct utrace_task *task = utrace_engine_task(thread->engine);
-	const struct timespec pause = {.tv_nsec = (long)usec * 1000};
+	uint64_t turns = proc_read_turns(thread->tid);
 
 	if (!task)
 		return -ESRCH;
 	int r = utrace_control(task, thread->engine, UTRACE_RESUME);
 	if (r < 0)
 		return r;
-	/* An interrupt that arrives at once would be taken before the first instruction.
-	 */
-	nanosleep(&pause, NULL);
+	wait_for_turn(thread->tid, turns, usec);
 	r = utrace_dispatch(utrace_task_tracer(task), NULL);
 	task = utrace_engine_task(thread->engine);
 	if (!task)
@@ -249,22 +267,78 @@ int threads_run_on(struct uprobe_space *space, unsigned int ms, struct error *er
 	return 0;
 }
 
+/* Not before or in a system call, which may wait for ever, and not where a signal comes first. */
+static bool may_step(struct utrace_task *task, pid_t tid)
+{
+	static const uint8_t syscall_instruction[SYSCALL_SIZE] = {0x0f, 0x05};
+	uint8_t bytes[2 * SYSCALL_SIZE];
+	struct user_regs_struct regs;
+	struct proc_status status;
+
+	return utrace_get_regs(task, &regs) == 0 &&
+	       utrace_read_memory(task, regs.rip - SYSCALL_SIZE, bytes, sizeof(bytes)) ==
+		       0 &&
+	       memcmp(bytes + SYSCALL_SIZE, syscall_instruction, SYSCALL_SIZE) != 0 &&
+	       ((int64_t)regs.orig_rax < 0 ||
+		       memcmp(bytes, syscall_instruction, SYSCALL_SIZE) != 0) &&
+	       proc_read_status(tid, &status, NULL) == 0 &&
+	       !(status.sig_pending & ~status.sig_blocked);
+}
+
+/*
+ * In a group-stop only SIGCONT lets a thread run, whenever that may be.  Instruction by instruction it comes
+ * out of our code nevertheless, and nothing of the program is run.
+ */
+static void step_out(struct held_thread *thread, thread_inside_fn is_inside, void *data)
+{
+	struct utrace_task *task = utrace_engine_task(thread->engine);
+	struct ptrace_event event = {0};
+	siginfo_t info;
+	int r = 0;
+
+	for (int i = 0; i < STEPS_MAX && r == 0 && is_inside(thread, data) &&
+			may_step(task, thread->tid);
+		i++) {
+		r = utrace_task_run(task, UTRACE_RUN_STEP, &event);
+		if (r == 0 && event.stop == PTRACE_STOP_SIGNAL &&
+			event.value == SIGTRAP &&
+			ptrace_get_siginfo(thread->tid, &info) == 0 &&
+			info.si_code == TRAP_TRACE)
+			utrace_drop_signal(task);
+	}
+	/* back to where SIGCONT finds it; one that has ended is seen by whoever looks next */
+	while (r == 0 && event.stop && event.stop != PTRACE_STOP_GROUP &&
+		event.stop != PTRACE_STOP_INTERRUPT)
+		r = utrace_task_run(task, UTRACE_RUN_INTERRUPT, &event);
+}
+
+static void move_on(struct held_thread *thread, unsigned int pause,
+	thread_inside_fn is_inside, void *data)
+{
+	struct utrace_task *task = utrace_engine_task(thread->engine);
+
+	if (task && utrace_task_in_group_stop(task) && utrace_task_is_stopped(task))
+		step_out(thread, is_inside, data);
+	else if (thread_run_on(thread, pause) < 0)
+		return; /* gone, or not to be stopped: seen next time */
+}
+
 size_t threads_evacuate(struct held_threads *held, thread_inside_fn is_inside, void *data)
 {
 	uint64_t deadline = now_ms() + EVACUATE_MS;
 	unsigned int pause = RUN_ON_USEC;
 
-	for (;;) {
+	for (int round = 0;; round++) {
 		size_t inside = 0;
 		for (size_t i = 0; i < held->threads.count; i++)
 			if (is_inside(&held->threads.items[i], data))
 				inside++;
-		if (!inside || now_ms() >= deadline)
+		if (!inside || (round >= EVACUATE_ROUNDS && now_ms() >= deadline))
 			return inside;
 		for (size_t i = 0; i < held->threads.count; i++) {
 			struct held_thread *thread = &held->threads.items[i];
-			if (is_inside(thread, data) && thread_run_on(thread, pause) < 0)
-				continue; /* gone, or not to be stopped: seen next time */
+			if (is_inside(thread, data))
+				move_on(thread, pause, is_inside, data);
 		}
 		if (pause < RUN_ON_MAX_USEC)
 			pause *= 2;

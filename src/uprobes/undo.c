@@ -13,14 +13,19 @@
 #include "uprobes/undo.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "agent/agent.h"
+#include "base/cleanup.h"
 #include "ptrace/ptrace.h"
 #include "uprobes/space.h"
 
@@ -343,7 +348,41 @@ static int seize(struct undo *undo, struct utrace *utrace, struct error *err)
  * -------------------------------------------------------------------------------------
  */
 
-static int restore_text(struct undo *undo, int fd, size_t *ret_foreign)
+/*
+ * The journal does not know which file it was.  Where another library has come to the place its bytes are those
+ * of its own file: nothing of ours, and nothing that leads to us.
+ */
+static bool is_text_of_file(pid_t pid, const struct proc_map *map, uint64_t address,
+	const uint8_t *live, size_t size)
+{
+	char path[PATH_MAX + 64];
+	uint8_t bytes[sizeof(((struct abi_journal_patch *)NULL)->original)];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "/proc/%d/root%s", (int)pid, map->path);
+	CLEANUP(cleanup_fd) int fd = open(path, O_RDONLY | O_CLOEXEC);
+	return fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) &&
+	       pread(fd, bytes, size, (off_t)(map->offset + (address - map->start))) ==
+		       (ssize_t)size &&
+	       !memcmp(bytes, live, size);
+}
+
+static bool is_text_of_another(const struct undo *undo, const struct proc_maps *maps,
+	const struct abi_journal_patch *patch, const uint8_t *live)
+{
+	for (size_t i = 0; i < maps->maps.count; i++) {
+		const struct proc_map *map = &maps->maps.items[i];
+		if (patch->address >= map->start && patch->address < map->end)
+			return map->path[0] == '/' &&
+			       patch->size <= map->end - patch->address &&
+			       is_text_of_file(
+				       undo->pid, map, patch->address, live, patch->size);
+	}
+	return false;
+}
+
+static int restore_patches(
+	struct undo *undo, const struct proc_maps *maps, int fd, size_t *ret_foreign)
 {
 	*ret_foreign = 0;
 	for (size_t i = 0; i < undo->patches.items.count; i++) {
@@ -352,6 +391,8 @@ static int restore_text(struct undo *undo, int fd, size_t *ret_foreign)
 		if (remote_memory_read(fd, patch->address, live, patch->size) < 0)
 			continue; /* unmapped meanwhile */
 		enum verdict verdict = judge(undo, patch, live);
+		if (verdict != CLEAN && is_text_of_another(undo, maps, patch, live))
+			verdict = CLEAN;
 		*ret_foreign += verdict == FOREIGN;
 		if (verdict != OURS)
 			continue;
@@ -362,6 +403,17 @@ static int restore_text(struct undo *undo, int fd, size_t *ret_foreign)
 		undo->restored++;
 	}
 	return 0;
+}
+
+static int restore_text(struct undo *undo, int fd, size_t *ret_foreign)
+{
+	struct proc_maps maps = {0};
+	int r = proc_read_maps(undo->pid, &maps, NULL);
+
+	if (r >= 0)
+		r = restore_patches(undo, &maps, fd, ret_foreign);
+	proc_maps_free(&maps);
+	return r;
 }
 
 /* A thread between the short jump of a patch and the long one in padding goes back to the patch. */

@@ -11,6 +11,7 @@
 enum utrace_run {
 	UTRACE_RUN_SYSCALL,   /* to the next syscall-entry or -exit-stop */
 	UTRACE_RUN_INTERRUPT, /* to an event-stop before the next user instruction */
+	UTRACE_RUN_STEP,      /* one instruction, also where a group-stop would go on */
 };
 
 /**
