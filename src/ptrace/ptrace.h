@@ -135,7 +135,8 @@ struct proc_status {
 	uint64_t switches; /* how often it left a processor */
 	bool shadow_stack;
 	char name[64];
-	int ns_pid; /* innermost NSpid */
+	int ns_pid, ns_tgid; /* innermost NSpid and NStgid */
+	int ns_levels;       /* how many numbers it has, from the reader's namespace on */
 };
 must_check int proc_read_status(pid_t tid, struct proc_status *ret, struct error *err);
 struct proc_stat {

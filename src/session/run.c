@@ -256,6 +256,7 @@ static int session_fill_uprobes(struct session *s, struct error *err)
 		int64_t *offset;
 	} symbols[] = {
 		{"agent_register_thread", &u->register_offset},
+		{"agent_call_trap", &u->call_offset},
 		{"agent_signal_front", &u->front_offset},
 		{"agent_restorer", &u->restorer_offset},
 		{"agent_read_start", &u->read_start_offset},

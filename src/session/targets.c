@@ -774,10 +774,10 @@ void session_targets_stop(struct session *s)
 		if (r < 0 && r != -ESRCH)
 			session_warn(s, "process %d: %s", pid, err.message);
 		else if (left)
-			session_warn(s,
-				"process %d keeps %llu bytes of probe code that a thread may still run: %s",
+			session_warn(s, "process %d keeps %llu bytes of probe code: %s",
 				pid, (unsigned long long)left, err.message);
 	}
+	uprobe_leave_blocked(s->utrace);
 	utrace_detach_process(s->utrace, 0);
 }
 

@@ -28,7 +28,8 @@ enum {
 	SESSION_FD = 4,
 	NAPS = 500, /* of a new tracer that waits for a guardian */
 	NAP_NS = 20000000,
-	ROUNDS = 100, /* of a guardian that is not done at once */
+	ORPHAN_NAPS = 50, /* for a guardian to begin */
+	ROUNDS = 100,     /* of a guardian that is not done at once */
 	ROUND_MAX_MS = 1000,
 };
 
@@ -108,12 +109,14 @@ static bool has_victim(const struct guarded *guarded, pid_t pid)
 }
 
 /* 0, or why it could not be done (now). */
-static int undo_process(struct guarded *guarded, pid_t pid)
+static int undo_here(struct guarded *guarded, pid_t pid)
 {
 	struct undo undo = {.pid = pid,
 		.on_stopped = mark_dead_again,
 		.data = guarded,
-		.session_inode = guarded->inode};
+		.session_inode = guarded->inode,
+		.force = ((const struct abi_session *)guarded->memory)->flags &
+			 ABI_FLAG_FORCE};
 	struct error err;
 
 	undo_select(&undo, guarded->journal.abi, journal_patch_count(&guarded->journal),
@@ -126,6 +129,24 @@ static int undo_process(struct guarded *guarded, pid_t pid)
 		journal_drop_semaphores(&guarded->journal, pid);
 	undo_deinit(&undo);
 	return r < 0 ? r : 0;
+}
+
+/* Under a filter threads are left in their calls: what traces them has to end, and they are let go. */
+static int undo_process(struct guarded *guarded, pid_t pid)
+{
+	int status = 0;
+
+	if (!inject_is_filtered(pid, false))
+		return undo_here(guarded, pid);
+	pid_t child = fork();
+	if (!child) {
+		int r = undo_here(guarded, pid);
+		_exit(r < 0 &&
+			r != -EPERM); /* memory that has to stay: nothing more can be done */
+	}
+	if (child < 0 || waitpid(child, &status, 0) < 0)
+		return -EAGAIN;
+	return status ? -EBUSY : 0;
 }
 
 /* Nothing can be better before somebody else has acted. */
@@ -313,10 +334,28 @@ static bool is_being_mended(pid_t pid)
 	       strcmp(tracer.name, guardian_name) == 0;
 }
 
+/* The guardian was killed as well, if it does not come soon: what they left would be in our way. */
+static void heal_orphan(pid_t pid)
+{
+	const struct timespec nap = {0, NAP_NS};
+	struct error why;
+	size_t patches;
+
+	for (int naps = 0; naps < ORPHAN_NAPS; naps++) {
+		if (!heal_is_wanted(pid) || is_being_mended(pid))
+			return;
+		nanosleep(&nap, NULL);
+	}
+	/* where it fails so does what comes next, and tells */
+	(void)!uprobe_heal(pid, &patches, &why);
+}
+
 int uprobe_seize(struct utrace *utrace, pid_t pid, struct error *err)
 {
 	const struct timespec nap = {0, NAP_NS};
 	int naps = NAPS, r;
+
+	heal_orphan(pid);
 
 	do {
 		for (; naps && is_being_mended(pid); naps--)

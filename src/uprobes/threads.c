@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 #include <linux/kcmp.h>
+#include <linux/membarrier.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -23,7 +24,8 @@ enum {
 	MAX_CALLS = 16,
 	RUN_ON_USEC = 100,
 	RUN_ON_MAX_USEC = 10000,
-	RUN_ON_PAUSES = 100, /* of a thread that is given no processor */
+	SYNC_NAP_NS = 30000000, /* some ticks of the kernel's clock */
+	RUN_ON_PAUSES = 100,    /* of a thread that is given no processor */
 	EVACUATE_ROUNDS = 20,
 	STEPS_MAX = 100000,
 	SYSCALL_SIZE = 2
@@ -159,6 +161,9 @@ int thread_set_regs(const struct held_thread *thread, const struct user_regs_str
 
 static bool is_held(const struct held_threads *held, pid_t tid)
 {
+	for (size_t i = 0; i < held->left.count; i++)
+		if (held->left.items[i].tid == tid)
+			return true;
 	for (size_t i = 0; i < held->threads.count; i++)
 		if (held->threads.items[i].tid == tid)
 			return true;
@@ -175,6 +180,38 @@ static struct utrace_task *next_unheld(
 	return task;
 }
 
+/* A call that is interrupted is begun again, and shown to the filter again. */
+static bool is_to_be_left(const struct utrace_task *task, struct left_thread *ret)
+{
+	pid_t pid = utrace_task_pid(task), tid = utrace_task_tid(task);
+	struct proc_syscall call;
+
+	if (utrace_task_is_stopped(task) || proc_read_syscall(pid, tid, &call) < 0 ||
+		call.running || call.number < 0 || !inject_is_filtered(tid, false))
+		return false;
+	*ret = (struct left_thread){tid, call.pc, call.sp};
+	return true;
+}
+
+void uprobe_leave_blocked(struct utrace *utrace)
+{
+	struct left_thread left;
+
+	for (struct utrace_task *task = utrace_first_task(utrace, 0); task;
+		task = utrace_next_task(task, 0))
+		if (is_to_be_left(task, &left))
+			utrace_task_leave(task);
+}
+
+void threads_sync_cores(void)
+{
+	const struct timespec nap = {.tv_nsec = SYNC_NAP_NS};
+
+	/* not on machines where processors are kept free of the kernel's clock */
+	if (syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) < 0)
+		nanosleep(&nap, NULL);
+}
+
 /* The task list changes whenever events are dispatched, so each search begins anew: a
  * thread that was created while others were being stopped is found by the last one. */
 int threads_stop(
@@ -185,6 +222,11 @@ int threads_stop(
 	*ret = (struct held_threads){0};
 	while ((task = next_unheld(utrace, pid, ret))) {
 		struct held_thread thread;
+		struct left_thread left;
+		if (is_to_be_left(task, &left)) {
+			vec_append(&ret->left, left);
+			continue;
+		}
 		int r = thread_stop(task, &thread, err);
 		if (r == -ESRCH)
 			continue;
@@ -202,6 +244,7 @@ void threads_resume(struct held_threads *held)
 	for (size_t i = 0; i < held->threads.count; i++)
 		thread_resume(&held->threads.items[i]);
 	vec_free(&held->threads);
+	vec_free(&held->left);
 }
 
 bool thread_has_pending_trap(pid_t tid)

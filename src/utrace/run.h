@@ -29,6 +29,9 @@ void utrace_drop_signal(struct utrace_task *task);
 /** the kind of stop of a stopped task */
 enum ptrace_stop utrace_task_stop(const struct utrace_task *task);
 
+/** detaching does not wait for it nor wake it: the kernel lets go of it when the tracer's thread ends */
+void utrace_task_leave(struct utrace_task *task);
+
 /** in the entry-stop of a system call, which has not been made yet */
 bool utrace_task_is_at_call(const struct utrace_task *task);
 

@@ -112,6 +112,25 @@ for how in KILL TERM; do
 	wait $busy 2>/dev/null
 done
 
+# The guardian is killed as well: the next run heals what both have left.
+"$tracees/counter" 4 2000000000000 >/dev/null &
+busy=$!
+pids="$pids $busy"
+"$utrace" run -e 'global n probe process.function("branchy") { if (!n++) println("hit") }' -x $busy >"$dir/both" 2>/dev/null &
+tracer=$!
+wait_for 20 grep -q hit "$dir/both"
+guardians=$(for comm in /proc/[0-9]*/comm; do
+	grep -q utrace-guardian "$comm" 2>/dev/null && cmp -s /proc/$tracer/cmdline "${comm%comm}cmdline" && echo "$comm" | cut -d/ -f3
+done)
+kill -KILL $guardians $tracer
+wait $tracer 2>/dev/null
+unlike "$(text_state $busy)" "^same" "tracer and guardian killed: something is left"
+out=$("$utrace" run -e 'probe process.function("branchy") { println("hit"); exit() }' -x $busy 2>"$dir/err")
+is "$(printf '%s\n' "$out" | head -n 1)$(cat "$dir/err")" "hit" "... the next run goes on without a word"
+is "$(text_state $busy)" "same" "... and leaves nothing behind"
+kill $busy
+wait $busy 2>/dev/null
+
 # Without -c and -x: processes by number or program, and visits that end at a system call.
 rm -f "$dir/sleeper" "$dir/out"
 "$tracees/sleeper" >"$dir/sleeper" &

@@ -10,7 +10,7 @@ pids=
 
 start() # COMMAND...: $pid runs; its standard input is descriptor 9
 {
-	rm -f "$dir/in" "$dir/out" "$dir/hits"
+	rm -f "$dir/in" "$dir/out"
 	mkfifo "$dir/in"
 	"$@" <"$dir/in" >"$dir/out" 2>&1 &
 	pid=$!
@@ -70,6 +70,7 @@ end
 
 # ---- the program rewrites what is probed
 
+rm -f "$dir/hits"
 start "$guarded" rewrite
 timeout 60 "$utrace" run -e "global n probe process(\"$guarded\").function(\"rewritten\") { if (n++ == 0) println(\"hit\") }
 	probe process(\"$guarded\").function(\"work\") { n++ }" -x $pid >"$dir/hits" 2>"$dir/err" &
