@@ -82,6 +82,19 @@ const struct arch_text_slot *arch_text_slots(
 void arch_text_set_slots(
 	struct arch_text *text, const struct arch_text_slot *slots, uint64_t count);
 
+/* A direct call, or a jump that has the place of one. */
+struct arch_call {
+	uint64_t target, address;
+	uint64_t behind; /* where it returns to; 0: a jump */
+};
+
+/**
+ * arch_text_calls() - everything that directly calls or jumps into [low, high) from elsewhere
+ * @ret: malloc'ed, by target and then by address
+ */
+size_t arch_text_calls(
+	struct arch_text *text, uint64_t low, uint64_t high, struct arch_call **ret);
+
 /* ---- plans ---- */
 
 enum arch_patch_form {
@@ -209,7 +222,7 @@ int arch_plan_find_point(const struct arch_plan *plan, const struct arch_point *
  *   - the copies of window instructions before the point
  *   - [lea -128(%rsp),%rsp]: mid_function only
  *   - push registers as struct abi_regs, callee-saved ones only when a handler wants them
- *   - [lahf; seto]: flags_live only; abi_regs.flags then has SF ZF AF PF CF in
+ *   - [lahf; seto]: flags_live, or callee-saved ones pushed; abi_regs.flags then has SF ZF AF PF CF in
  * bits 15..8, ordered as in bits 7..0 of RFLAGS, and OF in bit 0
  *   - mov %gs:null_context,%rdi; test; jz slow (calls runtime_register -> context or 0)
  *   - per handler: rdi=context rsi=regs rdx=sp of the program rcx=runtime address of the

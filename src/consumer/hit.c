@@ -184,13 +184,9 @@ static uint32_t probe_report_signal(uint32_t action, struct utrace_engine *engin
 	struct utrace_task *task = utrace_engine_task(engine);
 	struct uprobe_space *space = probe_task_space(u, task);
 	const void *notice = NULL;
-	uint32_t answer = UTRACE_RESUME | (action & UTRACE_SIGNAL_MASK);
-	bool ours = space && uprobe_report_signal(space, task, regs, info, &notice);
+	uint32_t answer;
 
-	if ((space && !notice &&
-		    uprobe_defer_signal(
-			    space, task, action, ours, regs, info, &answer)) ||
-		!ours)
+	if (!uprobe_report_signal(space, task, action, regs, info, &notice, &answer))
 		return answer;
 	bool is_loader = uprobe_loader_is_notice(notice);
 	struct hit hit = {.u = u, .thread = thread, .task = task, .regs = regs};

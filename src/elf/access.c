@@ -474,7 +474,8 @@ static int begin(struct walk *w, const struct elf_frame *frame)
 				frame->module, "target-symbol", w->err);
 		if (w->request->base == ELF_BASE_VARIABLE)
 			return begin_variable(w, frame);
-		return elf_abi_return(frame, &w->ops, &w->place, &w->type, w->err);
+		return (elf_module_is_go(frame->module) ? elf_go_return : elf_abi_return)(
+			frame, &w->ops, &w->place, &w->type, w->err);
 	case ELF_BASE_GLOBAL:
 		return begin_global(w, frame);
 	case ELF_BASE_CAST:

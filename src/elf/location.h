@@ -45,3 +45,7 @@ must_check int elf_abi_parameter(const struct elf_frame *frame, Dwarf_Die *param
  * returns */
 must_check int elf_abi_return(const struct elf_frame *frame, struct elf_op_list *ops,
 	struct elf_place *ret, Dwarf_Die *ret_type, struct error *err);
+
+/** elf_go_return() - the same of a function of Go, of several results the first */
+must_check int elf_go_return(const struct elf_frame *frame, struct elf_op_list *ops,
+	struct elf_place *ret, Dwarf_Die *ret_type, struct error *err);

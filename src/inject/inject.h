@@ -48,6 +48,8 @@ must_check int inject_create_at(struct utrace_task *stopped, unsigned int flags,
 must_check int inject_release_victim(struct inject *inject, struct error *err);
 /** stop a victim again (detach, later probes) */
 must_check int inject_take_victim(struct inject *inject, struct error *err);
+/** inject_take_at_rest() - for what takes long: a victim that waits for something; false: none does */
+bool inject_take_at_rest(struct inject *inject);
 bool inject_has_victim(const struct inject *inject);
 pid_t inject_victim_tid(const struct inject *inject); /* 0: none */
 void inject_destroy(
@@ -79,6 +81,13 @@ must_check int inject_unmap(
 /** membarrier(PRIVATE_EXPEDITED_SYNC_CORE) in the target, registering first; all its running threads
  * have executed a serialising instruction on return */
 must_check int inject_sync_cores(struct inject *inject, struct error *err);
+
+/**
+ * inject_enrol_sync() - what the first inject_sync_cores() has to do before
+ * The kernel makes the thread that asks for it wait for a grace period, some 10 ms, where the process has
+ * others; they go on running.
+ */
+must_check int inject_enrol_sync(struct inject *inject, struct error *err);
 
 /**
  * inject_install_signal_front() - rt_sigaction of `signals` to the agent's front, saving the old

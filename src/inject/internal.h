@@ -14,7 +14,7 @@ struct inject {
 	struct inject_stub stub;
 	uint64_t scratch; /* a writable page of ours, while a victim is held; 0: none yet
 			   */
-	bool sync_registered;
+	bool sync_enrolled;
 
 	/* the victim */
 	struct utrace_task *task;     /* NULL: none, or it died */

@@ -337,15 +337,20 @@ int inject_map_null_context(struct inject *inject, uint64_t *address, struct err
  * ----------------------------------------------------------------------------------------
  */
 
+int inject_enrol_sync(struct inject *inject, struct error *err)
+{
+	const uint64_t args[6] = {MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_SYNC_CORE};
+	int r = 0;
+	if (!inject->sync_enrolled)
+		r = inject_call(inject, "membarrier", SYS_membarrier, args, NULL, err);
+	inject->sync_enrolled |= r == 0;
+	return r;
+}
+
 int inject_sync_cores(struct inject *inject, struct error *err)
 {
-	const uint64_t enrol[6] = {MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_SYNC_CORE};
-	const uint64_t sync[6] = {MEMBARRIER_CMD_PRIVATE_EXPEDITED_SYNC_CORE};
-	int r = 0;
-	if (!inject->sync_registered)
-		r = inject_call(inject, "membarrier", SYS_membarrier, enrol, NULL, err);
-	if (r < 0)
-		return r;
-	inject->sync_registered = true;
-	return inject_call(inject, "membarrier", SYS_membarrier, sync, NULL, err);
+	const uint64_t args[6] = {MEMBARRIER_CMD_PRIVATE_EXPEDITED_SYNC_CORE};
+	int r = inject_enrol_sync(inject, err);
+	return r < 0 ? r
+		     : inject_call(inject, "membarrier", SYS_membarrier, args, NULL, err);
 }

@@ -26,8 +26,19 @@
 
 enum {
 	STOP_TIMEOUT_MS = 1000,
-	MAX_CANDIDATES = 256,
-	RANK_DEAD = 6
+	MAX_CANDIDATES = 256
+};
+
+/* What a thread does, the best victim first. */
+enum rank {
+	RANK_RUNNING,
+	RANK_AT_REST, /* waits, and never learns that the wait was interrupted */
+	RANK_WAITING, /* may learn: a receive with a timeout ends in EINTR */
+	RANK_IN_CALL, /* any other call */
+	RANK_WRITING, /* may have been half done: rather not */
+	RANK_VSYSCALL,
+	RANK_UNSTOPPABLE, /* now */
+	RANK_DEAD
 };
 
 #define BIT(signal) (1ull << ((signal)-1))
@@ -188,9 +199,7 @@ int inject_take_task(struct inject *inject, struct utrace_task *task, struct err
 	return r;
 }
 
-/* Lower is better.  A blocked write may have been half done when interrupted: rather not.
- */
-static int rank_call(long number)
+static enum rank rank_call(long number)
 {
 	switch (number) {
 	case SYS_futex:
@@ -204,11 +213,12 @@ static int rank_call(long number)
 	case SYS_waitid:
 	case SYS_pause:
 	case SYS_rt_sigsuspend:
+	case SYS_restart_syscall:
+		return RANK_AT_REST;
 	case SYS_accept:
 	case SYS_accept4:
 	case SYS_read:
-	case SYS_restart_syscall:
-		return 1;
+		return RANK_WAITING;
 	case SYS_vfork: /* not interruptible until the child has called exec */
 	case SYS_clone:
 	case SYS_clone3:
@@ -216,19 +226,19 @@ static int rank_call(long number)
 	case SYS_execveat:
 	case SYS_exit:
 	case SYS_exit_group:
-		return 5;
+		return RANK_UNSTOPPABLE;
 	case SYS_write:
 	case SYS_writev:
 	case SYS_sendto:
 	case SYS_sendmsg:
 	case -1: /* not in a call, e.g. waiting for a page */
-		return 3;
+		return RANK_WRITING;
 	default:
-		return 2;
+		return RANK_IN_CALL;
 	}
 }
 
-static int rank_task(pid_t pid, pid_t tid)
+static enum rank rank_task(pid_t pid, pid_t tid)
 {
 	const uint64_t vsyscall_page = 0xffffffffff600000;
 	struct proc_syscall call;
@@ -238,27 +248,29 @@ static int rank_task(pid_t pid, pid_t tid)
 	if (stat.state == 'Z' || stat.state == 'X')
 		return RANK_DEAD;
 	if (call.running)
-		return 0;
+		return RANK_RUNNING;
 	if (stat.state == 'D')
-		return 5;
-	return (call.pc & ~0xfffull) == vsyscall_page ? 4 : rank_call(call.number);
+		return RANK_UNSTOPPABLE;
+	return (call.pc & ~0xfffull) == vsyscall_page ? RANK_VSYSCALL
+						      : rank_call(call.number);
 }
 
 struct candidate {
 	pid_t tid;
-	int rank;
+	enum rank rank;
 };
 
 static int compare_candidates(const void *a, const void *b)
 {
 	const struct candidate *x = a, *y = b;
 	if (x->rank != y->rank)
-		return x->rank - y->rank;
+		return (int)x->rank - (int)y->rank;
 	return (x->tid > y->tid) - (x->tid < y->tid);
 }
 
-/* -EBUSY: all threads are where they cannot be stopped. */
-static int take_best(struct inject *inject, struct error *err)
+/* Of the threads from @first to @last in rank.  -EBUSY: all are where they cannot be stopped. */
+static int take_best(
+	struct inject *inject, enum rank first, enum rank last, struct error *err)
 {
 	struct candidate candidates[MAX_CANDIDATES];
 	size_t count = 0;
@@ -266,12 +278,13 @@ static int take_best(struct inject *inject, struct error *err)
 	for (; task && count < MAX_CANDIDATES;
 		task = utrace_next_task(task, inject->pid)) {
 		pid_t tid = utrace_task_tid(task);
-		candidates[count++] =
-			(struct candidate){tid, rank_task(inject->pid, tid)};
+		enum rank rank = rank_task(inject->pid, tid);
+		if (rank >= first && rank <= last)
+			candidates[count++] = (struct candidate){tid, rank};
 	}
 	qsort(candidates, count, sizeof(candidates[0]), compare_candidates);
 	bool busy = false;
-	for (size_t i = 0; i < count && candidates[i].rank < RANK_DEAD; i++) {
+	for (size_t i = 0; i < count; i++) {
 		task = utrace_find_task(inject->utrace, candidates[i].tid);
 		if (!task)
 			continue;
@@ -297,7 +310,7 @@ int inject_take_victim(struct inject *inject, struct error *err)
 	if (inject->engine)
 		drop_engine(inject); /* its victim died */
 	for (int attempt = 0; attempt < 100; attempt++) {
-		r = take_best(inject, err);
+		r = take_best(inject, RANK_RUNNING, RANK_UNSTOPPABLE, err);
 		if (r != -EBUSY && r != -ESRCH)
 			return r;
 		if (r == -ESRCH && !utrace_first_task(inject->utrace, inject->pid))
@@ -308,6 +321,16 @@ int inject_take_victim(struct inject *inject, struct error *err)
 			return s;
 	}
 	return r;
+}
+
+bool inject_take_at_rest(struct inject *inject)
+{
+	struct error ignored;
+	if (inject->task)
+		return false;
+	if (inject->engine)
+		drop_engine(inject); /* its victim died */
+	return take_best(inject, RANK_AT_REST, RANK_AT_REST, &ignored) == 0;
 }
 
 /* ---- before and after calls

@@ -58,12 +58,10 @@ static RT_NOINLINE void bucket_label(
 	bool is_last = bucket == desc->bucket_count - 1;
 	if (!is_log && (bucket == 0 || is_last))
 		*label++ = bucket == 0 ? '<' : '>';
-	if (is_log)
-		signed_text(label, log_bucket_value(bucket));
-	else if (bucket == 0 || is_last)
-		signed_text(label, bucket == 0 ? desc->low : desc->high);
-	else
-		signed_text(label, desc->low + (int64_t)(bucket - 1) * desc->width);
+	/* above the last bucket of full width: where that starts, as below the first */
+	int64_t index = bucket == 0 ? 0 : (int64_t)bucket - (is_last ? 2 : 1);
+	signed_text(label,
+		is_log ? log_bucket_value(bucket) : desc->low + index * desc->width);
 }
 
 /* The rows to show: non-empty ones and two empty neighbours on each side, as far as they
@@ -116,22 +114,36 @@ struct shape {
 	uint64_t scale;
 };
 
+static int number_length(int64_t value)
+{
+	char text[LABEL_SIZE];
+	signed_text(text, value);
+	return put_right(NULL, text, 0);
+}
+
+/* As SystemTap has it: in a linear histogram by the value after the last row, not the row's. */
+static RT_NOINLINE int label_width(const struct shape *s)
+{
+	const struct abi_stat_desc *desc = s->desc;
+	bool is_log = desc->hist == ABI_HIST_LOG;
+	int first = is_log ? number_length(log_bucket_value(s->low))
+			   : number_length(desc->low) + (s->low == 0);
+	int last = is_log ? number_length(log_bucket_value(s->high))
+			  : number_length(desc->low + (int64_t)s->high * desc->width) +
+				    (s->high == desc->bucket_count - 1);
+	int longest = first > last ? first : last;
+	return longest > MINIMAL_LABEL ? longest : MINIMAL_LABEL;
+}
+
 static RT_NOINLINE void shape_measure(struct shape *s)
 {
-	char label[LABEL_SIZE];
 	uint64_t largest = 0, bar = (uint64_t)s->width;
-	s->label_width = MINIMAL_LABEL;
-	for (uint32_t i = s->low; i <= s->high; i++) {
-		bucket_label(s->desc, i, label);
-		int length = put_right(NULL, label, 0);
-		if (length > s->label_width)
-			s->label_width = length;
+	for (uint32_t i = s->low; i <= s->high; i++)
 		if (s->stat->buckets[i] > largest)
 			largest = s->stat->buckets[i];
-	}
+	s->label_width = label_width(s);
 	s->scale = largest <= bar ? 1 : largest / bar + (largest % bar != 0);
-	number_text(label, largest);
-	s->count_width = put_right(NULL, label, 0);
+	s->count_width = number_length((int64_t)largest);
 }
 
 static RT_NOINLINE void put_row(struct rt_text *t, const struct shape *s, uint32_t row)

@@ -22,6 +22,7 @@ enum register_place {
 	PLACE_ORIG_AX, /* -1: not in a system call */
 	PLACE_CS,
 	PLACE_SS,
+	PLACE_FLAGS,
 	PLACE_NONE,
 };
 
@@ -68,8 +69,8 @@ static const struct register_name names[] = {
 	FULL("r13", r13),
 	FULL("r14", r14),
 	FULL("r15", r15),
-	FULL("eflags", flags),
-	{"flags", WIDTH_16, REGS_INDEX(flags)},
+	{"eflags", WIDTH_64, PLACE_FLAGS},
+	{"flags", WIDTH_16, PLACE_FLAGS},
 	{"rsp", WIDTH_64, PLACE_SP},
 	{"esp", WIDTH_32, PLACE_SP},
 	{"sp", WIDTH_16, PLACE_SP},
@@ -96,6 +97,14 @@ static struct abi_regs *regs_of(const struct abi_context *c)
 	return rt_is_tracer(c) ? rt_tracer_regs() : (struct abi_regs *)(uintptr_t)c->regs;
 }
 
+/* As the processor has them: a trampoline saves what lahf and seto give (arch/arch.h).  Programs
+ * run with interrupts on. */
+static uint64_t flags_of(const struct abi_regs *regs)
+{
+	const uint64_t status = 0xd5, fixed = 0x202;
+	return (regs->flags >> 8 & status) | (regs->flags & 1) << 11 | fixed;
+}
+
 static uint64_t value_at(
 	const struct abi_context *c, const struct abi_regs *regs, uint32_t place)
 {
@@ -110,6 +119,8 @@ static uint64_t value_at(
 		return USER_CS;
 	case PLACE_SS:
 		return USER_SS;
+	case PLACE_FLAGS:
+		return flags_of(regs);
 	default:
 		return ((const uint64_t *)(const void *)regs)[place];
 	}

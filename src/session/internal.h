@@ -114,12 +114,19 @@ struct session_module {
 	uint64_t device_inode;  /* as struct proc_map has it */
 	struct elf_module *elf; /* borrowed from the target */
 	struct arch_text *text;
+	struct arch_call *calls; /* of stubs; once has_calls */
+	size_t call_count;
+	bool has_calls;
 	bool is_library; /* mapped by programs other than itself */
 	VEC(struct session_patch) patches;
 	VEC(uint64_t) semaphores; /* link-time addresses: raised while patches are in */
 	size_t refused;
 	struct kept_plans *kept; /* kept_plans.h; NULL: nothing was asked */
 };
+
+/** session_stub_calls() - all calls of, and jumps to, a stub of .plt; stub_calls.c */
+const struct arch_call *session_stub_calls(struct session *s, struct session_module *m,
+	const struct stap_location *stub, size_t *ret_count);
 
 /** session_plan_lodge() - lodge.c: once all patches are known; hosts are added, which have no handlers */
 void session_plan_lodge(struct session_module *m);
@@ -265,8 +272,8 @@ bool session_targets_wants(struct session *s, pid_t pid);
 bool session_targets_wants_any(const struct session *s);
 void session_newcomers_look(struct session *s); /* newcomers.c */
 void session_newcomers_free(struct session *s);
-void session_targets_poll(struct session *s);   /* newly mapped libraries */
-void session_targets_stop(struct session *s);   /* take everything out, detach */
+void session_targets_poll(struct session *s); /* newly mapped libraries */
+void session_targets_stop(struct session *s); /* take everything out, detach */
 void session_targets_free(struct session *s);
 
 must_check int session_loop(struct session *s, struct error *err);

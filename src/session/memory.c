@@ -89,6 +89,8 @@ static void memory_fill_sites(
 			sites[i].flags |= location->mid_function ? 0 : ABI_SITE_ENTRY;
 		else
 			sites[i].flags |= ABI_SITE_RETURN;
+		if (location->is_behind_calls && sites[i].flags & ABI_SITE_RETURN)
+			continue;
 		if (memory_is_edge(location) || sites[i].flags & ABI_SITE_RETURN)
 			sites[i].flags |= ABI_SITE_EDGE;
 	}

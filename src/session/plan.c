@@ -63,13 +63,13 @@ static void plan_refuse(struct session *s, struct session_module *m,
 		(unsigned long long)site->location->link_address, why);
 }
 
-static struct session_patch *plan_add(struct session_module *m,
-	const struct session_site *site, const struct arch_plan *plan)
+static struct session_patch *plan_add(struct session_module *m, uint64_t function_start,
+	uint64_t function_end, const struct arch_plan *plan)
 {
 	struct session_patch *patch = vec_push(&m->patches);
 	patch->plan = *plan;
-	patch->function_start = site->location->function_start;
-	patch->function_end = site->location->function_end;
+	patch->function_start = function_start;
+	patch->function_end = function_end;
 	return patch;
 }
 
@@ -114,7 +114,7 @@ static void plan_entry(struct session *s, struct session_module *m, uint32_t ind
 		plan_refuse(s, m, site, err.message);
 		return;
 	}
-	plan_add_call(s, plan_add(m, site, plan), 0, index);
+	plan_add_call(s, plan_add(m, l->function_start, l->function_end, plan), 0, index);
 	free(plan);
 	if (l->semaphore)
 		plan_add_semaphore(m, l->semaphore);
@@ -171,13 +171,66 @@ static void plan_exits(struct session *s, struct session_module *m, uint32_t ind
 			const struct arch_point *point = &plans[i].points[k];
 			if (!plan_point_fires(s, site, point))
 				continue;
-			patch = patch ? patch : plan_add(m, site, &plans[i]);
+			patch = patch ? patch
+				      : plan_add(m, l->function_start, l->function_end,
+						&plans[i]);
 			plan_add_call(s, patch, k,
 				plan_exit_site(s, index, is_first, point->address));
 			is_first = false;
 		}
 	}
 	free(plans);
+}
+
+/* Where a call returns to, as a place of its own; false: its function never returns. */
+static bool plan_place_behind(const struct session_module *m,
+	const struct stap_location *stub, const struct arch_call *call,
+	struct stap_location *ret)
+{
+	const char *name;
+	*ret = *stub;
+	ret->link_address = call->behind;
+	if (!elf_module_function_at(m->elf, call->address, &ret->function_start,
+		    &ret->function_end, &name)) {
+		ret->function_start = call->address;
+		ret->function_end = call->behind + 1;
+	}
+	return call->behind < ret->function_end;
+}
+
+/* A stub is left by a jump, so its function returns to where the stub was called. */
+static void plan_behind_calls(struct session *s, struct session_module *m, uint32_t index)
+{
+	const struct session_site copy = s->sites.items[index], *site = &copy;
+	struct arch_plan_options options = plan_options(site);
+	size_t count, jumps = 0, placed = 0, refused = 0;
+	const struct arch_call *calls = session_stub_calls(s, m, site->location, &count);
+	for (size_t i = 0; i < count; i++) {
+		struct stap_location l;
+		struct arch_plan plan;
+		struct error err = {0};
+		jumps += !calls[i].behind;
+		if (!calls[i].behind ||
+			!plan_place_behind(m, site->location, &calls[i], &l))
+			continue;
+		if (arch_plan_site(m->text, l.link_address, l.function_start,
+			    l.function_end, &options, &plan, &err) < 0) {
+			plan_refuse(s, m, site, err.message);
+			refused++;
+			continue;
+		}
+		plan_add_call(s, plan_add(m, l.function_start, l.function_end, &plan), 0,
+			plan_exit_site(s, index, placed == 0, l.link_address));
+		placed++;
+	}
+	if (jumps)
+		session_warn(s,
+			"probe %s does not see the returns of %zu tail call%s: they lead to callers of callers",
+			site->location->pp, jumps, jumps > 1 ? "s" : "");
+	if (!placed && !jumps && !refused)
+		plan_refuse(s, m, site,
+			count ? "the function never returns"
+			      : "nothing calls the stub directly");
 }
 
 static int plan_compare(const void *a, const void *b)
@@ -354,6 +407,11 @@ static bool plan_wants_exits(const struct session_site *site)
 	       !site->handler->is_entry_part;
 }
 
+static bool plan_is_behind_calls(const struct session_site *site)
+{
+	return plan_wants_exits(site) && site->location->is_behind_calls;
+}
+
 static bool plan_is_of_event(const struct session_site *site)
 {
 	return !site->location || site->location->event;
@@ -368,6 +426,8 @@ static void plan_recall(struct session *s)
 			continue;
 		struct session_module *m = plan_get_module(s, site->location);
 		struct arch_plan_options options = plan_options(site);
+		if (plan_is_behind_calls(site))
+			continue;
 		if (!plan_loses_values(s, m, site))
 			kept_plans_ask(
 				m, site->location, plan_wants_exits(site), &options);
@@ -393,7 +453,9 @@ int session_plan(struct session *s, struct error *err)
 					"strings are long");
 			continue;
 		}
-		if (plan_wants_exits(site))
+		if (plan_is_behind_calls(site))
+			plan_behind_calls(s, m, i);
+		else if (plan_wants_exits(site))
 			plan_exits(s, m, i);
 		else
 			plan_entry(s, m, i);
@@ -520,11 +582,24 @@ static void describe_exits(
 	free(plans);
 }
 
+static void describe_behind_calls(struct session *s, struct session_module *m,
+	const struct stap_location *l, struct strbuf *out)
+{
+	size_t count;
+	const struct arch_call *calls = session_stub_calls(s, m, l, &count);
+	struct stap_location behind;
+	for (size_t i = 0; i < count; i++)
+		if (calls[i].behind && plan_place_behind(m, l, &calls[i], &behind))
+			describe_site(m, &behind, out);
+}
+
 void session_plan_describe(
 	struct session *s, const struct stap_location *location, struct strbuf *out)
 {
 	struct session_module *m = plan_get_module(s, location);
-	if (location->is_return)
+	if (location->is_behind_calls)
+		describe_behind_calls(s, m, location, out);
+	else if (location->is_return)
 		describe_exits(m, location, out);
 	else
 		describe_site(m, location, out);
@@ -542,6 +617,7 @@ void session_plan_free(struct session *s)
 		vec_free(&m->patches);
 		vec_free(&m->semaphores);
 		arch_text_destroy(m->text);
+		free(m->calls);
 		kept_plans_free(m->kept);
 	}
 	vec_free(&s->modules);

@@ -278,10 +278,29 @@ static int session_apply_globals(struct session *s, struct error *err)
 	return 0;
 }
 
+/* Events of processes of any program are those of the target's. */
+static int session_check_target(const struct session *s, struct error *err)
+{
+	if (s->options->command || s->options->pid)
+		return 0;
+	for (size_t i = 0; i < s->sites.count; i++) {
+		const struct stap_location *location = s->sites.items[i].location;
+		if (location && location->event != STAP_EVENT_NONE &&
+			!location->module_path && !location->event_pid)
+			return error_set(err, -EINVAL,
+				"probe %s has no process to look at: name one with -c "
+				"COMMAND or -x PID",
+				location->pp);
+	}
+	return 0;
+}
+
 static int session_prepare(struct session *s, struct error *err)
 {
 	session_make_sites(s);
-	int r = session_plan(s, err);
+	int r = session_check_target(s, err);
+	if (r == 0)
+		r = session_plan(s, err);
 	if (r == 0)
 		r = session_memory_create(s, err);
 	if (r == 0)

@@ -91,12 +91,6 @@ void target_expand_plt(struct expansion *e, struct error *err)
 	size_t before = e->locations.count;
 	const char *pattern = e->point->plt ? e->point->plt : "*";
 	VEC(const char *) names = {0};
-	if (e->point->is_return) {
-		error_set(err, -ENOTSUP,
-			"the stubs of .plt leave by a jump and are not returned to; probe the "
-			"function's own .return, in its library");
-		return;
-	}
 	size_t count = elf_module_plt(e->module->elf, e->arena, &entries);
 	for (size_t i = 0; i < count; i++) {
 		const struct elf_plt_entry *entry = &entries[i];
@@ -105,12 +99,14 @@ void target_expand_plt(struct expansion *e, struct error *err)
 		vec_append(&names, entry->name);
 		if (!elf_pattern_matches_symbol(pattern, entry->name))
 			continue;
-		site.pp = arena_printf(e->arena, ".plt(\"%s\")", entry->name);
+		site.pp = arena_printf(
+			e->arena, ".plt(\"%s\")%s", entry->name, e->point->suffix);
 		struct stap_location *location = target_add_site(e, &site);
 		location->function_start = entry->start;
 		location->function_end = entry->end;
 		location->mid_function = false;
 		location->name = location->function;
+		location->is_behind_calls = location->is_return;
 	}
 	if (e->locations.count == before && count)
 		target_report_similar(

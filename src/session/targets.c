@@ -279,12 +279,8 @@ static uint32_t target_report_signal(uint32_t action, struct utrace_engine *engi
 	struct utrace_task *task = utrace_engine_task(engine);
 	struct uprobe_space *space = task_space(s, task);
 	const void *notice = NULL;
-	uint32_t answer = UTRACE_RESUME | (action & UTRACE_SIGNAL_MASK);
-	bool ours = space && uprobe_report_signal(space, task, regs, info, &notice);
-	if ((space && !notice &&
-		    uprobe_defer_signal(
-			    space, task, action, ours, regs, info, &answer)) ||
-		!ours)
+	uint32_t answer;
+	if (!uprobe_report_signal(space, task, action, regs, info, &notice, &answer))
 		return answer;
 	pid_t pid = utrace_task_pid(task);
 	const struct session_process *p = process_find(s, pid);

@@ -90,17 +90,13 @@ static bool check_linear(struct checking *checking, const struct stap_expr *expr
 
 	if (width <= 0) {
 		sema_error(checking->sema, expr->token,
-			"histogram bucket width must be greater than 0");
+			"histogram: interval cannot be zero or negative");
 		return false;
 	}
-	if (high <= low) {
+	/* two of the 128 are for what is below and above */
+	if (high < low || ((uint64_t)high - (uint64_t)low) / (uint64_t)width > 125) {
 		sema_error(checking->sema, expr->token,
-			"histogram upper bound must be greater than the lower one");
-		return false;
-	}
-	if (((uint64_t)high - (uint64_t)low) / (uint64_t)width > 128) {
-		sema_error(checking->sema, expr->token,
-			"histogram has more than 128 buckets");
+			"histogram: Number of buckets must be between 1 and 126");
 		return false;
 	}
 	return true;

@@ -164,11 +164,32 @@ static bool point_is_return(const struct stap_point *point)
 	return !strcmp(point->components[point->component_count - 1].name, "return");
 }
 
+static struct stap_expr *binary_new(struct sema *sema, enum stap_expr_kind kind,
+	enum stap_op op, struct stap_expr *left, struct stap_expr *right)
+{
+	struct stap_expr *expr = stap_expr_new(sema->arena, kind, left->token);
+
+	expr->binary.op = op;
+	expr->binary.left = left;
+	expr->binary.right = right;
+	expr->type = STAP_TYPE_LONG;
+	return expr;
+}
+
+static void condition_add(
+	struct sema *sema, struct stap_derived_probe *probe, struct stap_expr *first)
+{
+	probe->condition =
+		!probe->condition ? first
+				  : binary_new(sema, STAP_EXPR_LOGICAL,
+					    STAP_OP_LOGICAL_AND, first, probe->condition);
+}
+
 /* The place's own condition in front of the script's. */
 static void guard_add(struct sema *sema, struct stap_derived_probe *probe,
 	const struct stap_location *location, struct strbuf *signature)
 {
-	struct stap_expr *guard, *both;
+	struct stap_expr *guard;
 
 	if (!location->guard)
 		return;
@@ -180,15 +201,54 @@ static void guard_add(struct sema *sema, struct stap_derived_probe *probe,
 	for (uint32_t i = 0; signature && i < location->guard->op_count; i++)
 		strbuf_printf(
 			signature, "%lld,", (long long)location->guard->ops[i].value);
-	if (!probe->condition) {
-		probe->condition = guard;
-		return;
-	}
-	both = stap_expr_new(sema->arena, STAP_EXPR_LOGICAL, probe->token);
-	both->binary.op = STAP_OP_LOGICAL_AND;
-	both->binary.left = guard;
-	both->binary.right = probe->condition;
-	probe->condition = both;
+	condition_add(sema, probe, guard);
+}
+
+static struct stap_expr *place_value(struct sema *sema, const struct stap_token *token,
+	const struct stap_access_op *ops, uint32_t count)
+{
+	struct stap_access *access = arena_new(sema->arena, struct stap_access);
+	struct stap_expr *expr = stap_expr_new(sema->arena, STAP_EXPR_TARGET, token);
+
+	access->ops = arena_array(sema->arena, struct stap_access_op, count);
+	memcpy(access->ops, ops, count * sizeof(*ops));
+	access->op_count = count;
+	access->value_class = STAP_VALUE_UNSIGNED;
+	access->type_name = "unsigned long";
+	access->size = 8;
+	expr->target.base = STAP_TARGET_VAR;
+	expr->target.name = "return_address";
+	expr->target.access = access;
+	expr->type = STAP_TYPE_LONG;
+	return expr;
+}
+
+/*
+ * Other ways lead to the place behind a call: loops, and the landing pads of exceptions.  So the call must be
+ * one that was seen to begin with this return address, and has not been returned from; and the address must
+ * still stand below the stack, where the last return has taken it from.
+ */
+static void behind_calls_add(struct sema *sema, struct stap_derived_probe *probe)
+{
+	static const struct stap_access_op at_entry[] = {
+		{STAP_ACCESS_REG, 7}, {STAP_ACCESS_DEREF, 8}};
+	static const struct stap_access_op here[] = {{STAP_ACCESS_REG, 16}};
+	static const struct stap_access_op below[] = {{STAP_ACCESS_REG, 7},
+		{STAP_ACCESS_CONST, 8}, {STAP_ACCESS_SUB, 0}, {STAP_ACCESS_DEREF, 8}};
+	struct stap_expr *called =
+		stap_expr_new(sema->arena, STAP_EXPR_ENTRY_VALUE, probe->token);
+
+	called->type = STAP_TYPE_LONG;
+	called->entry_value.index = (uint32_t)probe->entry_values.count;
+	sema_push(
+		sema, &probe->entry_values, place_value(sema, probe->token, at_entry, 2));
+	condition_add(sema, probe,
+		binary_new(sema, STAP_EXPR_BINARY, STAP_OP_EQ, called,
+			place_value(sema, probe->token, here, 1)));
+	condition_add(sema, probe,
+		binary_new(sema, STAP_EXPR_BINARY, STAP_OP_EQ,
+			place_value(sema, probe->token, below, 4),
+			place_value(sema, probe->token, here, 1)));
 }
 
 static struct stap_derived_probe *location_probe(struct sema *sema,
@@ -201,6 +261,8 @@ static struct stap_derived_probe *location_probe(struct sema *sema,
 			: STAP_PROBE_UPROBE);
 
 	guard_add(sema, probe, location, signature);
+	if (location->is_behind_calls)
+		behind_calls_add(sema, probe);
 	sema_lower_targets(
 		sema, (struct sema_owner){.probe = probe}, location, signature);
 	return probe;
@@ -254,6 +316,23 @@ static void locations_group(struct sema *sema, const struct sema_candidate *cand
 	strbuf_deinit(&signature);
 }
 
+/* Events of processes need none to be understood: who runs the script without one is told then. */
+static bool can_see_processes(const struct sema *sema)
+{
+	return sema->options->has_target || sema->options->listing;
+}
+
+static bool is_event(const struct stap_point *point)
+{
+	static const char *const events[] = {"begin", "end", "thread", "syscall"};
+	for (size_t i = 0; i < sizeof(events) / sizeof(events[0]); i++) {
+		if (point->component_count > 1 &&
+			!strcmp(point->components[1].name, events[i]))
+			return true;
+	}
+	return false;
+}
+
 /* timer.profile: no place, but the threads of the target wherever they run. */
 static bool build_profile(
 	struct sema *sema, const struct sema_candidate *candidate, struct sema_error *err)
@@ -272,7 +351,7 @@ static bool build_profile(
 		return fail(err, last->token,
 			hz < 1 ? "frequency must be greater than 0"
 			       : "frequency out of range (1, 1000)");
-	if (!sema->options->has_target && !sema->options->listing)
+	if (candidate->may_miss && !can_see_processes(sema))
 		return fail(err, point->components[0].token,
 			"timer.profile looks at the threads of a target: name one with -c "
 			"COMMAND or -x PID");
@@ -310,8 +389,8 @@ static bool build_process(
 	uint32_t count = 0;
 	int code;
 
-	if (!process->has_argument && !sema->options->has_target &&
-		!sema->options->listing)
+	if (!process->has_argument && !can_see_processes(sema) &&
+		(candidate->may_miss || !is_event(candidate->point)))
 		return fail(err, process->token,
 			"unspecified process probe is invalid without a -c COMMAND or -x "
 			"PID [man stapprobes]");

@@ -113,7 +113,7 @@ static const char *parse_literal_string(struct stap_parser *p)
 	return stap_parse_strings(p, token)->string;
 }
 
-static int64_t parse_number(struct stap_parser *p)
+int64_t stap_parse_number(struct stap_parser *p)
 {
 	bool negative = stap_parse_accept_op(p, '-');
 	const struct stap_token *token = stap_parse_next(p);
@@ -286,7 +286,7 @@ static struct stap_expr *parse_hist(struct stap_parser *p, const struct stap_tok
 	hist->stat.target = stap_parse_child(p, hist, stap_parse_expression(p));
 	for (int i = 0; linear && i < 3; i++) {
 		stap_parse_expect_op(p, ',', "expected ','");
-		hist->stat.params[hist->stat.param_count++] = parse_number(p);
+		hist->stat.params[hist->stat.param_count++] = stap_parse_number(p);
 	}
 	stap_parse_expect_op(p, ')', "expected ')'");
 	return hist;
@@ -308,7 +308,7 @@ static struct stap_expr *parse_stat(
 			stap_parse_fail_at(p, comma,
 				"not more than %d parameter%s allowed", most + 1,
 				most ? "s" : "");
-		stat->stat.params[stat->stat.param_count++] = parse_number(p);
+		stat->stat.params[stat->stat.param_count++] = stap_parse_number(p);
 	}
 	stap_parse_expect_op(p, ')', "expected ')'");
 	return stat;

@@ -224,18 +224,14 @@ static struct stap_var *make_var(struct stap_parser *p, const struct stap_token 
 
 static int64_t parse_array_size(struct stap_parser *p)
 {
-	const struct stap_token *token = stap_parse_next(p);
-	if (token->kind != STAP_TOKEN_NUMBER)
-		stap_parse_fail(p, "expected number");
-	if (token->junk_message)
-		stap_parse_fail(p, "%s", token->junk_message);
-	if (token->number < 1 || token->number > INT32_MAX)
+	int64_t size = stap_parse_number(p);
+	if (size < 1 || size > INT32_MAX)
 		stap_parse_fail(p, "array size out of range");
 	stap_parse_expect_op(p, ']', "expected ']'");
-	return token->number;
+	return size;
 }
 
-/* NAME [ "%" ] [ "[" number "]" ] [ "%" ] [ "=" literal ] */
+/* NAME [ "%" ] [ "[" number "]" ] [ "=" literal ] */
 static struct stap_var *parse_global(struct stap_parser *p, bool is_private)
 {
 	const struct stap_token *token = stap_parse_expect_identifier(p);
@@ -244,11 +240,8 @@ static struct stap_var *parse_global(struct stap_parser *p, bool is_private)
 	var->is_global = true;
 	var->is_private = is_private;
 	var->is_wrapping = stap_parse_accept_op(p, '%');
-	if (stap_parse_accept_op(p, '[')) {
+	if (stap_parse_accept_op(p, '['))
 		var->size_limit = parse_array_size(p);
-		if (stap_parse_accept_op(p, '%'))
-			var->is_wrapping = true;
-	}
 	if (stap_parse_peek_op(p, '=')) {
 		if (var->size_limit)
 			stap_parse_fail(p, "only scalar globals can be initialized");

@@ -80,6 +80,7 @@ bool stap_parse_stat_op(const struct stap_token *token, enum stap_stat_op *ret);
 struct stap_expr *stap_parse_var(struct stap_parser *p, const struct stap_token *token);
 struct stap_expr *stap_parse_strings(
 	struct stap_parser *p, const struct stap_token *token);
+int64_t stap_parse_number(struct stap_parser *p);
 const char *stap_parse_name_string(struct stap_parser *p);
 struct stap_expr *stap_parse_child(
 	struct stap_parser *p, struct stap_expr *parent, struct stap_expr *expr);

@@ -34,6 +34,7 @@ struct derivation {
 	struct stap_expr *condition;
 	const char *pn; /* set at the outermost level once its wildcards are expanded */
 	bool optional;
+	bool may_miss;           /* of those, the user's: '?' and '!', no wildcards */
 	struct sema_error *lost; /* below a wildcard: the first reason why not */
 };
 
@@ -380,6 +381,8 @@ static bool alias_expand(const struct matching *matching, const struct stap_prob
 	inner.pn = matching_pn(matching);
 	inner.optional =
 		matching->derivation->optional || use->optional || use->sufficient;
+	inner.may_miss =
+		matching->derivation->may_miss || use->optional || use->sufficient;
 	inner.body = alias_body(sema, alias, matching->derivation->body);
 	inner.condition =
 		condition_join(sema, matching->derivation->condition, use->condition);
@@ -417,6 +420,8 @@ static bool build(const struct matching *matching, const struct sema_pattern *no
 			matching->derivation->condition, matching->point->condition),
 		.point = matching->point,
 		.pn = matching_pn(matching),
+		.may_miss = matching->derivation->may_miss || matching->point->optional ||
+			    matching->point->sufficient,
 	};
 
 	return sema_build_candidate(matching->sema, &candidate, node->kind, err);

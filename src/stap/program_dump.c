@@ -66,9 +66,11 @@ static void dump_probe(
 	for (uint32_t i = 0; i < probe->location_count; i++) {
 		const struct stap_location *location = probe->locations[i];
 
-		strbuf_printf(out, "%s /* pc=.absolute+%#llx */ /* <- %s */\n",
-			location->pp ? location->pp : location->function,
-			(unsigned long long)location->link_address, probe->pn);
+		strbuf_puts(out, location->pp ? location->pp : location->function);
+		if (location->event == STAP_EVENT_NONE)
+			strbuf_printf(out, " /* pc=.absolute+%#llx */",
+				(unsigned long long)location->link_address);
+		strbuf_printf(out, " /* <- %s */\n", probe->pn);
 	}
 	if (!probe->location_count)
 		strbuf_printf(out, "%s /* <- %s */\n", probe->pp, probe->pn);

@@ -119,6 +119,7 @@ struct sema_candidate {
 	struct stap_expr *condition;
 	const struct stap_point *point; /* literal, all components */
 	const char *pn;
+	bool may_miss; /* the user has put up with its not being there */
 };
 enum sema_point_kind {
 	SEMA_POINT_BEGIN,

@@ -13,6 +13,10 @@
 #define HASH_FUNCTION HASH_OAT
 #include <uthash.h>
 
+enum {
+	SHOWN_EXPANSIONS = 16
+};
+
 void stap_diagnostics_init(struct stap_diagnostics *d, struct arena *arena)
 {
 	*d = (struct stap_diagnostics){.arena = arena};
@@ -222,6 +226,23 @@ static void render_title(
 	strbuf_printf(r->out, " %s", message);
 }
 
+/* Where the token comes from.  Macros that invoke macros make long chains: its start tells enough. */
+static void render_expansions(struct renderer *r, const struct stap_token *token)
+{
+	unsigned int shown = 0, more = 0;
+	for (token = token->macro_at; token; token = token->macro_at) {
+		if (shown++ >= SHOWN_EXPANSIONS) {
+			more++;
+			continue;
+		}
+		strbuf_puts(r->out, "\tin expansion of macro: ");
+		render_token(r, token, false);
+		render_line(r, token, 5);
+	}
+	if (more)
+		strbuf_printf(r->out, "\tand %u expansions more\n", more);
+}
+
 static void render_parse_error(
 	struct renderer *r, const struct stap_diagnostic *diagnostic)
 {
@@ -240,11 +261,7 @@ static void render_parse_error(
 	strbuf_printf(out, "%11s: ", diagnostic->saw);
 	render_token(r, token, false);
 	render_line(r, token, 5);
-	for (token = token->macro_at; token; token = token->macro_at) {
-		strbuf_puts(out, "\tin expansion of macro: ");
-		render_token(r, token, false);
-		render_line(r, token, 5);
-	}
+	render_expansions(r, token);
 	strbuf_putc(out, '\n');
 }
 

@@ -497,6 +497,46 @@ static bool check_guru(struct sema *sema, const struct stap_expr *expr)
 	return false;
 }
 
+/* @uregister(N) and @uderef(SIZE, E), and their kernel forms of the same memory, are calls of the
+ * functions that do the same by name. */
+static bool lower_machine_operator(struct sema *sema, struct stap_expr *expr)
+{
+	static const char *const registers[] = {"rax", "rdx", "rcx", "rbx", "rsi", "rdi",
+		"rbp", "rsp", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15",
+		"rip"};
+	struct stap_expr **args = expr->call.args.items;
+	int64_t number = args[0]->number;
+
+	if (!strcmp(expr->call.name + 2, "register")) {
+		if (number < 0 ||
+			number >= (int64_t)(sizeof(registers) / sizeof(*registers))) {
+			sema_error(sema, expr->token, "no register has the number %lld",
+				(long long)number);
+			return false;
+		}
+		args[0] = sema_string(sema, registers[number], args[0]->token);
+		expr->call.name = "u_register";
+		return true;
+	}
+	if (number != 1 && number != 2 && number != 4 && number != 8) {
+		sema_error(sema, expr->token,
+			"memory cannot be read by %lld bytes, but by 1, 2, 4 or 8",
+			(long long)number);
+		return false;
+	}
+	args[0] = args[1];
+	expr->call.args.count = 1;
+	expr->call.name =
+		arena_printf(sema->arena, "user_uint%d_error", (int)(8 * number));
+	return true;
+}
+
+static bool is_machine_operator(const char *name)
+{
+	return !strcmp(name, "@uregister") || !strcmp(name, "@kregister") ||
+	       !strcmp(name, "@uderef") || !strcmp(name, "@kderef");
+}
+
 static bool resolve_call(struct scope *scope, struct stap_expr *expr)
 {
 	struct sema *sema = scope->sema;
@@ -514,6 +554,11 @@ static bool resolve_call(struct scope *scope, struct stap_expr *expr)
 		expr->call.args.items[0]->kind == STAP_EXPR_STRING) {
 		sema_embedded_const(sema, expr);
 		return true;
+	}
+	if (is_machine_operator(name)) {
+		if (!lower_machine_operator(sema, expr))
+			return false;
+		name = expr->call.name;
 	}
 	if (name[0] == '@') {
 		sema_error(sema, expr->token, "%s is not available yet", name);

@@ -33,6 +33,8 @@ struct stap_location {
 		link_address; /* probed instruction (entry) in the file's address space */
 	uint64_t function_start, function_end;
 	bool is_return;
+	/* of a stub that is left by a jump: not its exits, but where the calls of it return to */
+	bool is_behind_calls;
 	bool has_debug_info;
 	bool is_go; /* of a goroutine, which may return on another thread */
 	const char *name,

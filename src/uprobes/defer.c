@@ -227,9 +227,13 @@ static bool begin(struct uprobe_space *space, pid_t tid, struct user_regs_struct
 	return true;
 }
 
-bool uprobe_defer_signal(struct uprobe_space *space, struct utrace_task *task,
-	uint32_t action, bool ours, struct user_regs_struct *regs, siginfo_t *info,
-	uint32_t *ret)
+/*
+ * To be asked at every signal that signal_resolve() gave no notice of, and, while one is held back, at
+ * every report that *ret asked for.  @info becomes the signal that was held back when it is time for it.
+ * Return: true: *ret is the answer of the callback.
+ */
+static bool defer(struct uprobe_space *space, struct utrace_task *task, uint32_t action,
+	bool ours, struct user_regs_struct *regs, siginfo_t *info, uint32_t *ret)
 {
 	pid_t tid = utrace_task_tid(task);
 	struct deferred_signal *d = find(space, tid);
@@ -259,6 +263,20 @@ bool uprobe_defer_signal(struct uprobe_space *space, struct utrace_task *task,
 		show_call_at_home(space, regs);
 	*ret = deliver(space, d, info);
 	return true;
+}
+
+bool uprobe_report_signal(struct uprobe_space *space, struct utrace_task *task,
+	uint32_t action, struct user_regs_struct *regs, siginfo_t *info,
+	const void **ret_notice, uint32_t *ret)
+{
+	*ret_notice = NULL;
+	*ret = UTRACE_RESUME | (action & UTRACE_SIGNAL_MASK);
+	if (!space)
+		return false;
+	bool ours = signal_resolve(space, task, regs, info, ret_notice);
+	if (!*ret_notice && defer(space, task, action, ours, regs, info, ret))
+		return false;
+	return ours;
 }
 
 void deferred_send(pid_t pid, pid_t tid, siginfo_t info)

@@ -88,9 +88,9 @@ static int change_text(struct uprobe_space *space, struct error *err)
 		return change_single(space, err);
 	/* Tried before the first byte changes: without it nothing may run meanwhile, nor where
 	 * a breakpoint is not survived. */
+	bool synced = inject_sync_cores(space->inject, &why) >= 0;
 	threads_note_blocked(space);
-	if (threads_have_trap_blocked(space) ||
-		inject_sync_cores(space->inject, &why) < 0)
+	if (!synced || threads_have_trap_blocked(space))
 		return change_stopped(space, err);
 	return poke_insert_live(space, err);
 }

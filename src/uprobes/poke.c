@@ -255,6 +255,20 @@ static int phase_heads(struct uprobe_space *space, struct error *err)
 	return sync_cores(space, err);
 }
 
+/* Take back what was begun at a site that cannot be patched. */
+static int give_up(struct uprobe_space *space, struct uprobe_site *site,
+	const struct error *why, struct error *err)
+{
+	int r = revert_transient(space, site);
+
+	if (r < 0 && has_vanished(space, site, r))
+		return 0;
+	if (r < 0)
+		return write_failed(space, r, err);
+	site_refuse(space, site, why);
+	return 0;
+}
+
 /* Sites that a thread could not be moved out of have been marked by their request's
  * status. */
 static int revert_unlucky(struct uprobe_space *space, struct error *err)
@@ -264,13 +278,10 @@ static int revert_unlucky(struct uprobe_space *space, struct error *err)
 		if (site->state != SITE_TRANSIENT || !site->request ||
 			!site->request->status)
 			continue;
-		int r = revert_transient(space, site);
-		if (r < 0 && has_vanished(space, site, r))
-			continue;
-		if (r < 0)
-			return write_failed(space, r, err);
 		struct error why = site->request->refused;
-		site_refuse(space, site, &why);
+		int r = give_up(space, site, &why, err);
+		if (r < 0)
+			return r;
 	}
 	return 0;
 }
@@ -284,16 +295,13 @@ static int revert_lodgers(struct uprobe_space *space, struct error *err)
 		if (site->state != SITE_TRANSIENT || !site->is_lodged ||
 			(host && host->state == SITE_TRANSIENT))
 			continue;
-		int r = revert_transient(space, site);
-		if (r < 0 && has_vanished(space, site, r))
-			continue;
-		if (r < 0)
-			return write_failed(space, r, err);
 		struct error why;
 		error_set(&why, -EBUSY,
 			"0x%llx: the instructions that its jump leads through cannot be displaced",
 			(unsigned long long)site->address);
-		site_refuse(space, site, &why);
+		int r = give_up(space, site, &why, err);
+		if (r < 0)
+			return r;
 	}
 	return 0;
 }

@@ -115,7 +115,7 @@ static void block_again(struct uprobe_space *space, pid_t tid, int signal)
 	}
 }
 
-bool uprobe_report_signal(struct uprobe_space *space, struct utrace_task *task,
+bool signal_resolve(struct uprobe_space *space, struct utrace_task *task,
 	struct user_regs_struct *regs, const siginfo_t *info, const void **ret_notice)
 {
 	bool ours = false;

@@ -178,6 +178,22 @@ static void give_up_injection(struct uprobe_space *space)
 	space->victim_journal = JOURNAL_NONE;
 }
 
+/* By a thread that waits for something anyway; where there is none, the first use does it. */
+static int enrol_sync(struct uprobe_space *space, struct error *err)
+{
+	struct utrace_task *first = utrace_first_task(space->session.utrace, space->pid);
+	struct error ignored;
+
+	if (!first || !utrace_next_task(first, space->pid))
+		return 0; /* there is nothing to wait for */
+	if (!inject_take_at_rest(space->inject))
+		return 0;
+	note_victim(space);
+	/* a kernel that has no such call is dealt with where it is used */
+	(void)!inject_enrol_sync(space->inject, &ignored);
+	return space_release_victim(space, err);
+}
+
 /* Session memory is wanted also where handlers run in the tracer: the undo journal is in it. */
 static int bring_in(
 	struct uprobe_space *space, struct utrace_task *task, struct error *err)
@@ -202,6 +218,8 @@ static int bring_in(
 		unmap_again(space, err);
 	if (r >= 0 && !stopped && inject_has_victim(space->inject))
 		r = space_release_victim(space, err);
+	if (r >= 0 && !stopped)
+		r = enrol_sync(space, err);
 	if (r < 0)
 		give_up_injection(space);
 	return r;

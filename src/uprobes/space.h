@@ -208,9 +208,12 @@ must_check int semaphores_copy(
 void semaphores_forget_unmapped(struct uprobe_space *space, const struct proc_maps *maps);
 void semaphores_lower(struct uprobe_space *space);
 
-/* ---- signals held back (defer.c)
- * -------------------------------------------------------------------------- */
+/* ---- signals (signal.c), and those held back (defer.c)
+ * ------------------------------------------ */
 
+/** resolve what our breakpoints and safe reads raise; see uprobe_report_signal() for both */
+bool signal_resolve(struct uprobe_space *space, struct utrace_task *task,
+	struct user_regs_struct *regs, const siginfo_t *info, const void **ret_notice);
 bool deferred_has(const struct uprobe_space *space, pid_t tid);
 /** send again what is still held, to threads that are stopped; the space goes away */
 void deferred_give_back(struct uprobe_space *space);
@@ -225,9 +228,9 @@ must_check int place_admit(struct uprobe_space *space, struct uprobe_request *re
 	size_t count, struct error *err);
 /** record what the site's text was, in the process's own name */
 must_check int site_journal(struct uprobe_space *space, struct uprobe_site *site);
-/** give each pending site a trampoline and a journal record */
 /** pending ones whose host was refused */
 void place_refuse_lodgers(struct uprobe_space *space);
+/** give each pending site a trampoline and a journal record */
 must_check int place_trampolines(struct uprobe_space *space, struct error *err);
 must_check int place_journal(struct uprobe_space *space, struct error *err);
 /** the site will not be inserted; text untouched */

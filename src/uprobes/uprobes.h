@@ -131,28 +131,21 @@ must_check int uprobe_space_remove(
 	struct uprobe_space *space, uint64_t *ret_left, struct error *err);
 
 /**
- * uprobe_report_signal() - for the session's report_signal callback
+ * uprobe_report_signal() - for the report_signal callback of whoever probes
  * SIGTRAP of our breakpoints, SIGSEGV/SIGBUS of our safe reads are resolved by changing regs.
- * A fault of a displaced instruction is the program's: regs get the instruction's own address.
+ * A fault of a displaced instruction is the program's: regs get the instruction's own address.  A signal
+ * that comes while the thread runs our code is held back until it is the program's again, and becomes
+ * @info then.
+ * @space:      NULL: of a process that is not probed; nothing is ours
+ * @action:     as in report_signal
  * @ret_notice: what the request of the breakpoint said; then regs->rip is its address, and
- * uprobe_step_over() is to follow.  Else NULL.
- * Return: true: ours, do not deliver
+ *              uprobe_step_over() is to follow.  Else NULL.
+ * @ret:        without more to do, what the callback returns
+ * Return: true: of a breakpoint or a read of ours, which is not to be delivered; *ret_notice may tell more
  */
 bool uprobe_report_signal(struct uprobe_space *space, struct utrace_task *task,
-	struct user_regs_struct *regs, const siginfo_t *info, const void **ret_notice);
-
-/**
- * uprobe_defer_signal() - hold back a signal that comes while the thread runs our code
- * To be asked at every signal that uprobe_report_signal() gave no notice of, and, while one is held back,
- * at every report that @ret asked for.
- * @action: as in report_signal
- * @ours:   what uprobe_report_signal() returned
- * @info:   becomes the signal that was held back when it is time for it
- * Return: true: *ret is the answer of the callback
- */
-bool uprobe_defer_signal(struct uprobe_space *space, struct utrace_task *task,
-	uint32_t action, bool ours, struct user_regs_struct *regs, siginfo_t *info,
-	uint32_t *ret);
+	uint32_t action, struct user_regs_struct *regs, siginfo_t *info,
+	const void **ret_notice, uint32_t *ret);
 
 /** uprobe_defer_settle() - to be called now and then: see to threads that stopped on their way out */
 void uprobe_defer_settle(struct uprobe_space *space);

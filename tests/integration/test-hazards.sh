@@ -204,9 +204,15 @@ calls=3200 returns=3200" "Go: goroutines that change threads and stacks in a pro
 		is "$out" "$plain
 returns=3200 $(printf '%s' "$plain" | sed 's/.* //')" "... with the values of their entries, $mode"
 	done
+	out=$("$utrace" run -e 'probe process.function("main.locate").return {
+			printf("%d %s %d %s ", $return->near, fp_to_string($return->half, 1), $return->far >> 40, user_string_n($return->name->str, $return->name->len)) }
+		probe process.function("strconv.Atoi").return { println($return) }' -c "$tracees/moving-go 3" 2>"$dir/err" | grep -v calls)
+	is "$out" "-7 3.5 7 here 3" "Go: results in registers"
+	like "$("$utrace" run -e 'probe process.function("main.four").return { println($return[0]) }' -c "$tracees/moving-go 3" 2>&1)" \
+		"the result of 'main.four' is not in registers" "... and elsewhere"
 	# More at a time than there is room for: what is told is right, what is not is counted.
 	for count in 3000 40000; do
-		out=$("$utrace" run -e 'global ok, n, f probe process.function("main.hold").return { n++; if (@entry($n) == register("rax")) ok++; else println("wrong") }
+		out=$("$utrace" run -e 'global ok, n, f probe process.function("main.hold").return { n++; if (@entry($n) == $return) ok++; else println("wrong") }
 			probe process.function("main.fail").return { f++; if (@entry($n) % 3 == 0) println("wrong") }
 			probe end { printf("%d %d %d\n", n, ok, f) }' -c "$tracees/moving-go 1 $count" 2>"$dir/err" | grep -v calls)
 		kept=${out%% *}

@@ -9,6 +9,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -30,7 +31,8 @@ enum {
 };
 
 static struct shared {
-	volatile int ready;
+	volatile int ready, waiting_tid, polling_tid,
+		polled; /* what epoll_wait() returned */
 } * shared;
 
 static struct utrace *utrace;
@@ -177,6 +179,22 @@ static void take_snapshot(pid_t pid, struct strbuf *ret)
 	free(maps);
 }
 
+/* All threads have got where they wait: a thread that is just being created has other signals blocked. */
+static void await_rest(pid_t pid)
+{
+	struct proc_tids list;
+	struct proc_stat stat;
+	bool at_rest = false;
+	while (!at_rest && proc_list_tasks(pid, &list, NULL) == 0) {
+		at_rest = true;
+		for (size_t i = 0; i < list.tids.count; i++)
+			at_rest &= proc_read_stat(list.tids.items[i], &stat) < 0 ||
+				   strchr("STZ", stat.state);
+		vec_free(&list.tids);
+		sleep_ms(1);
+	}
+}
+
 /* A detached thread needs a moment to be seen in the state it was in. */
 static bool returns_to(pid_t pid, const struct strbuf *before, struct strbuf *after)
 {
@@ -271,6 +289,8 @@ static void test_visit(const char *name, void (*body)(void))
 	struct inject *inject = NULL;
 	struct strbuf before, after;
 	pid_t pid = start(body);
+	if (body != spinning)
+		await_rest(pid);
 	take_snapshot(pid, &before);
 	int r = utrace_seize_process(utrace, pid, &err);
 	if (r == 0)
@@ -288,6 +308,94 @@ static void test_visit(const char *name, void (*body)(void))
 		printf("# before\n%s\n# after\n%s\n", before.data, after.data);
 	strbuf_deinit(&before);
 	strbuf_deinit(&after);
+	end(pid);
+}
+
+/* ---- who waits ----------------------------------------------------------------------------- */
+
+static void *wait_in_futex(void *data)
+{
+	pthread_mutex_t *mutex = data;
+	shared->waiting_tid = gettid();
+	pthread_mutex_lock(mutex);
+	return NULL;
+}
+
+/* It learns of an interruption, and tells. */
+static void *wait_in_epoll(void *data)
+{
+	struct epoll_event event;
+	int fd = epoll_create1(EPOLL_CLOEXEC);
+	shared->polling_tid = gettid();
+	shared->polled = epoll_wait(fd, &event, 1, -1);
+	return NULL;
+}
+
+static void one_polls(void)
+{
+	pthread_t thread;
+	shared->ready = 1;
+	pthread_create(&thread, NULL, wait_in_epoll, NULL);
+	for (volatile unsigned i = 0;; i++)
+		;
+}
+
+static void one_waits(void)
+{
+	static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+	pthread_t thread;
+	pthread_mutex_lock(&mutex);
+	pthread_create(&thread, NULL, wait_in_futex, &mutex);
+	one_polls();
+}
+
+static void await_call(pid_t pid, const volatile int *tid, long number)
+{
+	struct proc_syscall call = {.running = true};
+	while (!*tid || proc_read_syscall(pid, *tid, &call) < 0 || call.running ||
+		call.number != number)
+		sleep_ms(1);
+}
+
+/* What takes long is done by a thread that has nothing else to do, and never by one that would notice. */
+static void test_at_rest(const char *name, void (*body)(void), bool expected)
+{
+	struct error err = {0};
+	struct inject *inject = NULL;
+	shared->waiting_tid = shared->polling_tid = 0;
+	shared->polled = 1;
+	pid_t pid = start(body);
+	await_call(pid, &shared->polling_tid, SYS_epoll_wait);
+	if (expected)
+		await_call(pid, &shared->waiting_tid, SYS_futex);
+	int r = utrace_seize_process(utrace, pid, &err);
+	if (r == 0)
+		r = inject_create(utrace, pid, false, &inject, &err);
+	tap_ok(r == 0 && inject_victim_tid(inject) == pid,
+		"%s: a running thread is taken", name);
+	if (r == 0) {
+		tap_ok(!inject_take_at_rest(inject), "%s: no second one", name);
+		r = inject_release_victim(inject, &err);
+	}
+	bool taken = r == 0 && inject_take_at_rest(inject);
+	tap_ok(taken == expected &&
+			(!taken || inject_victim_tid(inject) == shared->waiting_tid),
+		"%s: %s", name, expected ? "so is the one that waits" : "no other");
+	if (taken)
+		r = inject_enrol_sync(inject, &err);
+	if (r == 0 && taken)
+		r = inject_release_victim(inject, &err);
+	if (r == 0)
+		r = inject_take_victim(inject, &err);
+	if (r == 0)
+		r = inject_sync_cores(inject, &err);
+	tap_ok(r == 0 && inject_victim_tid(inject) == pid, "%s: cores are synchronised",
+		name);
+	if (r < 0)
+		printf("# %s; %s\n", err.message, err.hint);
+	inject_destroy(inject);
+	utrace_detach_process(utrace, pid);
+	tap_is_long(shared->polled, 1, "the poll goes on");
 	end(pid);
 }
 
@@ -477,6 +585,8 @@ int main(int argc, char **argv)
 	if (argc > 1)
 		test_launch("static", argv[1]);
 	test_frames();
+	test_at_rest("one waits", one_waits, true);
+	test_at_rest("one polls", one_polls, false);
 	test_refusals();
 	utrace_destroy(utrace);
 	return tap_done();

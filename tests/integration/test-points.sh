@@ -121,9 +121,23 @@ like "$(list 'function("main").callees(2)')" "callee\(\"branch@[^\"]*\"\).callee
 # ---- the program's links to others
 is "$(count 'plt("printf")' "$points")" "n=1" ".plt"
 like "$(list 'plt("prin")')" "no match \(similar functions: printf" "a .plt that is not there"
-like "$(list 'plt.return')" "probe the function's own .return" ".plt.return is refused with the reason"
 is "$(run 'probe process.plt("printf") { printf("%s %s\n", $$name, user_string(pointer_arg(1), "?")); exit() }' "$points" |
 	cut -c1-14)" "printf rounds=" "arguments at a .plt"
+if test -x "$tracees/stubs"; then
+	out=$(run 'global n, r probe process.plt { n[$$name]++ } probe process.plt.return { r[$$name]++ }
+		probe end { foreach (f in n+) printf("%s=%d/%d ", f, r[f], n[f]) println("") }' "$tracees/stubs")
+	for pair in abs=100/100 _Znwm=50/100 qsort=400/500 calloc=0/100 free=100/100 _setjmp=100/100 longjmp=0/100 puts=1/1; do
+		like "$out" "(^| )$pair " ".plt.return: $pair"
+	done
+	like "$out" 'plt\("calloc"\).return does not see the returns of 1 tail call' "... tail calls are told"
+	like "$out" 'plt\("longjmp"\).return at .* refused: the function never returns' "... and what never returns"
+	is "$(run 'probe process.plt("abs").return { printf("%d %d\n", @entry(int_arg(1)), returnval()); exit() }' "$tracees/stubs" |
+		tail -n 1)" "5 5" "values from the entry and of the return"
+	is "$("$utrace" list -v "process(\"$tracees/stubs\").plt(\"abs\").return" 2>&1 | grep -c " at 0x")" 1 \
+		"a listing names the places"
+else
+	skip "no C++ compiler here: returns of stubs"
+fi
 out=$(run 'global n probe process.library("libc.so*").function("memset") { n++ } probe end { printf("%d\n", n > 0) }' \
 	"python3 -c pass")
 is "$out" "1" "an indirect function: its implementations are probed"

@@ -362,14 +362,15 @@ static uint32_t report_signal(uint32_t action, struct utrace_engine *engine,
 	struct uprobe_space *space = space_of(utrace_task_pid(task));
 
 	const void *notice;
-	if (space && uprobe_report_signal(space, task, regs, info, &notice))
+	uint32_t answer;
+	if (uprobe_report_signal(space, task, action, regs, info, &notice, &answer))
 		return UTRACE_RESUME | UTRACE_SIGNAL_IGN;
 	if (info->si_signo == SIGTRAP || info->si_signo == SIGSEGV ||
 		info->si_signo == SIGILL)
 		printf("# signal %d code %d at %#llx of process %d, space %p\n",
 			info->si_signo, info->si_code, (unsigned long long)regs->rip,
 			utrace_task_pid(task), (void *)space);
-	return UTRACE_RESUME | (action & UTRACE_SIGNAL_MASK);
+	return answer;
 }
 
 static uint32_t report_death(struct utrace_engine *engine, bool group_dead, int signal)
@@ -692,7 +693,7 @@ static bool is_traced(pid_t pid)
 
 static bool wait_clean(const struct target *target)
 {
-	for (int i = 0; i < 500; i++) {
+	for (int i = 0; i < 6000; i++) {
 		char *maps = read_maps(target->pid);
 		bool same = !strcmp(maps, target->maps);
 		free(maps);

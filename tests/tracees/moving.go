@@ -64,6 +64,23 @@ func try(n int) (result int) {
 	return fail(n)
 }
 
+type spot struct {
+	near int8
+	half float64
+	far  int64
+	name string
+}
+
+//go:noinline
+func locate(n int) (spot, error) {
+	return spot{int8(-n), float64(n) / 2, int64(n) << 40, "here"}, nil
+}
+
+//go:noinline
+func four(n int) [4]int {
+	return [4]int{n}
+}
+
 func many(count int) {
 	var group sync.WaitGroup
 	gate := make(chan bool)
@@ -85,6 +102,9 @@ func main() {
 	if len(os.Args) > 2 {
 		count, _ := strconv.Atoi(os.Args[2])
 		many(count)
+	}
+	if s, _ := locate(7); s.far == 0 || four(7)[0] == 0 {
+		return
 	}
 	rounds, _ := strconv.Atoi(os.Args[1])
 	runtime.GOMAXPROCS(4)

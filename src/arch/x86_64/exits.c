@@ -122,6 +122,7 @@ static void describe(const struct exit_planner *p, const struct flow_exit *exit,
 		break;
 	case FLOW_EXIT_CONDITIONAL:
 	case FLOW_EXIT_JUMP:
+	case FLOW_EXIT_FALL:
 		point->is_tail_call = true;
 		point->is_conditional = exit->kind == FLOW_EXIT_CONDITIONAL;
 		/* what looks like a tail call could be a part of the function nobody told

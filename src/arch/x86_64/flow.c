@@ -278,23 +278,43 @@ static bool flow_step(struct flow *flow, const struct insn *insn, int32_t depth)
 	return !insn_ends_flow(insn);
 }
 
+/* What lies behind the end: the next function, or what is left in front of it. */
+static bool flow_add_next(struct flow *flow, uint64_t address)
+{
+	uint64_t start, end;
+	if (!text_chunk(flow->text, address, &start, &end))
+		return false;
+	if (start < flow->end && flow->start < end) {
+		if (address != flow->end)
+			return false;
+		start = address;
+	}
+	return flow_add_part(flow, start, end);
+}
+
+/*
+ * Behind a call that never returns there is nothing; else it runs into what comes next.  With nothing on the
+ * stack and padding that belongs to neither that is a function of its own, which others call as well: glibc's
+ * __memcpy_chk and memcpy.  Its returns are not ours.
+ */
 static void flow_fall_off(struct flow *flow, uint64_t address, int32_t depth)
 {
-	/* behind a call that never returns there is nothing; else it runs into what comes
-	 * next */
-	struct insn last = {0};
+	struct insn last = {0}, padding;
+	bool has_padding = flow_previous(flow, address, &padding) &&
+			   padding.kind == INSN_NOP && padding.address >= flow->end;
 	uint64_t pc = address;
 	while (flow_previous(flow, pc, &last) && last.kind == INSN_NOP)
 		pc = last.address;
 	if (last.kind == INSN_CALL || last.kind == INSN_CALL_INDIRECT)
 		return;
-	uint64_t start, end;
-	if (!flow_contains(flow, address) &&
-		(!text_chunk(flow->text, address, &start, &end) ||
-			(start < flow->end && flow->start < end) ||
-			!flow_add_part(flow, start, end)))
+	if (has_padding && !depth && !flow_contains(flow, address) &&
+		text_is_function_start(flow->text, address)) {
+		vec_append(&flow->exits, ((struct flow_exit){padding.address, address,
+						 FLOW_EXIT_FALL, depth}));
 		return;
-	flow_push(flow, address, depth);
+	}
+	if (flow_contains(flow, address) || flow_add_next(flow, address))
+		flow_push(flow, address, depth);
 }
 
 static void flow_walk_from(struct flow *flow, uint64_t pc, int32_t depth)

@@ -33,7 +33,8 @@ enum flow_exit_kind {
 	FLOW_EXIT_RET,
 	FLOW_EXIT_JUMP,
 	FLOW_EXIT_CONDITIONAL,
-	FLOW_EXIT_INDIRECT
+	FLOW_EXIT_INDIRECT,
+	FLOW_EXIT_FALL, /* padding that runs into another function */
 };
 
 struct flow_exit {

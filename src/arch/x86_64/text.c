@@ -258,9 +258,7 @@ bool text_is_boundary(struct arch_text *text, uint64_t address)
 	return !s || is_boundary(s, address);
 }
 
-/* Does the instruction covering `source` really branch into [low, high)? */
-static bool is_real_branch(
-	struct arch_text *text, uint64_t source, uint64_t low, uint64_t high)
+bool text_is_branch(struct arch_text *text, uint64_t source, uint64_t low, uint64_t high)
 {
 	uint64_t start, end;
 	const struct text_segment *s = sound_chunk(text, source, &start, &end);
@@ -402,7 +400,7 @@ static bool find_rel8(struct arch_text *text, uint64_t low, uint64_t high, uint6
 			continue;
 		if (pc >= skip && pc < skip_end)
 			continue;
-		if (!is_real_branch(text, pc, low, high))
+		if (!text_is_branch(text, pc, low, high))
 			continue;
 		*ret_source = pc;
 		return true;
@@ -424,7 +422,7 @@ static bool find_rel32(struct arch_text *text, uint64_t low, uint64_t high, uint
 		uint64_t source = text->low + (uint32_t)text->refs[i];
 		if (source >= skip && source < skip_end)
 			continue;
-		if (!is_real_branch(text, source, low, high))
+		if (!text_is_branch(text, source, low, high))
 			continue;
 		*ret_source = source;
 		return true;
@@ -455,7 +453,7 @@ bool text_has_branch_from(struct arch_text *text, uint64_t low, uint64_t high,
 			break;
 		uint64_t source = text->low + (uint32_t)text->refs[i];
 		if (source >= from && source < from_end &&
-			is_real_branch(text, source, target, target + 1))
+			text_is_branch(text, source, target, target + 1))
 			return true;
 	}
 	return false;

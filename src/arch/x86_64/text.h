@@ -71,6 +71,9 @@ bool text_chunk(const struct arch_text *text, uint64_t address, uint64_t *ret_st
  */
 bool text_is_boundary(struct arch_text *text, uint64_t address);
 
+/** text_is_branch() - does the instruction covering @source really branch into [low, high)? */
+bool text_is_branch(struct arch_text *text, uint64_t source, uint64_t low, uint64_t high);
+
 /**
  * text_find_branch() - is there a direct branch to [low, high) other than from [skip,
  * skip_end)? Only bytes that decode as a branch from the start of their function count,

@@ -79,16 +79,22 @@ static void emit_unskip_red_zone(struct writer *w)
 	w->pushed -= RED_ZONE;
 }
 
+/* A handler that looks at all registers looks at the flags, too, dead or not. */
+static bool saves_flags(const struct writer *w)
+{
+	return w->point->flags_live || w->probe->callee_saved;
+}
+
 static void emit_save_flags(struct writer *w)
 {
-	if (w->point->flags_live)
+	if (saves_flags(w))
 		EMIT(&w->e, 0x9f, 0x0f, 0x90, 0xc0); /* lahf; seto %al */
 }
 
 /* OF from al: 0x7f + 1 overflows; the others from ah */
 static void emit_restore_flags(struct writer *w)
 {
-	if (w->point->flags_live)
+	if (saves_flags(w))
 		EMIT(&w->e, 0x04, 0x7f, 0x9e); /* add $0x7f,%al; sahf */
 }
 
@@ -277,7 +283,7 @@ static void emit_counts(struct writer *w)
 	emit_skip_red_zone(w);
 	EMIT(&w->e, 0x50);
 	emit_save_flags(w);
-	if (w->point->flags_live)
+	if (saves_flags(w))
 		EMIT(&w->e, 0x50);
 	emit_load_context(w);
 	for (size_t i = 0; i < r->handler_count; i++)
@@ -287,7 +293,7 @@ static void emit_counts(struct writer *w)
 
 static void emit_counts_end(struct writer *w)
 {
-	if (w->point->flags_live)
+	if (saves_flags(w))
 		EMIT(&w->e, 0x58);
 	emit_restore_flags(w);
 	EMIT(&w->e, 0x58);

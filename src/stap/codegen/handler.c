@@ -397,7 +397,7 @@ static LLVMValueRef push_pair(struct emit_body *b)
 	return emit_fast_pair_push(b, b->probe->index, pair_size(b));
 }
 
-static LLVMValueRef pop_pair(struct emit_body *b)
+static LLVMValueRef pop_pair_at(struct emit_body *b)
 {
 	LLVMValueRef group = emit_const32(b, b->probe->index);
 	if (pairs_by_goroutine(b))
@@ -405,6 +405,18 @@ static LLVMValueRef pop_pair(struct emit_body *b)
 	if (!emit_is_fast(b))
 		return EMIT_CALL(b, rt_pair_pop, b->c, group, b->sp);
 	return emit_fast_pair_pop(b, b->probe->index, pair_size(b));
+}
+
+static LLVMValueRef pop_pair(struct emit_body *b)
+{
+	LLVMValueRef sp = b->sp, pair;
+	if (!b->probe->locations[0]->is_behind_calls)
+		return pop_pair_at(b);
+	/* the return address has been taken from the stack already */
+	b->sp = LLVMBuildSub(b->e->builder, sp, emit_const(b, 8), "frame");
+	pair = pop_pair_at(b);
+	b->sp = sp;
+	return pair;
 }
 
 /* The hidden handler at a function's entry: evaluate, then save for the return. */

@@ -61,10 +61,10 @@ static uint32_t linear_buckets(const int64_t params[3])
 	uint64_t span = (uint64_t)params[1] - (uint64_t)params[0],
 		 width = (uint64_t)params[2];
 
-	if (params[1] <= params[0] || params[2] <= 0)
+	if (params[1] < params[0] || params[2] <= 0)
 		return 0;
-	/* one for `high` itself, one below, one above */
-	uint64_t count = span / width + (span % width != 0) + 3;
+	/* one for what is left up to `high`, one below, one above */
+	uint64_t count = span / width + 3;
 	return count > UINT32_MAX / 16 ? 0 : (uint32_t)count;
 }
 

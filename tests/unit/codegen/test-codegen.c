@@ -233,11 +233,11 @@ static const struct row arrays[] = {
 			"a[1] = 1; a[2] = 2; try { a[3] = 3 } catch (e) { println(e) }"),
 		"Array overflow, check size limit (2)\n", {0}},
 	{"wrapping",
-		"global a[2]%\n" BEGIN(
+		"global a%[2]\n" BEGIN(
 			"a[1] = \"one\"; a[2] = \"two\"; a[3] = a[1]; printf(\"%d %s %s\\n\", 1 in a, a[2], a[3])"),
 		"0 two one\n", {0}},
 	{"wrapping keys",
-		"global a[1]%\n" BEGIN(
+		"global a%[1]\n" BEGIN(
 			"a[\"x\"] = \"y\"; a[a[\"x\"]] = \"z\"; printf(\"%s %d\\n\", a[\"y\"], \"x\" in a)"),
 		"z 0\n", {0}},
 };

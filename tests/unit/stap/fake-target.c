@@ -100,7 +100,8 @@ static int fake_expand(void *data, const struct stap_point *point, struct arena 
 			: "/bin/app";
 	VEC(struct stap_location *) found = {0};
 
-	if (!function) { /* marks, statements: this program has none */
+	/* marks, statements, addresses: this program has none */
+	if (!function || function->argument->kind != STAP_EXPR_STRING) {
 		error_set(err, 0, "no match");
 		*ret_count = 0;
 		return 0;
