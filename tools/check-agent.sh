@@ -44,7 +44,7 @@ vector=$(objdump -d --no-show-raw-insn "$agent" | grep -vE '	movups %xmm[0-9]+,-
 $vector"
 
 for symbol in rt_enter rt_leave rt_map_insert agent_register_thread agent_signal_front agent_restorer \
-	agent_read_start agent_read_end agent_read_fixup; do
+	agent_read_start agent_read_end agent_read_fixup agent_call_trap; do
 	readelf --dyn-syms -W "$agent" | grep -qE " $symbol\$" || fail "does not export $symbol"
 done
 

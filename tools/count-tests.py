@@ -32,6 +32,8 @@ def main():
         total = [a + b for a, b in zip(total, counts)]
         if counts[1]:
             print(f"FAILED: {test['name']} ({counts[1]})")
+            for row in re.findall(r"^not ok\b.*(?:\n#.*){0,9}", test.get("stdout", ""), re.M):
+                print(row)
         for why in re.findall(r"^ok\b.*# SKIP (.*)$", test.get("stdout", ""), re.M):
             print(f"skipped: {test['name']}: {why}")
     passed, failed, skipped = total

@@ -37,10 +37,11 @@ enum abi_state {
 
 enum abi_session_flag {
 	ABI_FLAG_TSC_UNUSABLE = 1u << 0, /* use clock_gettime() instead of rdtsc */
-	ABI_FLAG_FSGSBASE = 1u << 1,     /* wrgsbase may be used */
 	ABI_FLAG_NO_SYSCALLS =
 		1u << 2, /* a seccomp filter is on: the runtime makes no system call */
 	ABI_FLAG_SUPPRESS_ERRORS = 1u << 3, /* --suppress-handler-errors */
+	ABI_FLAG_FORCE =
+		1u << 4, /* --force: a seccomp filter is no reason to make no call */
 };
 
 /* Wall clock from TSC: ns = wall_base + ((tsc - tsc_base) * mult >> 32).  The tracer

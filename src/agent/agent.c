@@ -7,6 +7,7 @@
 
 #include <stddef.h>
 
+#include "abi/call.h"
 #include "runtime/internal.h"
 
 enum {
@@ -148,17 +149,9 @@ enum {
 	SYSCALL_RT_SIGPROCMASK = 14,
 	SYSCALL_NANOSLEEP = 35,
 	SYSCALL_GETPID = 39,
-	SYSCALL_GETUID = 102,
-	SYSCALL_GETGID = 104,
-	SYSCALL_GETEUID = 107,
-	SYSCALL_GETEGID = 108,
 	SYSCALL_GETPPID = 110,
-	SYSCALL_PRCTL = 157,
-	SYSCALL_ARCH_PRCTL = 158,
 	SYSCALL_GETTID = 186,
 	SYSCALL_RT_TGSIGQUEUEINFO = 297,
-	PRCTL_GET_NAME = 16,
-	ARCH_SET_GS = 0x1001,
 };
 
 static uint32_t ask(int64_t number)
@@ -201,18 +194,6 @@ static uint32_t claim_slot(struct abi_session *s)
 	return 0;
 }
 
-static void fill_identity(struct abi_context *c)
-{
-	c->pid = ask(SYSCALL_GETPID);
-	c->tid = ask(SYSCALL_GETTID);
-	c->ppid = ask(SYSCALL_GETPPID);
-	c->uid = ask(SYSCALL_GETUID);
-	c->euid = ask(SYSCALL_GETEUID);
-	c->gid = ask(SYSCALL_GETGID);
-	c->egid = ask(SYSCALL_GETEGID);
-	rt_syscall(SYSCALL_PRCTL, PRCTL_GET_NAME, (uint64_t)(uintptr_t)c->comm, 0, 0);
-}
-
 /* Everything of an earlier owner but its ring, its shards and its place in the file. */
 static void reset_context(struct abi_context *c, struct abi_session *s, uint32_t slot)
 {
@@ -239,16 +220,7 @@ static struct abi_context *current_context(void)
 	return (struct abi_context *)(uintptr_t)self;
 }
 
-static bool set_gs(const struct abi_session *s, uint64_t base)
-{
-	if (s->flags & ABI_FLAG_FSGSBASE) {
-		__asm__ volatile("wrgsbase %0" : : "r"(base));
-		return true;
-	}
-	if (s->flags & ABI_FLAG_NO_SYSCALLS)
-		return false;
-	return rt_syscall(SYSCALL_ARCH_PRCTL, ARCH_SET_GS, base, 0, 0) == 0;
-}
+bool agent_call_tracer(struct abi_context *c, uint64_t kind);
 
 /*
  * Registration is in three parts, so that most of it runs on the stack of the context claimed by the
@@ -286,16 +258,14 @@ struct registration agent_fill_context(struct abi_context *c)
 	struct abi_session *s = (struct abi_session *)(uintptr_t)arena()->session;
 	raise_high(s, c->slot + 1);
 	reset_context(c, s, c->slot);
-	if (!(s->flags & ABI_FLAG_NO_SYSCALLS))
-		fill_identity(c);
+	/* The tracer says who we are, and sets the gs base. */
+	bool answered = agent_call_tracer(c, ABI_CALL_REGISTER);
 	/* A signal handler may have registered this very thread in the meantime. */
-	struct abi_context *other = current_context();
-	if (other)
-		return (struct registration){other, true};
-	__atomic_store_n(&c->self, (uint64_t)(uintptr_t)c, __ATOMIC_SEQ_CST);
-	if (!set_gs(s, (uint64_t)(uintptr_t)c - arena()->null_context)) {
-		__atomic_fetch_add(&s->register_failures, 1, __ATOMIC_RELAXED);
-		return (struct registration){NULL, true};
+	struct abi_context *now = current_context();
+	if (now != c) {
+		if (!answered)
+			__atomic_fetch_add(&s->register_failures, 1, __ATOMIC_RELAXED);
+		return (struct registration){now, true};
 	}
 	/* rt_session_stop() sets the state, then empties every `self`: one of us sees the
 	 * other. The slot stays ours: the GS base points to it. */
@@ -343,6 +313,7 @@ enum {
 	ACTION_IGNORE = 1,
 	LOAD_SIZE = 3, /* KEEP IN SYNC: read signature (front.S) */
 	LOAD_ALIGNMENT = 16,
+	CALL_ALIGNMENT = 16, /* KEEP IN SYNC: call signature (front.S) */
 	BREAKPOINT_SIZE = 1,
 	BREAKPOINT = 0xcc,
 	SIGSET_SIZE = 8,
@@ -412,6 +383,21 @@ static bool was_moved(uint64_t ip)
 	return false;
 }
 
+/* No tracer has answered a call of ours: it fails. */
+static bool is_call(uint64_t ip)
+{
+	static const unsigned char signature[] = {
+		BREAKPOINT, 0x0f, 0x1f, 0x80, 'U', 'T', 'C', 'A'};
+	const unsigned char *bytes = (const unsigned char *)(uintptr_t)(ip - 1);
+
+	if (ip % CALL_ALIGNMENT)
+		return false;
+	for (uint32_t i = 0; i < sizeof(signature); i++)
+		if (bytes[i] != signature[i])
+			return false;
+	return true;
+}
+
 static bool resolve(
 	uint32_t signal, const struct signal_info *info, struct signal_context *context)
 {
@@ -429,7 +415,7 @@ static bool resolve(
 	uint64_t trampoline = find_trampoline(context->ip - BREAKPOINT_SIZE);
 	if (trampoline)
 		context->ip = trampoline;
-	return trampoline || was_moved(context->ip);
+	return trampoline || was_moved(context->ip) || is_call(context->ip);
 }
 
 /*
@@ -477,6 +463,15 @@ static void take_default(uint32_t signal, const struct signal_info *info)
 		signal, (uint64_t)(uintptr_t)info);
 }
 
+/* The default action without a call: the signal is blocked here, and the kernel takes no handler then. */
+static void raise_blocked(uint32_t signal)
+{
+	if (signal == SIGNAL_TRAP)
+		__asm__ volatile("int3");
+	else
+		__asm__ volatile("hlt");
+}
+
 /* Called by agent_signal_front.  Return: the handler to go on with; 0: done. */
 uint64_t agent_signal_decide(
 	uint32_t signal, const struct signal_info *info, struct signal_context *context);
@@ -491,6 +486,8 @@ uint64_t agent_signal_decide(
 	if (old->handler == ACTION_IGNORE && info->code <= 0)
 		return 0;
 	if (old->handler == ACTION_DEFAULT || old->handler == ACTION_IGNORE) {
+		if (arena()->makes_no_calls)
+			raise_blocked(signal);
 		if (signal == SIGNAL_TRAP && is_of_killed_tracer(info))
 			return 0;
 		take_default(signal, info);

@@ -35,6 +35,7 @@ struct agent_arena {
 	uint64_t image, image_size; /* this arena's image: faults in it are ours */
 	uint64_t breakpoints;       /* struct agent_site_entry[breakpoint_count] */
 	uint64_t breakpoint_count;
+	uint64_t makes_no_calls; /* a seccomp filter might end the process for one */
 	/* Nonzero only in the tracer's own copy of the image: void (*)(void) that empties
 	 * the rings.  Here and not in session memory, which the traced processes can
 	 * write. */
@@ -55,7 +56,7 @@ struct agent_arena {
 
 /**
  * agent_register_thread() - slow path of every trampoline
- * Claims a context, fills pid, tid, comm, sets the GS base.  Needs little of the program's stack: the
+ * Claims a context; the tracer fills in who the thread is and sets its gs base (abi/call.h).  Needs little of the program's stack: the
  * rest runs on the context's.
  * Return: NULL: the session is not running, or no context is free (counted)
  */

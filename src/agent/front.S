@@ -143,6 +143,25 @@ agent_register_thread:
 1:	ret
 
 /*
+ * bool agent_call_tracer(struct abi_context *c, uint64_t kind): a breakpoint that the tracer answers, see
+ * abi/call.h.  It makes no system call, which a filter could end the program for.  The signal front knows it
+ * by its place in a block of 16 and the nop behind it, in any copy of the image, and lets it fail: there is
+ * no tracer then.
+ * KEEP IN SYNC: call signature (agent.c)
+ */
+	.hidden agent_call_tracer
+	.globl agent_call_tracer, agent_call_trap
+	.type agent_call_tracer, @function
+	.balign 16
+agent_call_tracer:
+	xor %eax, %eax
+	.skip 13, 0x90
+agent_call_trap:
+	int3
+	.byte 0x0f, 0x1f, 0x80, 0x55, 0x54, 0x43, 0x41 /* nopl "UTCA"(%rax) */
+	ret
+
+/*
  * The handler the kernel calls.  agent_signal_decide() returns 0 when the signal was ours; else
  * the program's own handler, which is entered as the kernel would have: same arguments, same
  * stack, and a return into the restorer.

@@ -22,8 +22,9 @@ enum {
 	ARCH_JUMP_SIZE = 5,
 	ARCH_MAX_INSNS = 14,
 	ARCH_MAX_POINTS = 8,
-	ARCH_MAX_HANDLERS = 64,
-	ARCH_TRAMPOLINE_MAX = 8192,
+	ARCH_MAX_HANDLERS = 160,
+	ARCH_TRAMPOLINE_MAX =
+		16384, /* holds so many calls of handlers, on a stack of their own, too */
 	ARCH_CALL_STUB_MAX = 192
 };
 

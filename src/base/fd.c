@@ -14,6 +14,9 @@ ssize_t fd_read_file(const char *path, char **ret, struct error *err)
 		return error_set(
 			err, -errno, "cannot open %s: %s", path, strerror(errno));
 	size_t size = 0, capacity = 4096;
+	enum {
+		SIZE_MAX_READ = 64 << 20 /* /dev/zero has no end */
+	};
 	char *data = malloc(capacity + 1);
 	if (!data)
 		abort();
@@ -37,6 +40,12 @@ ssize_t fd_read_file(const char *path, char **ret, struct error *err)
 		if (n == 0)
 			break;
 		size += (size_t)n;
+		if (size > SIZE_MAX_READ) {
+			free(data);
+			return error_set(err, -EFBIG,
+				"cannot read %s: more than %d megabytes", path,
+				SIZE_MAX_READ >> 20);
+		}
 	}
 	data[size] = '\0';
 	*ret = data;

@@ -43,6 +43,8 @@ static int run(const struct cli_command *command, int argc, char **argv)
 		return cli_error(&err);
 	if (patches)
 		printf("process %ld: %zu patches removed\n", request.pid, patches);
+	else if (r == 0)
+		printf("process %ld: memory of a dead tracer's removed\n", request.pid);
 	else
 		printf("process %ld: nothing of utrace's in it\n", request.pid);
 	return 0;

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/options.h"
 #include "stap/parser.h"
@@ -66,8 +68,21 @@ static void hear_of_refused_writes(void)
 	}
 }
 
+/*
+ * What is opened first would take the place of a closed standard stream, and get what is printed there: it
+ * may be the memory of a process.  Writing to these fails; commands that are started do not get them.
+ */
+static void hold_standard_streams(void)
+{
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+		if (fcntl(fd, F_GETFD) < 0)
+			(void)!open("/dev/null",
+				(fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) | O_CLOEXEC);
+}
+
 int main(int argc, char **argv)
 {
+	hold_standard_streams();
 	hear_of_refused_writes();
 	if (argc < 2) {
 		print_usage(stderr);

@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -17,7 +16,6 @@ enum {
 		65536, /* functions of consumers that can be registered, one after the other */
 	CONTEXTS = 1024,
 	PATCHES = 262144, /* of all processes, at one time */
-	HWCAP2_FSGSBASE_BIT = 2
 };
 
 static uint64_t round_up(uint64_t value)
@@ -32,7 +30,6 @@ static void fill_header(struct uprobes *u, struct abi_session *h)
 	h->magic = ABI_MAGIC;
 	h->version = ABI_VERSION;
 	h->state = ABI_STATE_RUNNING;
-	h->flags = getauxval(AT_HWCAP2) & HWCAP2_FSGSBASE_BIT ? ABI_FLAG_FSGSBASE : 0;
 	h->max_string = 512;
 	h->tracer_pid = (uint32_t)getpid();
 	h->tracer_uid = getuid();
@@ -91,6 +88,7 @@ static int open_image(struct uprobes *u, struct error *err)
 		int64_t *offset;
 	} symbols[] = {
 		{"agent_register_thread", &s->register_offset},
+		{"agent_call_trap", &s->call_offset},
 		{"agent_signal_front", &s->front_offset},
 		{"agent_restorer", &s->restorer_offset},
 		{"agent_read_start", &s->read_start_offset},

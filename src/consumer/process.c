@@ -217,9 +217,8 @@ int uprobes_remove_process(struct uprobes *u, pid_t pid, struct utrace_error *er
 	probe_process_drop(u, p);
 	probe_process_delete(u, pid);
 	if (r >= 0 && left)
-		probes_warn(u, pid,
-			"process %d keeps %llu bytes of probe code that a thread may still run: %s",
-			pid, (unsigned long long)left, why.message);
+		probes_warn(u, pid, "process %d keeps %llu bytes of probe code: %s", pid,
+			(unsigned long long)left, why.message);
 	if (r < 0 && r != -ESRCH)
 		return error_set(err, r, "%s", why.message);
 	return 0;

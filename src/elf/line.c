@@ -114,6 +114,7 @@ uint64_t elf_line_end(struct elf_module *module, uint64_t address, uint64_t *ret
 struct candidate {
 	struct elf_line_place place;
 	bool is_statement;
+	bool is_displaced;
 	size_t order; /* in the line table */
 };
 
@@ -231,7 +232,8 @@ static void search_unit(struct search *s, struct elf_unit *unit, bool neighbours
 			vec_append(&s->found,
 				((struct candidate){
 					{instance, row->file, row->line, row->address},
-					row->is_statement, s->found.count}));
+					.is_statement = row->is_statement,
+					.order = s->found.count}));
 	}
 }
 
@@ -335,6 +337,49 @@ static void drop_repetitions(struct search *s, bool of_address)
 	s->found.count = kept;
 }
 
+static int by_instance(const void *a, const void *b)
+{
+	const struct candidate *left = a, *right = b;
+	if (left->place.line != right->place.line)
+		return left->place.line < right->place.line ? -1 : 1;
+	if (left->place.instance != right->place.instance)
+		return left->place.instance < right->place.instance ? -1 : 1;
+	return 0;
+}
+
+/* The same line in the nearest of the instances around that has it; NULL: none has. */
+static struct candidate *candidate_around(
+	const struct search *s, const struct candidate *inner)
+{
+	struct candidate key = *inner, *found = NULL;
+	const struct elf_instance *instance = inner->place.instance->parent;
+	for (; instance && !found; instance = instance->parent) {
+		key.place.instance = instance;
+		found = bsearch(&key, s->found.items, s->found.count,
+			sizeof(*s->found.items), by_instance);
+	}
+	return found && found->place.file == inner->place.file ? found : NULL;
+}
+
+/*
+ * What was scheduled away from a statement is no place of its own: where the line begins a statement in the
+ * function around, or in what is inlined there, that one is meant.  Candidates are in order by_line().
+ */
+static void drop_displaced(struct search *s)
+{
+	size_t kept = 0;
+	for (size_t i = 0; i < s->found.count; i++) {
+		struct candidate *inner = &s->found.items[i];
+		struct candidate *outer = candidate_around(s, inner);
+		if (outer && inner->is_statement != outer->is_statement)
+			(inner->is_statement ? outer : inner)->is_displaced = true;
+	}
+	for (size_t i = 0; i < s->found.count; i++)
+		if (!s->found.items[i].is_displaced)
+			s->found.items[kept++] = s->found.items[i];
+	s->found.count = kept;
+}
+
 static bool is_single_line(const struct elf_line_query *query)
 {
 	return query->kind == ELF_LINES_RELATIVE ||
@@ -381,6 +426,7 @@ static void choose_places(struct search *s)
 	bool is_all = s->query->kind == ELF_LINES_ALL;
 	sort_found(s, by_line);
 	drop_repetitions(s, false);
+	drop_displaced(s);
 	if (!is_single_line(s->query)) {
 		sort_found(s, is_all ? by_last_row : by_first_line);
 		drop_repetitions(s, true);

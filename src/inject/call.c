@@ -64,6 +64,37 @@ static int explain_call(const struct inject *inject, int code, struct error *err
 		inject->pid, strerror(-code));
 }
 
+/* It may have been put on since the last call, by the program itself. */
+static int check_filter(const struct inject *inject, struct error *err)
+{
+	struct proc_status status;
+	int r = inject_check_victim(inject, err);
+	if (r == 0)
+		r = proc_read_status(utrace_task_tid(inject->task), &status, err);
+	return r < 0 ? r : inject_check_seccomp(&status, inject->force, err);
+}
+
+/*
+ * At the entry of a call of ours: another thread may have put a filter on all since the last look.  What was
+ * not filtered yet will not be, the kernel has looked before us; but that cannot be seen, so the call becomes
+ * one that does nothing, and that hardly a filter forbids.
+ */
+static int defuse(struct inject *inject, struct error *err)
+{
+	struct user_regs_struct regs;
+	int filtered = check_filter(inject, err);
+	if (filtered >= 0)
+		return 0;
+	int r = utrace_get_regs(inject->task, &regs);
+	if (r < 0)
+		return r;
+	regs.orig_rax = SYS_write;
+	regs.rdi = UINT64_MAX; /* no such file */
+	regs.rsi = regs.rdx = 0;
+	r = utrace_set_regs(inject->task, &regs);
+	return r < 0 ? r : filtered;
+}
+
 /* A signal that a failed call has raised must not reach the program. */
 static void drop_raised_signal(struct inject *inject)
 {
@@ -75,7 +106,9 @@ int inject_syscall(struct inject *inject, long number, const uint64_t args[6],
 	int64_t *ret, struct error *err)
 {
 	struct user_regs_struct saved, regs;
-	int r = inject_prepare_calls(inject, err);
+	int r = check_filter(inject, err);
+	if (r == 0)
+		r = inject_prepare_calls(inject, err);
 	if (r < 0)
 		return r;
 	r = utrace_get_regs(inject->task, &saved);
@@ -99,6 +132,7 @@ int inject_syscall(struct inject *inject, long number, const uint64_t args[6],
 	if (r == 0)
 		r = run_to_syscall_stop(inject);
 	step();
+	int filtered = r == 0 ? defuse(inject, err) : 0;
 	if (r == 0)
 		r = run_to_syscall_stop(inject);
 	step();
@@ -110,6 +144,8 @@ int inject_syscall(struct inject *inject, long number, const uint64_t args[6],
 	step();
 	if (r < 0 || got < 0 || back < 0)
 		return explain_call(inject, r < 0 ? r : (got < 0 ? got : back), err);
+	if (filtered < 0)
+		return filtered;
 	*ret = (int64_t)regs.rax;
 	return 0;
 }

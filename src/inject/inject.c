@@ -8,7 +8,7 @@
 
 /* A filter is judged by its kind only: its program cannot be read without CAP_SYS_ADMIN.
  */
-static int check_seccomp(const struct proc_status *status, bool force, struct error *err)
+int inject_check_seccomp(const struct proc_status *status, bool force, struct error *err)
 {
 	struct proc_status own;
 	if (status->seccomp == 0)
@@ -33,6 +33,14 @@ static int check_seccomp(const struct proc_status *status, bool force, struct er
 	return -EPERM;
 }
 
+bool inject_is_filtered(pid_t tid, bool force)
+{
+	struct proc_status status;
+	struct error why;
+	return proc_read_status(tid, &status, NULL) == 0 &&
+	       inject_check_seccomp(&status, force, &why) < 0;
+}
+
 static struct inject *allocate(struct utrace *utrace, pid_t pid, struct error *err)
 {
 	struct inject *inject = calloc(1, sizeof(*inject));
@@ -54,9 +62,10 @@ static int open_process(struct inject *inject, unsigned int flags, struct error 
 	pid_t tid = utrace_task_tid(inject->task);
 	int r = proc_read_status(tid, &status, err);
 	if (r == 0)
-		r = check_seccomp(&status, flags & INJECT_FORCE, err);
+		r = inject_check_seccomp(&status, flags & INJECT_FORCE, err);
 	if (r < 0)
 		return r;
+	inject->force = flags & INJECT_FORCE;
 	inject->shadow_stack = status.shadow_stack;
 	inject->memory_fd = remote_memory_open(tid, err);
 	return inject->memory_fd < 0 ? inject->memory_fd : 0;
@@ -108,15 +117,15 @@ int inject_create(struct utrace *utrace, pid_t pid, unsigned int flags,
 	return r;
 }
 
-int inject_create_fork(
-	struct utrace *utrace, pid_t pid, struct inject **ret, struct error *err)
+int inject_create_fork(struct utrace *utrace, pid_t pid, unsigned int flags,
+	struct inject **ret, struct error *err)
 {
 	struct inject *inject = allocate(utrace, pid, err);
 	if (!inject)
 		return -ENOMEM;
 	int r = inject_take_victim(inject, err);
 	if (r == 0)
-		r = open_process(inject, INJECT_FORCE, err);
+		r = open_process(inject, flags, err);
 	if (r == 0)
 		r = inject_find_stub(inject, err);
 	if (r < 0)

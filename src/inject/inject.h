@@ -28,6 +28,12 @@ enum inject_flag {
 };
 
 /**
+ * inject_is_filtered() - a seccomp filter of a thread may end its process for a call of ours
+ * Not so with as many filters as the tracer has itself, nor, with @force, in filter mode at all.
+ */
+bool inject_is_filtered(pid_t tid, bool force);
+
+/**
  * inject_create() - prepare a process whose threads are all seized
  * Refuses with a reason: 32-bit, seccomp strict, seccomp filter that may kill (unless the tracer runs
  * under as many filters itself), gs base in use; shadow stack only noted.
@@ -38,8 +44,8 @@ enum inject_flag {
 must_check int inject_create(struct utrace *utrace, pid_t pid, unsigned int flags,
 	struct inject **ret, struct error *err);
 /** the same in a fork child of a process that we are in: what its gs bases say is ours */
-must_check int inject_create_fork(
-	struct utrace *utrace, pid_t pid, struct inject **ret, struct error *err);
+must_check int inject_create_fork(struct utrace *utrace, pid_t pid, unsigned int flags,
+	struct inject **ret, struct error *err);
 /** the same over a given stopped task (a launched program, a fork child) */
 must_check int inject_create_at(struct utrace_task *stopped, unsigned int flags,
 	struct inject **ret, struct error *err);
@@ -58,7 +64,8 @@ void inject_destroy(
 /**
  * inject_syscall() - run one system call in the target, on the held victim
  * @ret: raw result (-errno on failure)
- * Return: 0, or negative when the call could not be made at all (victim died: -ESRCH)
+ * Return: 0, or negative when the call could not be made at all: the victim died (-ESRCH), or a seccomp
+ * filter has been put on it meanwhile (-EPERM)
  */
 must_check int inject_syscall(struct inject *inject, long number, const uint64_t args[6],
 	int64_t *ret, struct error *err);

@@ -10,7 +10,7 @@ struct inject {
 	struct utrace *utrace;
 	pid_t pid;
 	int memory_fd;
-	bool shadow_stack;
+	bool shadow_stack, force;
 	struct inject_stub stub;
 	uint64_t scratch; /* a writable page of ours, while a victim is held; 0: none yet
 			   */
@@ -24,6 +24,10 @@ struct inject {
 	uint64_t signal_mask; /* the program's own */
 	uint64_t entry;       /* inject_run_to(): where the breakpoint is; 0: none */
 };
+
+/* inject.c */
+must_check int inject_check_seccomp(
+	const struct proc_status *status, bool force, struct error *err);
 
 /* victim.c */
 must_check int inject_take_task(

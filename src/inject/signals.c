@@ -54,7 +54,8 @@ static struct agent_sigaction front_action(
 		action.flags |= old->flags & (SA_ONSTACK | SA_RESTART | SA_NODEFER);
 		action.mask = old->mask;
 	} else {
-		action.flags |= SA_ONSTACK | SA_RESTART | SA_NODEFER;
+		/* blocked while it runs: see raise_blocked() of the agent */
+		action.flags |= SA_ONSTACK | SA_RESTART;
 	}
 	return action;
 }

@@ -133,6 +133,14 @@ void proc_maps_free(struct proc_maps *maps)
 /* ---- status, stat
  * ----------------------------------------------------------------------------- */
 
+static int parse_innermost(const char *value, int *ret_levels)
+{
+	*ret_levels = 1;
+	for (const char *tab; (tab = strchr(value, '\t')); value = tab + 1)
+		++*ret_levels;
+	return atoi(value);
+}
+
 static void parse_status_line(const char *key, const char *value, struct proc_status *ret)
 {
 	unsigned a, b;
@@ -169,10 +177,10 @@ static void parse_status_line(const char *key, const char *value, struct proc_st
 		snprintf(ret->name, sizeof(ret->name), "%s", value);
 	else if (!strcmp(key, "x86_Thread_features"))
 		ret->shadow_stack = strstr(value, "shstk") != NULL;
-	else if (!strcmp(key, "NSpid")) {
-		const char *last = strrchr(value, '\t');
-		ret->ns_pid = atoi(last ? last : value);
-	}
+	else if (!strcmp(key, "NSpid"))
+		ret->ns_pid = parse_innermost(value, &ret->ns_levels);
+	else if (!strcmp(key, "NStgid"))
+		ret->ns_tgid = parse_innermost(value, &ret->ns_levels);
 }
 
 int proc_read_status(pid_t tid, struct proc_status *ret, struct error *err)
@@ -249,6 +257,19 @@ int proc_read_stat(pid_t tid, struct proc_stat *ret)
 	}
 	*ret = stat;
 	return 0;
+}
+
+uint64_t proc_read_turns(pid_t tid)
+{
+	char path[64];
+	CLEANUP(cleanup_free) char *text = NULL;
+	uint64_t turns = 0;
+	snprintf(path, sizeof(path), "/proc/%d/schedstat", tid);
+	/* nanoseconds on a processor, nanoseconds of waiting for one, turns */
+	if (fd_read_file(path, &text, NULL) > 0 &&
+		sscanf(text, "%*u %*u %" SCNu64, &turns) != 1)
+		return 0;
+	return turns;
 }
 
 /* ---- directories

@@ -135,7 +135,8 @@ struct proc_status {
 	uint64_t switches; /* how often it left a processor */
 	bool shadow_stack;
 	char name[64];
-	int ns_pid; /* innermost NSpid */
+	int ns_pid, ns_tgid; /* innermost NSpid and NStgid */
+	int ns_levels;       /* how many numbers it has, from the reader's namespace on */
 };
 must_check int proc_read_status(pid_t tid, struct proc_status *ret, struct error *err);
 struct proc_stat {
@@ -149,6 +150,8 @@ struct proc_stat {
 	unsigned threads; /* of its process, those that wait to be reaped too */
 };
 must_check int proc_read_stat(pid_t tid, struct proc_stat *ret);
+/** how often it has been given a processor; 0: the kernel does not count */
+uint64_t proc_read_turns(pid_t tid);
 /** how much more address space a process (0: the caller) may have, and how much it may have in all;
  * UINT64_MAX: as much as it likes, or nobody can tell */
 struct proc_address_space {

@@ -5,19 +5,11 @@
 
 #include "session/remote.h"
 
-static bool is_for(const struct stap_location *location, const struct session_process *p)
-{
-	if (location->event_pid)
-		return location->event_pid == p->pid;
-	return !location->module_path ||
-	       (p->program && strcmp(location->module_path, p->program) == 0);
-}
-
 static bool site_has_event(const struct session_site *site,
 	const struct session_process *p, enum stap_event event)
 {
 	return site->location && site->location->event == event &&
-	       is_for(site->location, p);
+	       process_is_meant(p, site->location, p->pid);
 }
 
 bool session_event_is_wanted(
@@ -33,7 +25,7 @@ bool session_event_is_any_wanted(const struct session *s, const struct session_p
 {
 	for (size_t i = 0; i < s->sites.count; i++) {
 		const struct stap_location *location = s->sites.items[i].location;
-		if (location && location->event && is_for(location, p))
+		if (location && location->event && process_is_meant(p, location, p->pid))
 			return true;
 	}
 	return false;

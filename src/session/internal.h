@@ -118,6 +118,8 @@ struct session_module {
 	size_t call_count;
 	bool has_calls;
 	bool is_library; /* mapped by programs other than itself */
+	bool is_for_all; /* some point means every process that maps it, else: */
+	VEC(const struct stap_location *) meant; /* one for each kind of process */
 	VEC(struct session_patch) patches;
 	VEC(uint64_t) semaphores; /* link-time addresses: raised while patches are in */
 	size_t refused;

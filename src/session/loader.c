@@ -24,7 +24,7 @@ bool loader_is_notice(const void *notice)
 
 int loader_watch(struct session *s, struct session_process *p, struct error *err)
 {
-	if (p->loader || !p->space || !process_may_load_libraries(s))
+	if (p->loader || !p->space || !process_may_load_libraries(s, p))
 		return 0;
 	uint64_t debug = uprobe_loader_find(p->space);
 	int r = uprobe_loader_watch(p->space, debug, err);

@@ -2,7 +2,6 @@
 /* Lays out session memory and fills what handlers read from it: sites, texts, limits. */
 #include <errno.h>
 #include <string.h>
-#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
@@ -136,8 +135,8 @@ static void memory_fill_header(struct session *s, struct abi_session *h)
 	h->magic = ABI_MAGIC;
 	h->version = ABI_VERSION;
 	h->state = ABI_STATE_STARTING;
-	if (getauxval(AT_HWCAP2) & 2) /* HWCAP2_FSGSBASE */
-		h->flags |= ABI_FLAG_FSGSBASE;
+	if (options->force)
+		h->flags |= ABI_FLAG_FORCE;
 	if (options->suppress_handler_errors)
 		h->flags |= ABI_FLAG_SUPPRESS_ERRORS;
 	h->max_errors = session_limit(options, "MAXERRORS", 0);

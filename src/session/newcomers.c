@@ -55,7 +55,7 @@ static struct newcomer look_again(
 	if (known && known->program == now.program)
 		now.looks = known->looks ? known->looks - 1 : 0;
 	else if (now.program && began)
-		now.looks = process_may_load_libraries(s) ? LOOKS_LIBRARY : LOOKS;
+		now.looks = process_may_load_libraries(s, NULL) ? LOOKS_LIBRARY : LOOKS;
 	else if (now.program)
 		now.looks = 1; /* it was there before, and has been looked at */
 	return now;

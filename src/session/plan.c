@@ -33,7 +33,7 @@ static bool is_library_name(const char *path)
 	return strstr(slash ? slash : path, ".so");
 }
 
-static struct session_module *plan_get_module(
+static struct session_module *plan_add_module(
 	struct session *s, const struct stap_location *location)
 {
 	struct session_module *known = plan_find_module(s, location->module_path);
@@ -53,6 +53,31 @@ static struct session_module *plan_get_module(
 	m.text = uprobe_text_create(m.elf);
 	vec_append(&s->modules, m);
 	return &s->modules.items[s->modules.count - 1];
+}
+
+static bool is_same_kind(const struct stap_location *a, const struct stap_location *b)
+{
+	return a->only_pid == b->only_pid && a->only_program && b->only_program &&
+	       strcmp(a->only_program, b->only_program) == 0;
+}
+
+static void plan_admit(struct session_module *m, const struct stap_location *location)
+{
+	if (!location->only_pid && !location->only_program)
+		m->is_for_all = true;
+	for (size_t i = 0; i < m->meant.count && !m->is_for_all; i++)
+		if (is_same_kind(m->meant.items[i], location))
+			return;
+	if (!m->is_for_all)
+		vec_append(&m->meant, location);
+}
+
+static struct session_module *plan_get_module(
+	struct session *s, const struct stap_location *location)
+{
+	struct session_module *m = plan_add_module(s, location);
+	plan_admit(m, location);
+	return m;
 }
 
 static void plan_refuse(struct session *s, struct session_module *m,
@@ -616,6 +641,7 @@ void session_plan_free(struct session *s)
 			vec_free(&m->patches.items[k].handlers);
 		vec_free(&m->patches);
 		vec_free(&m->semaphores);
+		vec_free(&m->meant);
 		arch_text_destroy(m->text);
 		free(m->calls);
 		kept_plans_free(m->kept);

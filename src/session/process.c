@@ -31,7 +31,7 @@ struct session_process *process_new(struct session *s, pid_t pid)
 	p = calloc(1, sizeof(*p));
 	if (!p)
 		abort();
-	p->pid = pid;
+	p->pid = p->patched_as = pid;
 	process_learn_program(p);
 	p->seen_pid = session_ask_add_process(s, pid);
 	p->next = s->processes;
@@ -47,6 +47,7 @@ void process_forget_patches(struct session *s, struct session_process *p)
 	p->shares_parent = false;
 	p->loader = 0;
 	p->patched.count = 0;
+	p->patched_as = p->pid;
 	session_unwind_forget(s, p->pid);
 	session_ask_forget_maps(s, p->pid);
 }
@@ -101,6 +102,7 @@ void process_inherit(struct session_process *p, const struct session_process *pa
 	for (size_t i = 0; i < parent->patched.count; i++)
 		vec_append(&p->patched, parent->patched.items[i]);
 	p->loader = parent->loader;
+	p->patched_as = parent->patched_as;
 }
 
 /* ---- inserting
@@ -125,9 +127,27 @@ static bool is_mapping_of(const struct session_module *m, const struct proc_map 
 	return map->device_inode == m->device_inode || strcmp(map->path, m->path) == 0;
 }
 
-/* The next place that a module has code at, in the order of mappings.  @cursor: 0 at first */
-static bool next_place(const struct session *s, const struct proc_maps *maps,
-	size_t *cursor, struct process_place *ret)
+bool process_is_meant(
+	const struct session_process *p, const struct stap_location *location, pid_t as)
+{
+	if (location->only_pid)
+		return location->only_pid == as;
+	return !location->only_program ||
+	       (p->program && strcmp(location->only_program, p->program) == 0);
+}
+
+static bool is_probed_in(const struct session_module *m, const struct session_process *p)
+{
+	bool is_meant = m->is_for_all;
+	for (size_t i = 0; i < m->meant.count && !is_meant; i++)
+		is_meant = process_is_meant(p, m->meant.items[i], p->patched_as);
+	return is_meant && m->patches.count;
+}
+
+/* The next place that a module has code at that is probed in the process, in the order of mappings.
+ * @cursor: 0 at first */
+static bool next_place(const struct session *s, const struct session_process *p,
+	const struct proc_maps *maps, size_t *cursor, struct process_place *ret)
 {
 	size_t modules = s->modules.count;
 	for (size_t at; (at = *cursor) < maps->maps.count * modules;) {
@@ -138,7 +158,7 @@ static bool next_place(const struct session *s, const struct proc_maps *maps,
 			continue;
 		}
 		++*cursor;
-		if (!m->patches.count || !is_mapping_of(m, map))
+		if (!is_mapping_of(m, map) || !is_probed_in(m, p))
 			continue;
 		ret->module = at % modules;
 		ret->bias = elf_module_bias(m->elf, map->start, map->offset);
@@ -151,16 +171,17 @@ bool process_wants(
 	struct session *s, const struct session_process *p, const struct proc_maps *maps)
 {
 	struct process_place place;
-	for (size_t cursor = 0; next_place(s, maps, &cursor, &place);)
+	for (size_t cursor = 0; next_place(s, p, maps, &cursor, &place);)
 		if (!has_place(p, place))
 			return true;
 	return false;
 }
 
-bool process_may_load_libraries(const struct session *s)
+bool process_may_load_libraries(const struct session *s, const struct session_process *p)
 {
 	for (size_t i = 0; i < s->modules.count; i++)
-		if (s->modules.items[i].is_library)
+		if (s->modules.items[i].is_library &&
+			(!p || is_probed_in(&s->modules.items[i], p)))
 			return true;
 	return s->unwind && s->modules.count; /* their frames will be on stacks */
 }
@@ -179,9 +200,11 @@ static void process_report_refused(struct session *s, const struct session_proce
 }
 
 struct insertion {
+	struct session *s;
+	const struct session_process *process;
 	VEC(struct uprobe_request) requests;
 	VEC(uint64_t) semaphores;
-	struct arena plans; /* of breakpoints */
+	struct arena scratch; /* what requests point to */
 };
 
 static bool is_first_there(const struct arch_plan *plan, unsigned int point)
@@ -199,7 +222,8 @@ static void insert_breakpoints(
 	const struct arch_plan *plan = &patch->plan;
 	for (unsigned int i = 0; i < plan->point_count; i++) {
 		size_t offset = plan->points[i].offset;
-		struct arch_plan *single = arena_new(&insertion->plans, struct arch_plan);
+		struct arch_plan *single =
+			arena_new(&insertion->scratch, struct arch_plan);
 		struct uprobe_request *request;
 		if (!is_first_there(plan, i))
 			continue;
@@ -213,14 +237,38 @@ static void insert_breakpoints(
 	}
 }
 
-static void insert_patch(
-	struct insertion *insertion, const struct session_patch *patch, bool own_stack)
+/* How many handlers of a patch are meant for the process; @ret gets them when it is not NULL. */
+static size_t meant_handlers(const struct insertion *insertion,
+	const struct session_patch *patch, struct arch_handler_call *ret)
+{
+	size_t count = 0;
+	for (size_t i = 0; i < patch->handlers.count; i++) {
+		const struct arch_handler_call *call = &patch->handlers.items[i];
+		if (!process_is_meant(insertion->process,
+			    insertion->s->sites.items[call->site].location,
+			    insertion->process->patched_as))
+			continue;
+		if (ret)
+			ret[count] = *call;
+		count++;
+	}
+	return count;
+}
+
+static void insert_patch(struct insertion *insertion, const struct session_patch *patch,
+	size_t meant, bool own_stack)
 {
 	struct uprobe_request *request = vec_push(&insertion->requests);
 	request->plan = &patch->plan;
 	request->own_stack = own_stack;
 	request->handlers = patch->handlers.items;
-	request->handler_count = patch->handlers.count;
+	request->handler_count = meant;
+	if (meant < patch->handlers.count) {
+		struct arch_handler_call *calls =
+			arena_array(&insertion->scratch, struct arch_handler_call, meant);
+		meant_handlers(insertion, patch, calls);
+		request->handlers = calls;
+	}
 }
 
 static void insert_module(struct insertion *insertion, const struct session_module *m,
@@ -230,11 +278,14 @@ static void insert_module(struct insertion *insertion, const struct session_modu
 	for (size_t i = 0; i < m->semaphores.count; i++)
 		vec_append(&insertion->semaphores, m->semaphores.items[i] + bias);
 	for (size_t i = 0; i < m->patches.count; i++) {
+		const struct session_patch *patch = &m->patches.items[i];
+		size_t meant = meant_handlers(insertion, patch, NULL);
+		if (!meant && patch->handlers.count)
+			continue;
 		if (by_ptrace)
-			insert_breakpoints(insertion, &m->patches.items[i]);
+			insert_breakpoints(insertion, patch);
 		else
-			insert_patch(insertion, &m->patches.items[i],
-				elf_module_is_go(m->elf));
+			insert_patch(insertion, patch, meant, elf_module_is_go(m->elf));
 	}
 	for (size_t i = first; i < insertion->requests.count; i++)
 		insertion->requests.items[i].bias = bias;
@@ -246,15 +297,15 @@ static int process_insert(struct session *s, struct session_process *p, struct e
 	session_unwind_follow(s, p->pid);
 	session_ask_remember(s, p->pid);
 	struct proc_maps maps = {0};
-	struct insertion insertion = {0};
-	arena_init(&insertion.plans);
+	struct insertion insertion = {.s = s, .process = p};
+	arena_init(&insertion.scratch);
 	const char *why;
 	bool by_ptrace = uprobe_space_is_by_ptrace(p->space, &why);
 	int r = proc_read_maps(p->pid, &maps, err);
 	if (r < 0)
 		return r;
 	struct process_place place;
-	for (size_t cursor = 0; next_place(s, &maps, &cursor, &place);) {
+	for (size_t cursor = 0; next_place(s, p, &maps, &cursor, &place);) {
 		if (has_place(p, place))
 			continue;
 		vec_append(&p->patched, place);
@@ -274,7 +325,7 @@ static int process_insert(struct session *s, struct session_process *p, struct e
 			process_report_refused(s, p, &insertion.requests.items[i]);
 	vec_free(&insertion.semaphores);
 	vec_free(&insertion.requests);
-	arena_deinit(&insertion.plans);
+	arena_deinit(&insertion.scratch);
 	return r;
 }
 
@@ -324,7 +375,7 @@ int process_forget_unmapped(
 		struct process_place place, was = p->patched.items[i];
 		bool is_there = false;
 		for (size_t cursor = 0;
-			!is_there && next_place(s, &maps, &cursor, &place);)
+			!is_there && next_place(s, p, &maps, &cursor, &place);)
 			is_there = place.module == was.module && place.bias == was.bias;
 		if (is_there)
 			p->patched.items[kept++] = was;
@@ -342,7 +393,7 @@ int process_arm_at_exec(struct session *s, struct session_process *p,
 	int r = proc_read_maps(p->pid, &maps, err);
 	if (r < 0)
 		return r;
-	bool wanted = process_wants(s, p, &maps) || process_may_load_libraries(s);
+	bool wanted = process_wants(s, p, &maps) || process_may_load_libraries(s, p);
 	proc_maps_free(&maps);
 	if (!wanted)
 		return 0;

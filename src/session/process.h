@@ -15,8 +15,10 @@ struct process_place {
 
 struct session_process {
 	pid_t pid;
-	pid_t seen_pid;             /* its number in its own namespace */
-	pid_t parent;               /* whose memory it shares or copied */
+	pid_t seen_pid; /* its number in its own namespace */
+	pid_t patched_as; /* the process whose patches it has: its own, or those of one it was
+			     forked from */
+	pid_t parent;     /* whose memory it shares or copied */
 	struct uprobe_space *space; /* NULL: nothing of ours in it */
 	char *program;              /* what it runs, canonical; NULL: unknown */
 	uint64_t loader;            /* address of its struct r_debug, watched; 0: none */
@@ -42,11 +44,17 @@ void process_forget_patches(struct session *s, struct session_process *p);
 /** what is patched in a process that was forked holds for its child */
 void process_inherit(struct session_process *p, const struct session_process *parent);
 
+/**
+ * process_is_meant() - is it one of those that a point names by number or program
+ * @as: the number it goes by: a forked process keeps the patches that its parent was meant for
+ */
+bool process_is_meant(
+	const struct session_process *p, const struct stap_location *location, pid_t as);
 /** does it map a probed file that is not patched yet? */
 bool process_wants(
 	struct session *s, const struct session_process *p, const struct proc_maps *maps);
-/** some probed file is a library: it may be mapped at any time */
-bool process_may_load_libraries(const struct session *s);
+/** some file that is probed in it (NULL: in any) is a library: it may be mapped at any time */
+bool process_may_load_libraries(const struct session *s, const struct session_process *p);
 /** bring session memory into a process and patch what it maps; @task stopped: becomes the victim */
 must_check int process_arm(struct session *s, struct session_process *p,
 	struct utrace_task *task, struct error *err);

@@ -10,6 +10,7 @@
 #include "agent/agent.h"
 #include "ptrace/ptrace.h"
 #include "runtime/runtime.h"
+#include "session/process.h"
 
 enum {
 	TEXT_PAGE = 4096
@@ -264,14 +265,19 @@ void session_remote_hit(struct session *s, const struct remote_hit *hit)
 	const struct arch_plan *plan = &hit->patch->plan;
 	struct abi_regs regs;
 	session_remote_regs(hit->regs, &regs);
-	struct remote_probe probe = {
-		.pid = hit->pid, .tid = hit->tid, .regs = &regs, .sp = hit->regs->rsp};
+	struct remote_probe probe = {.pid = hit->process->pid,
+		.tid = hit->tid,
+		.regs = &regs,
+		.sp = hit->regs->rsp};
 	/* link-time addresses: a page is a page wherever the file is mapped */
 	for (size_t i = 0; i < hit->patch->handlers.count; i++) {
 		const struct arch_handler_call *call = &hit->patch->handlers.items[i];
 		const struct arch_point *point = &plan->points[call->point];
 		uint64_t bias = hit->regs->rip - plan->address - point->offset;
 		if (bias % TEXT_PAGE || !session_is_running(s) ||
+			!process_is_meant(hit->process,
+				s->sites.items[call->site].location,
+				hit->process->patched_as) ||
 			(point->is_conditional &&
 				!uprobe_branch_is_taken(hit->space, hit->regs)))
 			continue;

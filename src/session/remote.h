@@ -22,7 +22,8 @@ void session_remote_call(struct session *s, const struct remote_probe *probe);
 struct remote_hit {
 	struct uprobe_space *space;
 	const struct session_patch *patch;
-	pid_t pid, tid;
+	const struct session_process *process;
+	pid_t tid;
 	struct user_regs_struct *regs;
 };
 /** run the handlers of the points that are there; they may change the registers */

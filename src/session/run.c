@@ -147,10 +147,27 @@ static void session_keep_object(
 	cache_put(data, key, &(struct cache_part){bytes, size}, 1);
 }
 
+/* An error of the script that shows only when it is translated. */
+static void print_blame(
+	struct session *s, const struct stap_token *blamed, const struct error *err)
+{
+	struct stap_diagnostics diagnostics;
+	struct strbuf text;
+	stap_diagnostics_init(&diagnostics, &s->arena);
+	diagnostics.colors = s->diagnostics.colors;
+	stap_diagnose(&diagnostics, STAP_SEMANTIC_ERROR, blamed, "%s", err->message);
+	strbuf_init(&text);
+	stap_diagnostics_render(&diagnostics, true, &text);
+	fputs(text.data, stderr);
+	strbuf_deinit(&text);
+	stap_diagnostics_deinit(&diagnostics);
+}
+
 static int session_translate(struct session *s)
 {
 	const struct session_options *o = s->options;
 	struct session_pass clock;
+	const struct stap_token *blamed = NULL;
 	struct error err = {0};
 	session_pass_start(&clock);
 	const struct codegen_cache cache = {
@@ -166,6 +183,7 @@ static int session_translate(struct session *s)
 		.suppress_time_limits = o->suppress_time_limits,
 		.timing = o->timing || o->monitor_seconds,
 		.dump_ir = o->dump_ir,
+		.ret_blamed = &blamed,
 	};
 	options.max_action_interruptible =
 		session_limit(o, "MAXACTION_INTERRUPTIBLE", options.max_action * 10);
@@ -174,7 +192,7 @@ static int session_translate(struct session *s)
 	if (r < 0) {
 		/* it is the script that cannot be translated */
 		if (r == -EINVAL)
-			fprintf(stderr, "semantic error: %s\n\n", err.message);
+			print_blame(s, blamed, &err);
 		else
 			print_error(&err);
 		fprintf(stderr,
@@ -238,6 +256,7 @@ static int session_fill_uprobes(struct session *s, struct error *err)
 		int64_t *offset;
 	} symbols[] = {
 		{"agent_register_thread", &u->register_offset},
+		{"agent_call_trap", &u->call_offset},
 		{"agent_signal_front", &u->front_offset},
 		{"agent_restorer", &u->restorer_offset},
 		{"agent_read_start", &u->read_start_offset},
@@ -250,32 +269,46 @@ static int session_fill_uprobes(struct session *s, struct error *err)
 	return r;
 }
 
+static int session_set_global(struct session *s, const struct codegen_global *global,
+	const struct session_setting *set, struct error *err)
+{
+	char *at = (char *)s->memory.base + global->offset, *end;
+	const char *why = NULL;
+	if (global->storage == CODEGEN_SCALAR_STRING) {
+		snprintf(at, s->memory.header->max_string, "%s", set->value);
+		return 0;
+	}
+	errno = 0;
+	int64_t value = strtoll(set->value, &end, 0);
+	if (global->storage != CODEGEN_SCALAR_LONG && global->storage != CODEGEN_COUNTER)
+		why = "only scalars have initial values";
+	else if (*end)
+		why = "it holds numbers";
+	else if (errno == ERANGE)
+		why = "it does not fit 64 bits";
+	if (why)
+		return error_set(err, -EINVAL, "cannot set global %s to '%s': %s",
+			set->name, set->value, why);
+	memcpy(at, &value, sizeof(value)); /* a counter's base comes first */
+	return 0;
+}
+
 static int session_apply_globals(struct session *s, struct error *err)
 {
-	for (size_t i = 0; i < s->options->globals.count; i++) {
+	int r = 0;
+	for (size_t i = 0; i < s->options->globals.count && r == 0; i++) {
 		const struct session_setting *set = &s->options->globals.items[i];
-		for (uint32_t g = 0; g < s->code.global_count; g++) {
-			const struct codegen_global *global = &s->code.globals[g];
-			char *at = (char *)s->memory.base + global->offset;
-			if (strcmp(global->var->name, set->name) != 0)
+		bool is_known = false;
+		for (uint32_t g = 0; g < s->code.global_count && r == 0; g++) {
+			if (strcmp(s->code.globals[g].var->name, set->name) != 0)
 				continue;
-			if (global->storage == CODEGEN_SCALAR_STRING) {
-				snprintf(at, s->memory.header->max_string, "%s",
-					set->value);
-				continue;
-			}
-			char *end;
-			int64_t value = strtoll(set->value, &end, 0);
-			if (*end || (global->storage != CODEGEN_SCALAR_LONG &&
-					    global->storage != CODEGEN_COUNTER))
-				return error_set(err, -EINVAL,
-					"cannot set global %s to '%s'", set->name,
-					set->value);
-			memcpy(at, &value,
-				sizeof(value)); /* a counter's base comes first */
+			is_known = true;
+			r = session_set_global(s, &s->code.globals[g], set, err);
 		}
+		if (!is_known)
+			session_warn(s, "-G %s: no such global is used", set->name);
 	}
-	return 0;
+	return r;
 }
 
 /* Events of processes of any program are those of the target's. */
@@ -286,7 +319,7 @@ static int session_check_target(const struct session *s, struct error *err)
 	for (size_t i = 0; i < s->sites.count; i++) {
 		const struct stap_location *location = s->sites.items[i].location;
 		if (location && location->event != STAP_EVENT_NONE &&
-			!location->module_path && !location->event_pid)
+			!location->module_path && !location->only_pid)
 			return error_set(err, -EINVAL,
 				"probe %s has no process to look at: name one with -c "
 				"COMMAND or -x PID",

@@ -172,11 +172,24 @@ static int expand_libraries(
 	return r;
 }
 
+/* A library is mapped by other programs too, a program run by other processes. */
+static void restrict_processes(
+	struct expansion *e, size_t first, const struct target_module *program)
+{
+	for (size_t i = first; i < e->locations.count; i++) {
+		struct stap_location *location = e->locations.items[i];
+		location->only_pid = e->point->process_pid;
+		if (e->point->library && e->point->process)
+			location->only_program = program->shown_path;
+	}
+}
+
 static int expand_programs(
 	struct expansion *e, const struct target_module_list *programs, struct error *err)
 {
 	int r = 0;
 	for (size_t i = 0; i < programs->count && r == 0; i++) {
+		size_t before = e->locations.count;
 		e->module = programs->items[i];
 		e->prefix =
 			arena_printf(e->arena, "process(\"%s\")", e->module->shown_path);
@@ -186,6 +199,7 @@ static int expand_programs(
 			r = expand_libraries(e, programs->items[i], err);
 		else
 			expand_module(e, err);
+		restrict_processes(e, before, programs->items[i]);
 	}
 	return r;
 }

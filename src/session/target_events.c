@@ -66,7 +66,8 @@ static struct stap_location *add_event(struct expansion *e,
 	struct stap_location *location = arena_new(e->arena, struct stap_location);
 	location->module_path = path;
 	location->event = target_event_of(point);
-	location->event_pid = e->point->process_pid;
+	location->only_pid = e->point->process_pid;
+	location->only_program = path;
 	location->mid_function = true;
 	location->is_return = location->event == STAP_EVENT_SYSCALL_RETURN;
 	location->pp =

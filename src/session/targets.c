@@ -198,6 +198,7 @@ static void target_new_task(struct utrace_task *task, struct utrace_task *parent
 	p->parent = creator && creator->shares_parent ? creator->parent
 						      : utrace_task_pid(parent);
 	p->shares_parent = flags & CLONE_VM;
+	p->patched_as = creator ? creator->patched_as : pid;
 	if (task_watch(s, task) < 0)
 		return;
 	task_event(s, task, STAP_EVENT_PROCESS_BEGIN);
@@ -286,7 +287,7 @@ static uint32_t target_report_signal(uint32_t action, struct utrace_engine *engi
 	const struct session_process *p = process_find(s, pid);
 	bool is_loader = loader_is_notice(notice);
 	if (notice && !is_loader && p && !s->stopping)
-		session_remote_hit(s, &(struct remote_hit){space, notice, pid,
+		session_remote_hit(s, &(struct remote_hit){space, notice, p,
 					      utrace_task_tid(task), regs});
 	if (notice && uprobe_step_over(space, regs, info))
 		return UTRACE_RESUME | UTRACE_SIGNAL_DELIVER;
@@ -519,17 +520,15 @@ int session_targets_attach(struct session *s, pid_t pid, struct error *err)
 bool session_targets_wants(struct session *s, pid_t pid)
 {
 	struct proc_maps maps = {0};
-	struct session_process probe = {.pid = pid};
+	struct session_process probe = {.pid = pid, .patched_as = pid};
 	bool wanted = false;
+	process_learn_program(&probe);
 	if (proc_read_maps(pid, &maps, NULL) == 0) {
 		wanted = process_wants(s, &probe, &maps);
 		proc_maps_free(&maps);
 	}
-	if (!wanted) {
-		process_learn_program(&probe);
-		wanted = session_event_is_any_wanted(s, &probe);
-		free(probe.program);
-	}
+	wanted = wanted || session_event_is_any_wanted(s, &probe);
+	free(probe.program);
 	return wanted;
 }
 
@@ -638,7 +637,7 @@ int session_targets_open(struct session *s, struct error *err)
 		return r;
 	utrace_on_new_task(s->utrace, target_new_task, s);
 	s->uprobes.utrace = s->utrace;
-	s->poll_modules = process_may_load_libraries(s);
+	s->poll_modules = process_may_load_libraries(s, NULL);
 	if (s->options->command)
 		return target_launch(s, err);
 	s->memory.header->target_pid = (uint32_t)s->options->pid;
@@ -775,10 +774,10 @@ void session_targets_stop(struct session *s)
 		if (r < 0 && r != -ESRCH)
 			session_warn(s, "process %d: %s", pid, err.message);
 		else if (left)
-			session_warn(s,
-				"process %d keeps %llu bytes of probe code that a thread may still run: %s",
+			session_warn(s, "process %d keeps %llu bytes of probe code: %s",
 				pid, (unsigned long long)left, err.message);
 	}
+	uprobe_leave_blocked(s->utrace);
 	utrace_detach_process(s->utrace, 0);
 }
 

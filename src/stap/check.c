@@ -316,10 +316,11 @@ static void check_foreach(struct checking *checking, struct stap_stmt *stmt)
 	checking->iterated.count--;
 }
 
+/* As in SystemTap it is the translation that refuses it; an editor wants to know before. */
 static void check_in_loop(
 	struct checking *checking, const struct stap_stmt *stmt, const char *word)
 {
-	if (!checking->loop_depth)
+	if (!checking->loop_depth && checking->sema->options->whole)
 		sema_error(checking->sema, stmt->token, "cannot '%s' outside loop", word);
 }
 

@@ -77,6 +77,9 @@ void stap_lexer_init(struct stap_lexer *lexer, struct arena *arena,
 		.has_hex_escapes = !stap_version_less(options, "2.3"),
 		.has_private = !stap_version_less(options, "3.0"),
 	};
+	/* the mark that editors of other systems put in front of UTF-8 */
+	if (source->size >= 3 && memcmp(source->text, "\xef\xbb\xbf", 3) == 0)
+		lexer->line_start = lexer->cursor += 3;
 	strbuf_init(&lexer->scratch);
 	static const char *const keywords[] = {
 #define X(name, text) [STAP_KEYWORD_##name] = text,

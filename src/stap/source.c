@@ -191,6 +191,20 @@ static void render_token(
 	strbuf_putc(r->out, '\n');
 }
 
+/* What is no text would end the message early, or upset the terminal. */
+static void put_source(
+	struct strbuf *out, const char *color, const char *text, size_t size)
+{
+	struct strbuf shown;
+	strbuf_init(&shown);
+	for (size_t i = 0; i < size; i++) {
+		unsigned char c = (unsigned char)text[i];
+		strbuf_putc(&shown, c != '\t' && (c < ' ' || c == 0x7f) ? '?' : text[i]);
+	}
+	stap_put_colored(out, color, shown.data, shown.size);
+	strbuf_deinit(&shown);
+}
+
 /* The line of the token and a caret below it; tabs stay, so that the caret stands right. */
 static void render_line(struct renderer *r, const struct stap_token *token, size_t indent)
 {
@@ -204,9 +218,9 @@ static void render_line(struct renderer *r, const struct stap_token *token, size
 		size = (size_t)(line_end - token->at);
 	strbuf_fill(out, ' ', indent);
 	strbuf_puts(out, "source: ");
-	strbuf_append(out, start, (size_t)(token->at - start));
-	stap_put_colored(out, r->colors ? r->colors->token : NULL, token->at, size);
-	strbuf_append(out, token->at + size, (size_t)(line_end - token->at) - size);
+	put_source(out, NULL, start, (size_t)(token->at - start));
+	put_source(out, r->colors ? r->colors->token : NULL, token->at, size);
+	put_source(out, NULL, token->at + size, (size_t)(line_end - token->at) - size);
 	strbuf_putc(out, '\n');
 	strbuf_fill(out, ' ', indent + strlen("source: "));
 	for (const char *c = start; c < token->at; c++)

@@ -27,7 +27,9 @@ struct stap_location {
 	/* canonical; of an event: NULL for processes of any program */
 	const char *module_path;
 	enum stap_event event; /* not a place in a file, but one of these */
-	int64_t event_pid;     /* of this process only; 0: any */
+	/* Not every process of the file is meant: this one, or those that run this program. */
+	int64_t only_pid;         /* 0: any */
+	const char *only_program; /* canonical; NULL: any */
 	const char *function;  /* name as matched */
 	uint64_t
 		link_address; /* probed instruction (entry) in the file's address space */

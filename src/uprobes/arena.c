@@ -103,6 +103,16 @@ bool arena_contains(const struct uprobe_space *space, uint64_t address)
 	return false;
 }
 
+bool arena_image_contains(const struct uprobe_space *space, uint64_t address)
+{
+	for (size_t i = 0; i < space->arenas.count; i++)
+		if (!space->arenas.items[i].is_padding &&
+			address - arena_image(space, &space->arenas.items[i]) <
+				space->session.image_size)
+			return true;
+	return false;
+}
+
 bool front_available(const struct uprobe_space *space)
 {
 	return space->session.front_offset > 0 && !space->is_bare;
@@ -187,6 +197,15 @@ int arena_publish_traps(struct uprobe_space *space, struct error *err)
 out:
 	free(entries);
 	return r;
+}
+
+int arena_forbid_calls(int memory_fd, uint64_t address)
+{
+	const uint64_t yes = 1;
+
+	return remote_memory_write(memory_fd,
+		address + offsetof(struct agent_arena, makes_no_calls), &yes,
+		sizeof(yes));
 }
 
 /* ---- the signal front

@@ -69,16 +69,6 @@ static bool is_step(uint32_t action, const siginfo_t *info)
 		       info->si_code != SI_KERNEL);
 }
 
-static bool is_in_image(const struct uprobe_space *space, uint64_t address)
-{
-	for (size_t i = 0; i < space->arenas.count; i++)
-		if (!space->arenas.items[i].is_padding &&
-			address - arena_image(space, &space->arenas.items[i]) <
-				space->session.image_size)
-			return true;
-	return false;
-}
-
 static bool is_syscall_at(const struct uprobe_space *space, uint64_t address)
 {
 	static const uint8_t syscall_instruction[SYSCALL_SIZE] = {0x0f, 0x05};
@@ -102,7 +92,7 @@ static struct uprobe_site *site_of_trampoline(struct uprobe_space *space, uint64
 static bool is_in_call(
 	const struct uprobe_space *space, const struct user_regs_struct *regs)
 {
-	if (is_in_image(space, regs->rip))
+	if (arena_image_contains(space, regs->rip))
 		return false;
 	return is_syscall_at(space, regs->rip) ||
 	       ((int64_t)regs->orig_rax >= 0 &&

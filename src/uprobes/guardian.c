@@ -28,6 +28,9 @@ enum {
 	SESSION_FD = 4,
 	NAPS = 500, /* of a new tracer that waits for a guardian */
 	NAP_NS = 20000000,
+	ORPHAN_NAPS = 50, /* for a guardian to begin */
+	ROUNDS = 100,     /* of a guardian that is not done at once */
+	ROUND_MAX_MS = 1000,
 };
 
 struct guarded {
@@ -105,26 +108,63 @@ static bool has_victim(const struct guarded *guarded, pid_t pid)
 	return false;
 }
 
-static void undo_process(struct guarded *guarded, pid_t pid)
+/* 0, or why it could not be done (now). */
+static int undo_here(struct guarded *guarded, pid_t pid)
 {
 	struct undo undo = {.pid = pid,
 		.on_stopped = mark_dead_again,
 		.data = guarded,
-		.session_inode = guarded->inode};
+		.session_inode = guarded->inode,
+		.force = ((const struct abi_session *)guarded->memory)->flags &
+			 ABI_FLAG_FORCE};
 	struct error err;
 
 	undo_select(&undo, guarded->journal.abi, journal_patch_count(&guarded->journal),
 		journal_area_count(&guarded->journal));
-	/* What failed stays in the journal: `heal` may have more luck later. */
-	if (undo_run(&undo, &err) >= 0)
+	/* What failed stays in the journal. */
+	int r = undo_run(&undo, &err);
+	if (r >= 0)
 		journal_drop_process(&guarded->journal, pid);
 	else if (undo.semaphores_done)
 		journal_drop_semaphores(&guarded->journal, pid);
 	undo_deinit(&undo);
+	return r < 0 ? r : 0;
 }
 
+/* Under a filter threads are left in their calls: what traces them has to end, and they are let go. */
+static int undo_process(struct guarded *guarded, pid_t pid)
+{
+	int status = 0;
+
+	if (!inject_is_filtered(pid, false))
+		return undo_here(guarded, pid);
+	pid_t child = fork();
+	if (!child) {
+		int r = undo_here(guarded, pid);
+		_exit(r < 0 &&
+			r != -EPERM); /* memory that has to stay: nothing more can be done */
+	}
+	if (child < 0 || waitpid(child, &status, 0) < 0)
+		return -EAGAIN;
+	return status ? -EBUSY : 0;
+}
+
+/* Nothing can be better before somebody else has acted. */
+static bool has_to_wait(pid_t pid)
+{
+	struct proc_status status;
+
+	return proc_read_status(pid, &status, NULL) == 0 &&
+	       (status.tracer || status.state == 'T');
+}
+
+struct undo_round {
+	bool is_first;
+	size_t failed, waiting;
+};
+
 /* Every process that has session memory mapped, also fork children that nobody followed. */
-static void undo_all(struct guarded *guarded)
+static void undo_all(struct guarded *guarded, struct undo_round *round)
 {
 	struct proc_tids processes = {0};
 
@@ -132,12 +172,38 @@ static void undo_all(struct guarded *guarded)
 		return;
 	for (size_t i = 0; i < processes.tids.count; i++) {
 		pid_t pid = processes.tids.items[i];
-		if (pid != getpid() &&
-			(maps_session(guarded, pid) || has_victim(guarded, pid) ||
+		if (pid == getpid() ||
+			!(maps_session(guarded, pid) || has_victim(guarded, pid) ||
 				is_named(guarded, pid)))
-			undo_process(guarded, pid);
+			continue;
+		if (!round->is_first && has_to_wait(pid))
+			round->waiting++;
+		else if (undo_process(guarded, pid) < 0)
+			round->failed++;
 	}
 	vec_free(&processes.tids);
+}
+
+/*
+ * A thread may be in a displaced system call, or given no processor; a debugger may have the process, or its user
+ * have stopped it.  Tried again less and less often; where only others can act it is waited for them.
+ */
+static void undo_until_done(struct guarded *guarded)
+{
+	struct undo_round round = {.is_first = true};
+	unsigned int nap_ms = 10;
+
+	for (int left = ROUNDS; left > 0; left -= round.failed > 0) {
+		round.failed = round.waiting = 0;
+		undo_all(guarded, &round);
+		if (!round.failed && !round.waiting)
+			return;
+		round.is_first = false;
+		const struct timespec nap = {
+			nap_ms / 1000, (long)(nap_ms % 1000) * 1000000};
+		nanosleep(&nap, NULL);
+		nap_ms = nap_ms * 2 < ROUND_MAX_MS ? nap_ms * 2 : ROUND_MAX_MS;
+	}
 }
 
 static void watch_tracer(uint64_t session_size)
@@ -162,7 +228,7 @@ static void watch_tracer(uint64_t session_size)
 		journal_open(&guarded.journal, guarded.memory, session_size, NULL) < 0)
 		return;
 	mark_dead(&guarded);
-	undo_all(&guarded);
+	undo_until_done(&guarded);
 }
 
 static const char guardian_name[] = "utrace-guardian";
@@ -268,10 +334,28 @@ static bool is_being_mended(pid_t pid)
 	       strcmp(tracer.name, guardian_name) == 0;
 }
 
+/* The guardian was killed as well, if it does not come soon: what they left would be in our way. */
+static void heal_orphan(pid_t pid)
+{
+	const struct timespec nap = {0, NAP_NS};
+	struct error why;
+	size_t patches;
+
+	for (int naps = 0; naps < ORPHAN_NAPS; naps++) {
+		if (!heal_is_wanted(pid) || is_being_mended(pid))
+			return;
+		nanosleep(&nap, NULL);
+	}
+	/* where it fails so does what comes next, and tells */
+	(void)!uprobe_heal(pid, &patches, &why);
+}
+
 int uprobe_seize(struct utrace *utrace, pid_t pid, struct error *err)
 {
 	const struct timespec nap = {0, NAP_NS};
 	int naps = NAPS, r;
+
+	heal_orphan(pid);
 
 	do {
 		for (; naps && is_being_mended(pid); naps--)

@@ -4,6 +4,7 @@
  * it is read from there and believed only as far as it makes sense.
  */
 #include <errno.h>
+#include <signal.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -131,6 +132,7 @@ static int heal(pid_t pid, struct remains *remains, const struct proc_maps *maps
 		return error_set(
 			err, -ENOENT, "process %d has nothing of utrace in it", pid);
 	undo.session_inode = remains->inode;
+	undo.force = remains->header.flags & ABI_FLAG_FORCE;
 	int r = read_journal(remains, &journal, err);
 	if (r < 0)
 		return r;
@@ -142,6 +144,24 @@ static int heal(pid_t pid, struct remains *remains, const struct proc_maps *maps
 	*ret_patches += undo.restored;
 	undo_deinit(&undo);
 	return r;
+}
+
+bool heal_is_wanted(pid_t pid)
+{
+	struct remains remains = {0};
+	struct proc_maps maps = {0};
+	bool found = false;
+
+	/* under a filter nothing more can be done than was */
+	if (inject_is_filtered(pid, false) ||
+		(remains.fd = remote_memory_open(pid, NULL)) < 0)
+		return false;
+	if (proc_read_maps(pid, &maps, NULL) == 0)
+		found = find_session(&maps, &remains) && remains.header.tracer_pid &&
+			kill((pid_t)remains.header.tracer_pid, 0) < 0 && errno == ESRCH;
+	proc_maps_free(&maps);
+	close(remains.fd);
+	return found;
 }
 
 /* The call such a thread is about to make may be the one that maps session memory. */

@@ -149,6 +149,10 @@ int uprobe_insert(struct uprobe_space *space, struct uprobe_request *requests,
 	size_t count, struct error *err)
 {
 	bool taken = false;
+	if (!space->is_bare && space_is_filtered(space))
+		return error_set(err, -EPERM,
+			"process %d has put a seccomp filter on, which may kill it for a call of ours",
+			space->pid);
 	int r = place_admit(space, requests, count, err);
 
 	if (r >= 0 && has_pending(space))

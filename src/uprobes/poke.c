@@ -110,7 +110,10 @@ static int write_byte(struct uprobe_space *space, uint64_t address, uint8_t valu
 static int sync_cores(struct uprobe_space *space, struct error *err)
 {
 	step();
-	return inject_sync_cores(space->inject, err);
+	if (!space->is_filtered)
+		return inject_sync_cores(space->inject, err);
+	threads_sync_cores();
+	return 0;
 }
 
 /* ---- insertion

@@ -35,6 +35,8 @@ static int restore_text(
 	if (space->is_bare || space_is_single_stopped(space))
 		return poke_remove_stopped(space, ret_foreign, err);
 	threads_note_blocked(space);
+	if (space->is_filtered)
+		return poke_remove_live(space, ret_foreign, err);
 	if (!threads_have_trap_blocked(space) &&
 		inject_sync_cores(space->inject, &why) >= 0) {
 		int r = front_install(space, 1ull << (SIGTRAP - 1), err);
@@ -50,6 +52,14 @@ static int restore_text(
 		r = space_sync_stopped(space, err);
 	threads_resume(&held);
 	return r;
+}
+
+/* Under a filter there is none, and what needs calls is not done. */
+static int take_victim(struct uprobe_space *space, bool *ret_taken, struct error *err)
+{
+	*ret_taken = false;
+	space->is_filtered = !space->is_bare && space_is_filtered(space);
+	return space->is_filtered ? 0 : space_take_victim(space, ret_taken, err);
 }
 
 static int compare_addresses(const void *a, const void *b)
@@ -82,7 +92,7 @@ int uprobe_remove(struct uprobe_space *space, uint64_t *addresses, size_t count,
 	if (!count)
 		return 0;
 	qsort(addresses, count, sizeof(*addresses), compare_addresses);
-	int r = space_take_victim(space, &taken, err);
+	int r = take_victim(space, &taken, err);
 	if (r < 0)
 		return r;
 	for (size_t i = 0; i < space->sites.count; i++) {
@@ -93,6 +103,7 @@ int uprobe_remove(struct uprobe_space *space, uint64_t *addresses, size_t count,
 	}
 	r = restore_text(space, ret_foreign, err);
 	forget_removed(space);
+	space->is_filtered = false;
 	if (!taken || !space->inject || !inject_has_victim(space->inject))
 		return r;
 	int released = space_release_victim(space, &why);
@@ -210,6 +221,9 @@ static int restore_padding(struct uprobe_space *space, const struct held_threads
 		if (thread_set_regs(&held->threads.items[i], &regs) < 0)
 			continue; /* gone */
 	}
+	for (size_t i = 0; i < held->left.count; i++)
+		inject_scan_frames(
+			space->memory_fd, held->left.items[i].sp, leave_padding, space);
 	return restore_paddings(space);
 }
 
@@ -249,6 +263,12 @@ static size_t returns_inside(struct uprobe_space *space, const struct held_threa
 			continue;
 		inject_scan_frames(space->memory_fd, regs.rsp, note_frame, &search);
 		count += search.found;
+	}
+	for (size_t i = 0; i < held->left.count; i++) {
+		struct frame_search search = {.space = space};
+		inject_scan_frames(
+			space->memory_fd, held->left.items[i].sp, note_frame, &search);
+		count += search.found || arena_contains(space, held->left.items[i].pc);
 	}
 	return count;
 }
@@ -345,7 +365,15 @@ static int remove_memory(
 		return r;
 	foreign += count_foreign_hosts(space);
 	deferred_give_back(space);
-	if (inside || returning || foreign) {
+	if (space->is_filtered) {
+		reset_gs(space, &held);
+		for (size_t i = 0; i < space->arenas.count && r >= 0; i++)
+			r = arena_forbid_calls(
+				space->memory_fd, space->arenas.items[i].address);
+		*ret_left = mapped_bytes(space);
+		error_set(err, -EPERM,
+			"it has put a seccomp filter on, which may kill it for the calls that unmap them");
+	} else if (inside || returning || foreign) {
 		*ret_left = mapped_bytes(space);
 		error_set(err, -EBUSY,
 			"%zu threads still run in it, %zu signal handlers return to it, "
@@ -406,7 +434,7 @@ static int space_remove(struct uprobe_space *space, uint64_t *ret_left, struct e
 	if (r < 0)
 		return r;
 	semaphores_lower(space);
-	r = space_take_victim(space, &taken, err);
+	r = take_victim(space, &taken, err);
 
 	if (r >= 0)
 		r = restore_text(space, &foreign, err);

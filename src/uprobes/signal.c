@@ -4,6 +4,8 @@
  * blocked is unblocked for it.  That is put back here.
  */
 #include <signal.h>
+#include <string.h>
+#include <x86intrin.h>
 
 #include "ptrace/ptrace.h"
 #include "uprobes/space.h"
@@ -64,6 +66,30 @@ static bool take_fault(struct uprobe_space *space, struct user_regs_struct *regs
 	return false;
 }
 
+/*
+ * In strict seccomp mode the time stamp counter may not be read: our code reads it, and gets ours.
+ */
+static bool take_counter(struct uprobe_space *space, struct user_regs_struct *regs)
+{
+	static const uint8_t rdtsc[] = {0x0f, 0x31}, rdtscp[] = {0x0f, 0x01, 0xf9};
+	uint8_t bytes[sizeof(rdtscp)];
+	unsigned int processor;
+
+	if (!arena_image_contains(space, regs->rip) ||
+		remote_memory_read(space->memory_fd, regs->rip, bytes, sizeof(bytes)) < 0)
+		return false;
+	bool has_processor = !memcmp(bytes, rdtscp, sizeof(rdtscp));
+	if (!has_processor && memcmp(bytes, rdtsc, sizeof(rdtsc)) != 0)
+		return false;
+	uint64_t now = __rdtscp(&processor);
+	regs->rax = (uint32_t)now;
+	regs->rdx = now >> 32;
+	if (has_processor)
+		regs->rcx = processor;
+	regs->rip += has_processor ? sizeof(rdtscp) : sizeof(rdtsc);
+	return true;
+}
+
 static bool is_fault(const siginfo_t *info)
 {
 	return info->si_code > 0 &&
@@ -122,12 +148,17 @@ bool signal_resolve(struct uprobe_space *space, struct utrace_task *task,
 
 	*ret_notice = NULL;
 	if (is_breakpoint(info)) {
-		ours = take_trap(space, regs, ret_notice);
+		ours = call_is_trap(space, regs);
+		if (ours)
+			call_answer(space, task, regs);
+		else
+			ours = take_trap(space, regs, ret_notice);
 		if (*ret_notice == &entry_notice)
 			*ret_notice = NULL; /* inject/ holds the thread there */
 	} else if ((info->si_signo == SIGSEGV || info->si_signo == SIGBUS) &&
 		   info->si_code > 0)
-		ours = take_fault(space, regs);
+		ours = take_fault(space, regs) ||
+		       (info->si_code == SI_KERNEL && take_counter(space, regs));
 	if (ours)
 		block_again(space, utrace_task_tid(task), info->si_signo);
 	else if (is_fault(info))

@@ -82,8 +82,8 @@ int space_take_victim(struct uprobe_space *space, bool *ret_taken, struct error 
 	if (space->inject)
 		r = inject_take_victim(space->inject, err);
 	else
-		r = inject_create_fork(
-			space->session.utrace, space->pid, &space->inject, err);
+		r = inject_create_fork(space->session.utrace, space->pid,
+			space->session.force ? INJECT_FORCE : 0, &space->inject, err);
 	if (r < 0)
 		return r;
 	note_victim(space);
@@ -548,6 +548,16 @@ int uprobe_space_forget_unmapped(struct uprobe_space *space, struct error *err)
 	semaphores_forget_unmapped(space, &maps);
 	proc_maps_free(&maps);
 	return 0;
+}
+
+bool space_is_filtered(struct uprobe_space *space)
+{
+	struct utrace *utrace = space->session.utrace;
+	struct utrace_task *task = space_first_task(utrace, space->pid);
+
+	while (task && !inject_is_filtered(utrace_task_tid(task), space->session.force))
+		task = space_next_task(task, space->pid);
+	return task;
 }
 
 bool space_is_single_stopped(struct uprobe_space *space)

@@ -19,6 +19,7 @@
 
 enum {
 	BREAKPOINT = 0xcc,
+	BREAKPOINT_SIZE = 1,
 	TRAP_FLAG = 0x100, /* of eflags: the processor steps */
 	SITE_PATCH_MAX = 10,
 	SITE_PADDING = 5,
@@ -96,6 +97,7 @@ struct uprobe_space {
 	struct inject *inject; /* NULL in a fork child that nothing was asked of yet */
 	bool by_ptrace;        /* handlers run in the tracer */
 	bool is_bare;          /* no calls can be made in the process: bare.c */
+	bool is_filtered; /* nor any more: it has put a filter on. To be removed only */
 	struct error refused_injection; /* why by_ptrace */
 	struct journal journal;
 	pid_t pid;
@@ -125,6 +127,12 @@ must_check int space_take_victim(
 must_check int space_release_victim(struct uprobe_space *space, struct error *err);
 /** with all threads held: they will run what is in memory now */
 must_check int space_sync_stopped(struct uprobe_space *space, struct error *err);
+/**
+ * space_is_filtered() - a filter has been put on: no call may be made any more
+ * Nor may a thread be woken from a call that it has begun before: the call would be made again, and the
+ * filter asked.
+ */
+bool space_is_filtered(struct uprobe_space *space);
 /** the held victim is the only thread */
 bool space_is_single_stopped(struct uprobe_space *space);
 void space_free(struct uprobe_space *space);
@@ -162,6 +170,8 @@ must_check int arena_map(struct uprobe_space *space, uint64_t low, uint64_t high
 struct uprobe_arena *arena_find(
 	struct uprobe_space *space, uint64_t low, uint64_t high, uint64_t room);
 bool arena_contains(const struct uprobe_space *space, uint64_t address);
+/** ... in a copy of the image: agent and handlers */
+bool arena_image_contains(const struct uprobe_space *space, uint64_t address);
 static inline uint64_t arena_image(
 	const struct uprobe_space *space, const struct uprobe_arena *arena)
 {
@@ -169,6 +179,8 @@ static inline uint64_t arena_image(
 }
 /** let the signal front know all sites, transient breakpoints included */
 must_check int arena_publish_traps(struct uprobe_space *space, struct error *err);
+/** the front stays, in a process that has put a filter on: it is to make no call */
+must_check int arena_forbid_calls(int memory_fd, uint64_t address);
 /** install the front for @signals / give them back; need a victim */
 must_check int front_install(
 	struct uprobe_space *space, uint64_t signals, struct error *err);
@@ -219,6 +231,16 @@ bool deferred_has(const struct uprobe_space *space, pid_t tid);
 void deferred_give_back(struct uprobe_space *space);
 /** send a signal that had been held back, as near to what it was as the kernel lets us */
 void deferred_send(pid_t pid, pid_t tid, siginfo_t info);
+
+/* ---- calls of the tracer (call.c)
+ * -------------------------------------------------------------------------- */
+
+/** is the breakpoint that the thread has run into the agent's call? */
+bool call_is_trap(const struct uprobe_space *space, const struct user_regs_struct *regs);
+/** the same by what stands behind the breakpoint, at @pc */
+bool call_is_at(int memory_fd, uint64_t pc);
+void call_answer(struct uprobe_space *space, struct utrace_task *task,
+	struct user_regs_struct *regs);
 
 /* ---- planning an insertion (place.c)
  * -------------------------------------------------------------- */
@@ -279,15 +301,26 @@ struct held_thread {
 	pid_t tid;
 	struct utrace_engine *engine;
 };
+struct left_thread { /* to be left in the call that it is blocked in */
+	pid_t tid;
+	uint64_t pc, sp;
+};
 struct held_threads {
 	VEC(struct held_thread) threads;
+	VEC(struct left_thread) left;
 };
+
+/** every core has run something that serialises since; made by the tracer itself, and slow */
+void threads_sync_cores(void);
 
 /** iterate over all tasks that run in the address space, vfork children included */
 struct utrace_task *space_first_task(struct utrace *utrace, pid_t pid);
 struct utrace_task *space_next_task(struct utrace_task *task, pid_t pid);
 
-/** stop every thread, new ones included */
+/**
+ * threads_stop() - stop every thread, new ones included
+ * Those that are in a call, and under a filter that may not let it pass again, are left there: @ret->left.
+ */
 must_check int threads_stop(
 	struct utrace *utrace, pid_t pid, struct held_threads *ret, struct error *err);
 void threads_resume(struct held_threads *held);

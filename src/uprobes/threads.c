@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 #include <linux/kcmp.h>
+#include <linux/membarrier.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -15,6 +16,7 @@
 
 #include "ptrace/ptrace.h"
 #include "uprobes/space.h"
+#include "utrace/run.h"
 
 enum {
 	STOP_TIMEOUT_MS = 2000,
@@ -22,6 +24,11 @@ enum {
 	MAX_CALLS = 16,
 	RUN_ON_USEC = 100,
 	RUN_ON_MAX_USEC = 10000,
+	SYNC_NAP_NS = 30000000, /* some ticks of the kernel's clock */
+	RUN_ON_PAUSES = 100,    /* of a thread that is given no processor */
+	EVACUATE_ROUNDS = 20,
+	STEPS_MAX = 100000,
+	SYSCALL_SIZE = 2
 };
 
 /* ---- tasks of an address space
@@ -102,19 +109,32 @@ void thread_resume(struct held_thread *thread)
 	thread->engine = NULL;
 }
 
+/* An interrupt that arrives before it has a processor would be taken before the first instruction, again
+ * and again where others want the processor, too. */
+static void wait_for_turn(pid_t tid, uint64_t turns, unsigned int usec)
+{
+	const struct timespec pause = {.tv_nsec = (long)usec * 1000};
+	struct proc_stat stat;
+
+	for (int i = 0; i < RUN_ON_PAUSES; i++) {
+		nanosleep(&pause, NULL);
+		if (!turns || proc_read_turns(tid) != turns ||
+			proc_read_stat(tid, &stat) < 0 || stat.state != 'R')
+			return;
+	}
+}
+
 int thread_run_on(struct held_thread *thread, unsigned int usec)
 {
 	struct utrace_task *task = utrace_engine_task(thread->engine);
-	const struct timespec pause = {.tv_nsec = (long)usec * 1000};
+	uint64_t turns = proc_read_turns(thread->tid);
 
 	if (!task)
 		return -ESRCH;
 	int r = utrace_control(task, thread->engine, UTRACE_RESUME);
 	if (r < 0)
 		return r;
-	/* An interrupt that arrives at once would be taken before the first instruction.
-	 */
-	nanosleep(&pause, NULL);
+	wait_for_turn(thread->tid, turns, usec);
 	r = utrace_dispatch(utrace_task_tracer(task), NULL);
 	task = utrace_engine_task(thread->engine);
 	if (!task)
@@ -141,6 +161,9 @@ int thread_set_regs(const struct held_thread *thread, const struct user_regs_str
 
 static bool is_held(const struct held_threads *held, pid_t tid)
 {
+	for (size_t i = 0; i < held->left.count; i++)
+		if (held->left.items[i].tid == tid)
+			return true;
 	for (size_t i = 0; i < held->threads.count; i++)
 		if (held->threads.items[i].tid == tid)
 			return true;
@@ -157,6 +180,38 @@ static struct utrace_task *next_unheld(
 	return task;
 }
 
+/* A call that is interrupted is begun again, and shown to the filter again. */
+static bool is_to_be_left(const struct utrace_task *task, struct left_thread *ret)
+{
+	pid_t pid = utrace_task_pid(task), tid = utrace_task_tid(task);
+	struct proc_syscall call;
+
+	if (utrace_task_is_stopped(task) || proc_read_syscall(pid, tid, &call) < 0 ||
+		call.running || call.number < 0 || !inject_is_filtered(tid, false))
+		return false;
+	*ret = (struct left_thread){tid, call.pc, call.sp};
+	return true;
+}
+
+void uprobe_leave_blocked(struct utrace *utrace)
+{
+	struct left_thread left;
+
+	for (struct utrace_task *task = utrace_first_task(utrace, 0); task;
+		task = utrace_next_task(task, 0))
+		if (is_to_be_left(task, &left))
+			utrace_task_leave(task);
+}
+
+void threads_sync_cores(void)
+{
+	const struct timespec nap = {.tv_nsec = SYNC_NAP_NS};
+
+	/* not on machines where processors are kept free of the kernel's clock */
+	if (syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) < 0)
+		nanosleep(&nap, NULL);
+}
+
 /* The task list changes whenever events are dispatched, so each search begins anew: a
  * thread that was created while others were being stopped is found by the last one. */
 int threads_stop(
@@ -167,6 +222,11 @@ int threads_stop(
 	*ret = (struct held_threads){0};
 	while ((task = next_unheld(utrace, pid, ret))) {
 		struct held_thread thread;
+		struct left_thread left;
+		if (is_to_be_left(task, &left)) {
+			vec_append(&ret->left, left);
+			continue;
+		}
 		int r = thread_stop(task, &thread, err);
 		if (r == -ESRCH)
 			continue;
@@ -184,6 +244,7 @@ void threads_resume(struct held_threads *held)
 	for (size_t i = 0; i < held->threads.count; i++)
 		thread_resume(&held->threads.items[i]);
 	vec_free(&held->threads);
+	vec_free(&held->left);
 }
 
 bool thread_has_pending_trap(pid_t tid)
@@ -249,22 +310,78 @@ int threads_run_on(struct uprobe_space *space, unsigned int ms, struct error *er
 	return 0;
 }
 
+/* Not before or in a system call, which may wait for ever, and not where a signal comes first. */
+static bool may_step(struct utrace_task *task, pid_t tid)
+{
+	static const uint8_t syscall_instruction[SYSCALL_SIZE] = {0x0f, 0x05};
+	uint8_t bytes[2 * SYSCALL_SIZE];
+	struct user_regs_struct regs;
+	struct proc_status status;
+
+	return utrace_get_regs(task, &regs) == 0 &&
+	       utrace_read_memory(task, regs.rip - SYSCALL_SIZE, bytes, sizeof(bytes)) ==
+		       0 &&
+	       memcmp(bytes + SYSCALL_SIZE, syscall_instruction, SYSCALL_SIZE) != 0 &&
+	       ((int64_t)regs.orig_rax < 0 ||
+		       memcmp(bytes, syscall_instruction, SYSCALL_SIZE) != 0) &&
+	       proc_read_status(tid, &status, NULL) == 0 &&
+	       !(status.sig_pending & ~status.sig_blocked);
+}
+
+/*
+ * In a group-stop only SIGCONT lets a thread run, whenever that may be.  Instruction by instruction it comes
+ * out of our code nevertheless, and nothing of the program is run.
+ */
+static void step_out(struct held_thread *thread, thread_inside_fn is_inside, void *data)
+{
+	struct utrace_task *task = utrace_engine_task(thread->engine);
+	struct ptrace_event event = {0};
+	siginfo_t info;
+	int r = 0;
+
+	for (int i = 0; i < STEPS_MAX && r == 0 && is_inside(thread, data) &&
+			may_step(task, thread->tid);
+		i++) {
+		r = utrace_task_run(task, UTRACE_RUN_STEP, &event);
+		if (r == 0 && event.stop == PTRACE_STOP_SIGNAL &&
+			event.value == SIGTRAP &&
+			ptrace_get_siginfo(thread->tid, &info) == 0 &&
+			info.si_code == TRAP_TRACE)
+			utrace_drop_signal(task);
+	}
+	/* back to where SIGCONT finds it; one that has ended is seen by whoever looks next */
+	while (r == 0 && event.stop && event.stop != PTRACE_STOP_GROUP &&
+		event.stop != PTRACE_STOP_INTERRUPT)
+		r = utrace_task_run(task, UTRACE_RUN_INTERRUPT, &event);
+}
+
+static void move_on(struct held_thread *thread, unsigned int pause,
+	thread_inside_fn is_inside, void *data)
+{
+	struct utrace_task *task = utrace_engine_task(thread->engine);
+
+	if (task && utrace_task_in_group_stop(task) && utrace_task_is_stopped(task))
+		step_out(thread, is_inside, data);
+	else if (thread_run_on(thread, pause) < 0)
+		return; /* gone, or not to be stopped: seen next time */
+}
+
 size_t threads_evacuate(struct held_threads *held, thread_inside_fn is_inside, void *data)
 {
 	uint64_t deadline = now_ms() + EVACUATE_MS;
 	unsigned int pause = RUN_ON_USEC;
 
-	for (;;) {
+	for (int round = 0;; round++) {
 		size_t inside = 0;
 		for (size_t i = 0; i < held->threads.count; i++)
 			if (is_inside(&held->threads.items[i], data))
 				inside++;
-		if (!inside || now_ms() >= deadline)
+		if (!inside || (round >= EVACUATE_ROUNDS && now_ms() >= deadline))
 			return inside;
 		for (size_t i = 0; i < held->threads.count; i++) {
 			struct held_thread *thread = &held->threads.items[i];
-			if (is_inside(thread, data) && thread_run_on(thread, pause) < 0)
-				continue; /* gone, or not to be stopped: seen next time */
+			if (is_inside(thread, data))
+				move_on(thread, pause, is_inside, data);
 		}
 		if (pause < RUN_ON_MAX_USEC)
 			pause *= 2;

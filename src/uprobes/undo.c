@@ -13,14 +13,19 @@
 #include "uprobes/undo.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "agent/agent.h"
+#include "base/cleanup.h"
 #include "ptrace/ptrace.h"
 #include "uprobes/space.h"
 
@@ -287,6 +292,12 @@ static uint32_t watch_signal(uint32_t action, struct utrace_engine *engine,
 {
 	const struct undo *undo = utrace_engine_data(engine);
 
+	/* a call of the tracer: it fails */
+	if (info->si_signo == SIGTRAP && info->si_code == SI_KERNEL &&
+		in_arena(undo, regs->rip - BREAKPOINT_SIZE) &&
+		call_is_at(undo->memory_fd, regs->rip))
+		return UTRACE_RESUME | UTRACE_SIGNAL_IGN;
+
 	if (info->si_signo == SIGTRAP && info->si_code == SI_KERNEL &&
 		patch_at(undo, regs->rip - 1)) {
 		regs->rip--;
@@ -343,7 +354,72 @@ static int seize(struct undo *undo, struct utrace *utrace, struct error *err)
  * -------------------------------------------------------------------------------------
  */
 
-static int restore_text(struct undo *undo, int fd, size_t *ret_foreign)
+/*
+ * Threads that are left in their calls may come back in the middle of it: a breakpoint holds them up first,
+ * which watch_signal() answers.
+ */
+static int hold_up(const struct undo *undo, int fd)
+{
+	static const uint8_t breakpoint = BREAKPOINT;
+	int r = 0;
+
+	for (size_t i = 0; i < undo->patches.items.count && r >= 0; i++) {
+		const struct abi_journal_patch *patch = &undo->patches.items.items[i];
+		uint8_t live[sizeof(patch->original)];
+		if (remote_memory_read(fd, patch->address, live, patch->size) < 0 ||
+			judge(undo, patch, live) != OURS)
+			continue;
+		r = remote_memory_write(fd, patch->address, &breakpoint, 1);
+	}
+	threads_sync_cores();
+	return r;
+}
+
+static int write_original(const struct abi_journal_patch *patch, int fd)
+{
+	int r = 0;
+
+	if (patch->size > 1)
+		r = remote_memory_write(
+			fd, patch->address + 1, patch->original + 1, patch->size - 1u);
+	return r < 0 ? r : remote_memory_write(fd, patch->address, patch->original, 1);
+}
+
+/*
+ * The journal does not know which file it was.  Where another library has come to the place its bytes are those
+ * of its own file: nothing of ours, and nothing that leads to us.
+ */
+static bool is_text_of_file(pid_t pid, const struct proc_map *map, uint64_t address,
+	const uint8_t *live, size_t size)
+{
+	char path[PATH_MAX + 64];
+	uint8_t bytes[sizeof(((struct abi_journal_patch *)NULL)->original)];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "/proc/%d/root%s", (int)pid, map->path);
+	CLEANUP(cleanup_fd) int fd = open(path, O_RDONLY | O_CLOEXEC);
+	return fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) &&
+	       pread(fd, bytes, size, (off_t)(map->offset + (address - map->start))) ==
+		       (ssize_t)size &&
+	       !memcmp(bytes, live, size);
+}
+
+static bool is_text_of_another(const struct undo *undo, const struct proc_maps *maps,
+	const struct abi_journal_patch *patch, const uint8_t *live)
+{
+	for (size_t i = 0; i < maps->maps.count; i++) {
+		const struct proc_map *map = &maps->maps.items[i];
+		if (patch->address >= map->start && patch->address < map->end)
+			return map->path[0] == '/' &&
+			       patch->size <= map->end - patch->address &&
+			       is_text_of_file(
+				       undo->pid, map, patch->address, live, patch->size);
+	}
+	return false;
+}
+
+static int restore_patches(
+	struct undo *undo, const struct proc_maps *maps, int fd, size_t *ret_foreign)
 {
 	*ret_foreign = 0;
 	for (size_t i = 0; i < undo->patches.items.count; i++) {
@@ -352,16 +428,28 @@ static int restore_text(struct undo *undo, int fd, size_t *ret_foreign)
 		if (remote_memory_read(fd, patch->address, live, patch->size) < 0)
 			continue; /* unmapped meanwhile */
 		enum verdict verdict = judge(undo, patch, live);
+		if (verdict != CLEAN && is_text_of_another(undo, maps, patch, live))
+			verdict = CLEAN;
 		*ret_foreign += verdict == FOREIGN;
 		if (verdict != OURS)
 			continue;
-		int r = remote_memory_write(
-			fd, patch->address, patch->original, patch->size);
+		int r = write_original(patch, fd);
 		if (r < 0)
 			return r;
 		undo->restored++;
 	}
 	return 0;
+}
+
+static int restore_text(struct undo *undo, int fd, size_t *ret_foreign)
+{
+	struct proc_maps maps = {0};
+	int r = proc_read_maps(undo->pid, &maps, NULL);
+
+	if (r >= 0)
+		r = restore_patches(undo, &maps, fd, ret_foreign);
+	proc_maps_free(&maps);
+	return r;
 }
 
 /* A thread between the short jump of a patch and the long one in padding goes back to the patch. */
@@ -399,6 +487,8 @@ static void leave_paddings(
 {
 	struct padding_frames frames = {undo, fd};
 
+	for (size_t i = 0; i < held->left.count; i++)
+		inject_scan_frames(fd, held->left.items[i].sp, leave_padding, &frames);
 	for (size_t i = 0; i < held->threads.count; i++) {
 		struct user_regs_struct regs;
 		uint64_t site;
@@ -463,6 +553,11 @@ static bool returns_inside(struct undo *undo, const struct held_threads *held, i
 		undo->data = undo;
 		inject_scan_frames(fd, regs.rsp, note_frame, undo);
 		found |= !undo->data;
+	}
+	for (size_t i = 0; i < held->left.count; i++) {
+		undo->data = undo;
+		inject_scan_frames(fd, held->left.items[i].sp, note_frame, undo);
+		found |= !undo->data || in_arena(undo, held->left.items[i].pc);
 	}
 	undo->data = data;
 	return found;
@@ -553,6 +648,31 @@ static int clear_paddings(const struct undo *undo, int fd, bool *ret_mapped)
 	return r;
 }
 
+static bool is_filtered(const struct undo *undo, const struct held_threads *held)
+{
+	bool found = held->left.count;
+
+	for (size_t i = 0; i < held->threads.count && !found; i++)
+		found = inject_is_filtered(held->threads.items[i].tid, undo->force);
+	return found;
+}
+
+/* What begins with an arena's header gets one word written there. */
+static void forbid_calls(const struct undo *undo, int fd)
+{
+	for (size_t i = 0; i < undo->areas.items.count; i++) {
+		const struct abi_journal_area *area = &undo->areas.items.items[i];
+		struct agent_arena block;
+		if (area->size <= AGENT_ARENA_IMAGE ||
+			remote_memory_read(fd, area->address, &block, sizeof(block)) <
+				0 ||
+			block.image - area->address >= area->size)
+			continue;
+		if (arena_forbid_calls(fd, area->address) < 0)
+			return; /* gone */
+	}
+}
+
 static int remove_memory(
 	struct undo *undo, struct held_threads *held, int fd, struct error *err)
 {
@@ -572,7 +692,15 @@ static int remove_memory(
 			task = utrace_engine_task(held->threads.items[i].engine);
 	if (!task)
 		return -ESRCH;
-	r = inject_create_at(task, INJECT_FORCE | INJECT_ANY_GS, &inject, err);
+	if (is_filtered(undo, held)) {
+		forbid_calls(undo, fd);
+		return error_set(err, -EPERM,
+			"process %d keeps its probe memory: it has put a seccomp filter on, which "
+			"may kill it for the calls that unmap it",
+			undo->pid);
+	}
+	r = inject_create_at(
+		task, INJECT_ANY_GS | (undo->force ? INJECT_FORCE : 0u), &inject, err);
 	if (r < 0)
 		return r;
 	r = remove_front(undo, inject, err);
@@ -668,7 +796,10 @@ static int undo_stopped(
 	leave_paddings(undo, held, fd);
 	undo_semaphores(undo, fd);
 	undo->semaphores_done = true;
-	r = restore_text(undo, fd, &foreign);
+	if (held->left.count)
+		r = hold_up(undo, fd);
+	if (r >= 0)
+		r = restore_text(undo, fd, &foreign);
 	if (r < 0)
 		return error_set(err, r, "cannot write text of process %d: %s", undo->pid,
 			strerror(-r));
@@ -699,12 +830,13 @@ int undo_run(struct undo *undo, struct error *err)
 	int fd = -1;
 	r = seize(undo, utrace, err);
 	if (r >= 0)
-		r = fd = remote_memory_open(undo->pid, err);
+		r = fd = undo->memory_fd = remote_memory_open(undo->pid, err);
 	if (r >= 0)
 		r = threads_stop(utrace, undo->pid, &held, err);
 	if (r >= 0) {
 		r = undo_stopped(undo, &held, fd, err);
 		threads_resume(&held);
+		uprobe_leave_blocked(utrace);
 	}
 	if (fd >= 0)
 		close(fd);

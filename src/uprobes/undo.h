@@ -27,6 +27,7 @@ struct undo_victims {
 
 struct undo {
 	pid_t pid;
+	int memory_fd; /* while it runs */
 	struct undo_patches
 		patches; /* of this process, or of the one it was forked from */
 	struct undo_patches semaphores; /* counters that the tracer had raised */
@@ -37,6 +38,7 @@ struct undo {
 	int (*on_stopped)(struct undo *undo);
 	void *data;
 	uint64_t session_inode; /* of session memory, as struct proc_map has it */
+	bool force;             /* a filter is no reason to make no call */
 	bool semaphores_done;   /* result: they are lowered, their records must go */
 	size_t restored;        /* result: patches whose text was changed back */
 };
@@ -50,8 +52,11 @@ void undo_select(struct undo *undo, const struct abi_journal *journal,
 	uint32_t patch_count, uint32_t area_count);
 void undo_deinit(struct undo *undo);
 
+/** heal_is_wanted() - a process has session memory whose tracer has died */
+bool heal_is_wanted(pid_t pid);
+
 /** lower the counters again; the threads are stopped */
 void undo_semaphores(const struct undo *undo, int memory_fd);
 
-/** undo_run() - seize, restore, unmap; -EBUSY: text is restored, memory had to stay */
+/** undo_run() - seize, restore, unmap; -EBUSY, -EPERM: text is restored, memory had to stay */
 must_check int undo_run(struct undo *undo, struct error *err);

@@ -35,6 +35,7 @@ struct uprobe_session {
 	const unsigned char *image; /* linked agent + script code */
 	size_t image_size;
 	int64_t register_offset; /* of agent_register_thread in the image, and so on */
+	int64_t call_offset;     /* where it calls the tracer */
 	int64_t front_offset, restorer_offset;
 	int64_t arena_block_offset; /* where the image expects struct agent_arena:
 				     * negative; 0: as AGENT_ARENA_IMAGE says */
@@ -124,8 +125,8 @@ must_check int uprobe_remove(struct uprobe_space *space, uint64_t *addresses,
 
 /**
  * uprobe_space_remove() - take everything out: text, arenas, session memory, gs bases
- * Memory a thread may still run in stays mapped; *ret_left says how many bytes, *why in
- * @err's text. Frees the space.
+ * Memory a thread may still run in stays mapped, and that of a process that has put a seccomp filter on;
+ * *ret_left says how many bytes, *why in @err's text. Frees the space.
  */
 must_check int uprobe_space_remove(
 	struct uprobe_space *space, uint64_t *ret_left, struct error *err);
@@ -160,6 +161,12 @@ bool uprobe_branch_is_taken(
  */
 must_check bool uprobe_step_over(
 	struct uprobe_space *space, struct user_regs_struct *regs, siginfo_t *info);
+
+/**
+ * uprobe_leave_blocked() - before all threads are let go: those under a filter are not woken from their calls
+ * The calls would be made again, and the filter asked.  The kernel lets go of them when this thread ends.
+ */
+void uprobe_leave_blocked(struct utrace *utrace);
 
 /** uprobe_space_forget_unmapped() - the process has unmapped text: what was patched there is gone */
 must_check int uprobe_space_forget_unmapped(

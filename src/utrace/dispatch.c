@@ -19,6 +19,7 @@ enum {
 	MIN_STOPS_PER_ROUND = 64,
 	/* another thread of ours may have swallowed a SIGCHLD */
 	POLL_SLICE_MS = 100,
+	STARVED_ROUNDS = 15, /* of waiting for a thread that could run, but does not */
 };
 
 int64_t utrace_now_ms(void)
@@ -336,10 +337,19 @@ static bool is_stopped(const struct utrace_task *task)
 	return task->state == TASK_STOPPED && !task->deferred && !task->act_first;
 }
 
+/* It would stop, had it a processor: on a busy machine that takes as long as it takes. */
+static bool is_starved(const struct utrace_task *task)
+{
+	struct proc_stat stat;
+	return task->utrace->backend->read_stat(task->tid, &stat) == 0 &&
+	       stat.state == 'R';
+}
+
 static int wait_stopped(struct utrace_task *task, int timeout_ms, struct error *err)
 {
 	struct utrace *utrace = task->utrace;
 	int64_t deadline = utrace_now_ms() + timeout_ms;
+	int patience = STARVED_ROUNDS;
 	pid_t tid = task->tid;
 	while (!is_stopped(task)) {
 		/* This one first: others may stop so often that its turn never comes. */
@@ -353,7 +363,9 @@ static int wait_stopped(struct utrace_task *task, int timeout_ms, struct error *
 		utrace_unlock(utrace);
 		bool in_time = utrace_wait_for_events(utrace, deadline);
 		utrace_lock(utrace);
-		if (!in_time)
+		if (!in_time && is_starved(task) && patience-- > 0)
+			deadline = utrace_now_ms() + timeout_ms;
+		else if (!in_time)
 			return error_set(err, -ETIMEDOUT, "thread %d does not stop", tid);
 	}
 	return 0;

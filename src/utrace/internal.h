@@ -103,6 +103,7 @@ struct utrace_task {
 	bool is_killed;    /* by SIGKILL: nothing holds it any more */
 	bool is_reaped;    /* report_reap() has begun */
 	bool detaching;
+	bool is_left;      /* to be let go by the kernel */
 	int exit_signal;   /* what its parent gets */
 	siginfo_t info;    /* the signal of this stop, also after it was dropped */
 	bool in_delivery;  /* the kernel delivers task->signal when it is resumed */

@@ -81,6 +81,8 @@ static bool is_exec_to_end(const struct utrace_task *task, enum utrace_run how)
 
 static enum utrace_motion pick_motion(enum utrace_run how, bool to_end)
 {
+	if (how == UTRACE_RUN_STEP)
+		return UTRACE_MOTION_STEP;
 	return how == UTRACE_RUN_SYSCALL || to_end ? UTRACE_MOTION_SYSCALL
 						   : UTRACE_MOTION_CONT;
 }

@@ -11,6 +11,7 @@
 enum utrace_run {
 	UTRACE_RUN_SYSCALL,   /* to the next syscall-entry or -exit-stop */
 	UTRACE_RUN_INTERRUPT, /* to an event-stop before the next user instruction */
+	UTRACE_RUN_STEP,      /* one instruction, also where a group-stop would go on */
 };
 
 /**
@@ -27,6 +28,9 @@ void utrace_drop_signal(struct utrace_task *task);
 
 /** the kind of stop of a stopped task */
 enum ptrace_stop utrace_task_stop(const struct utrace_task *task);
+
+/** detaching does not wait for it nor wake it: the kernel lets go of it when the tracer's thread ends */
+void utrace_task_leave(struct utrace_task *task);
 
 /** in the entry-stop of a system call, which has not been made yet */
 bool utrace_task_is_at_call(const struct utrace_task *task);

@@ -6,6 +6,7 @@
 
 #include "utrace/internal.h"
 #include "utrace/options.h"
+#include "utrace/run.h"
 
 enum {
 	/* without progress */
@@ -218,16 +219,23 @@ static size_t detach_some(struct utrace *utrace, pid_t pid)
 	size_t left = 0;
 	HASH_ITER(hh, utrace->tasks, task, next)
 	{
-		if (!pid || task->pid == pid)
+		if ((!pid || task->pid == pid) && !task->is_left)
 			let_go(task);
 	}
 	HASH_ITER(hh, utrace->tasks, task, next)
 	{
-		if ((!pid || task->pid == pid) && !task->reporting &&
+		if ((!pid || task->pid == pid) && !task->reporting && !task->is_left &&
 			!is_waiting_leader(task))
 			left++;
 	}
 	return left;
+}
+
+void utrace_task_leave(struct utrace_task *task)
+{
+	utrace_lock(task->utrace);
+	task->is_left = true;
+	utrace_unlock(task->utrace);
 }
 
 void utrace_detach_process(struct utrace *utrace, pid_t pid)

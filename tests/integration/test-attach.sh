@@ -11,7 +11,7 @@ pids=
 "$tracees/sleeper" >"$dir/sleeper" &
 sleeper=$!
 pids="$pids $sleeper"
-wait_for 5 grep -q ready "$dir/sleeper"
+wait_for 30 grep -q ready "$dir/sleeper"
 hits=0
 for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
 	out=$("$utrace" run -e 'global n probe process.function("tick") { if (++n == 2) exit() }
@@ -37,7 +37,7 @@ for delay in 0.02 0.03 0.04 0.05 0.06 0.07 0.08 0.1 0.12 0.15 0.2 0.3; do
 	kill -KILL $tracer 2>/dev/null
 	wait $tracer 2>/dev/null
 	clean() { [ "$(text_state $busy)" = same ]; }
-	wait_for 10 clean
+	wait_for 30 clean
 	ok $? "killed after $delay s: the text is clean again"
 	kill -0 $busy
 	ok $? "killed after $delay s: the program lives"
@@ -79,15 +79,15 @@ wait_for 20 clean
 ok $? "... and the first one's clears away the rest: $(text_state $busy)"
 
 # Ctrl-C.
-"$utrace" run -e 'global n probe process.function("branchy") { n++ } probe end { println(n > 0 ? "some" : "none") }' \
+rm -f "$dir/out"
+"$utrace" run -e 'global n probe process.function("branchy") { if (!n++) println("hit") } probe end { println(n > 0 ? "some" : "none") }' \
 	-x $busy >"$dir/out" 2>"$dir/err" &
 tracer=$!
-wait_for 60 patched
-sleep 0.1
+wait_for 60 grep -q hit "$dir/out"
 kill -INT $tracer
 wait $tracer
 is "$?" "0" "SIGINT ends the run with status 0"
-is "$(cat "$dir/out")" "some" "... after its end probes"
+is "$(tail -n 1 "$dir/out")" "some" "... after its end probes"
 is "$(text_state $busy)" "same" "... and the text is clean"
 kill $busy
 wait $busy 2>/dev/null
@@ -97,6 +97,7 @@ for how in KILL TERM; do
 	"$tracees/counter" 4 2000000000000 >/dev/null &
 	busy=$!
 	pids="$pids $busy"
+	rm -f "$dir/out" # what an earlier one said is not waited for
 	"$utrace" run -e 'global n probe process.function("branchy") { if (!n++) println("hit") } probe end { println(n > 0 ? "some" : "none") }' \
 		-x $busy >"$dir/out" 2>"$dir/err" &
 	tracer=$!
@@ -111,11 +112,31 @@ for how in KILL TERM; do
 	wait $busy 2>/dev/null
 done
 
+# The guardian is killed as well: the next run heals what both have left.
+"$tracees/counter" 4 2000000000000 >/dev/null &
+busy=$!
+pids="$pids $busy"
+"$utrace" run -e 'global n probe process.function("branchy") { if (!n++) println("hit") }' -x $busy >"$dir/both" 2>/dev/null &
+tracer=$!
+wait_for 20 grep -q hit "$dir/both"
+guardians=$(for comm in /proc/[0-9]*/comm; do
+	grep -q utrace-guardian "$comm" 2>/dev/null && cmp -s /proc/$tracer/cmdline "${comm%comm}cmdline" && echo "$comm" | cut -d/ -f3
+done)
+kill -KILL $guardians $tracer
+wait $tracer 2>/dev/null
+unlike "$(text_state $busy)" "^same" "tracer and guardian killed: something is left"
+out=$("$utrace" run -e 'probe process.function("branchy") { println("hit"); exit() }' -x $busy 2>"$dir/err")
+is "$(printf '%s\n' "$out" | head -n 1)$(cat "$dir/err")" "hit" "... the next run goes on without a word"
+is "$(text_state $busy)" "same" "... and leaves nothing behind"
+kill $busy
+wait $busy 2>/dev/null
+
 # Without -c and -x: processes by number or program, and visits that end at a system call.
+rm -f "$dir/sleeper" "$dir/out"
 "$tracees/sleeper" >"$dir/sleeper" &
 sleeper=$!
 pids="$pids $sleeper"
-wait_for 5 grep -q ready "$dir/sleeper"
+wait_for 30 grep -q ready "$dir/sleeper"
 before=$(cat /proc/$sleeper/maps)
 for point in "process($sleeper).begin" "process(\"$(realpath "$tracees/sleeper")\").begin" "process($sleeper).syscall" \
 	"process($sleeper).syscall.return" "process(\"$(realpath "$tracees/sleeper")\").syscall" "process($sleeper).syscall"; do
@@ -124,6 +145,7 @@ for point in "process($sleeper).begin" "process(\"$(realpath "$tracees/sleeper")
 	[ "$(cat /proc/$sleeper/maps)" = "$before" ]
 	ok $? "... and nothing stays"
 done
+rm -f "$dir/out"
 "$utrace" run -e "probe process($sleeper).end { println(execname(), \" is over\"); exit() } probe process($sleeper).begin { println(\"begin\") }" >"$dir/out" 2>&1 &
 tracer=$!
 wait_for 20 grep -q begin "$dir/out"

@@ -17,7 +17,7 @@ files=$dir/utrace/mine
 	probe procfs.read { $value = "the standard name\n" }
 	probe begin { println(probe_type()) }' >"$dir/out" 2>"$dir/err" &
 run=$!
-wait_for 10 test -e "$files/command"
+wait_for 30 test -e "$files/command"
 is "$(cat "$files/x")" "$(printf 'n=1\nmore')" "reading runs a handler"
 is "$(cat "$files/x")" "$(printf 'n=2\nmore')" "... each time"
 is "$(cat "$files/short")" "longe" "maxsize"
@@ -59,7 +59,7 @@ is "$?$(cat "$dir/out")" "0" "the end of standard input is not the end of the ru
 	probe prometheus { @prometheus_dump_array1(hits, "hits", "name") }
 	probe procfs("end").write { exit() }' >"$dir/out" 2>"$dir/err" &
 run=$!
-wait_for 10 test -e "$dir/utrace/metrics/end"
+wait_for 30 test -e "$dir/utrace/metrics/end"
 is "$(python3 -c 'import json,sys; d = json.load(sys.stdin); print(d["n"], d["a"])' <"$dir/utrace/metrics/data.json")" \
 	"42 [{'__id': 'x', 'v': 1}, {'__id': 'y', 'v': 2}]" "json_data"
 is "$(python3 -c 'import json,sys; d = json.load(sys.stdin); print(d["prefix"], [m["name"] for m in d["metrics"]], d["metrics"][1]["metrics"])' \

@@ -79,6 +79,7 @@ is "$?$(cat "$dir/crash")" 0 "without a crash nothing is reported"
 # ---- a server under load
 attach() # PID
 {
+	rm -f "$dir/calls"
 	"$examples/example-calls-and-crashes" -o "$dir/calls" -c "$dir/crash" -p "$1" 2>"$dir/err" &
 	tracer=$!
 	wait_for 60 test -s "$dir/calls"

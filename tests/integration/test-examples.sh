@@ -54,6 +54,7 @@ attached() # PID WORK ARGUMENT...
 	pid=$1
 	work=$2
 	shift 2
+	rm -f "$dir/attached.err"
 	"$utrace" run -v "$@" -x "$pid" >"$dir/attached" 2>"$dir/attached.err" &
 	run=$!
 	wait_for 30 grep -q '^utrace: ' "$dir/attached.err" # patched
@@ -278,13 +279,13 @@ about redis-commands
 if has redis-server redis-cli; then
 	redis-server --port 0 --unixsocket "$dir/sock" --save '' --dir "$dir" >/dev/null 2>&1 &
 	server=$!
-	wait_for 10 redis-cli -s "$dir/sock" ping
+	wait_for 30 redis-cli -s "$dir/sock" ping
 	work="for i in 1 2 3 4 5; do redis-cli -s $dir/sock set key \$i; redis-cli -s $dir/sock get key; done"
 	shows "$(attached $server "$work" "$(e redis-commands)")" '^set +5 +[0-9]+ +[0-9]+' '^get +5 '
 	about metrics
 	"$utrace" run -m web "$(e metrics)" call -x $server >"$dir/out" 2>&1 &
 	run=$!
-	wait_for 10 test -e "$dir/utrace/web/metrics"
+	wait_for 30 test -e "$dir/utrace/web/metrics"
 	called() { redis-cli -s "$dir/sock" get key >/dev/null; grep -q calls.function "$dir/utrace/web/metrics"; }
 	wait_for 20 called
 	shows "$(cat "$dir/utrace/web/metrics")" '^calls\{function="call"\} [0-9]+' '^average_ns\{function="call"\} [0-9]+'
@@ -312,7 +313,7 @@ if has openssl curl && ldd "$(command -v curl)" | grep -q libssl.so.3; then
 	port=$((20000 + $$ % 20000))
 	openssl s_server -quiet -accept $port -www -key key.pem -cert cert.pem >/dev/null 2>&1 &
 	server=$!
-	wait_for 10 curl -sk "https://localhost:$port/"
+	wait_for 30 curl -sk "https://localhost:$port/"
 	shows "$(launched "curl -sk --http1.1 -o $dir/page https://localhost:$port/" "$(e tls-plaintext)")" \
 		'^curl\([0-9]+\) sends [0-9]+ bytes: "GET / HTTP/1.1' '^curl\([0-9]+\) receives [0-9]+ bytes: "HTTP/1.0 200 ok'
 	kill $server

@@ -11,7 +11,7 @@ pids=
 sh -c 'i=0; while [ ! -e "$1/end" ]; do "$0" 1 10 || echo "status $?"; done' "$tracees/counter" "$dir" >"$dir/out" 2>&1 &
 shell=$!
 pids=$shell
-wait_for 5 test -s "$dir/out"
+wait_for 30 test -s "$dir/out"
 want=$(head -n 1 "$dir/out")
 kills=0
 while [ $kills -lt 40 ]; do
@@ -39,22 +39,23 @@ else:
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTRAP])
 os.execv(sys.argv[2], sys.argv[2:])
 END
+	rm -f "$dir/plain" "$dir/traced"
 	python3 "$dir/run.py" $how "$tracees/sleeper" >"$dir/plain" &
 	plain=$!
-	wait_for 5 grep -q ready "$dir/plain"
+	wait_for 30 grep -q ready "$dir/plain"
 	want=$(state $plain)
 	kill -TERM $plain
 	wait $plain
 	"$utrace" run -e 'probe process("'"$tracees"'/sleeper").function("tick") { n++; if (n > 1) exit() } global n' \
 		-c "python3 $dir/run.py $how $tracees/sleeper" >"$dir/traced" 2>"$dir/err" &
 	tracer=$!
-	wait_for 10 grep -q ready "$dir/traced"
+	wait_for 30 grep -q ready "$dir/traced"
 	sleeper=$(pgrep -P $tracer sleeper)
 	pids="$pids $sleeper"
 	kill -KILL $tracer 2>/dev/null
 	wait $tracer 2>/dev/null
 	same() { [ "$(text_state $sleeper)" = same ] && [ "$(state $sleeper)" = "$want" ]; }
-	wait_for 10 same
+	wait_for 30 same
 	is "$(state $sleeper)" "$want" "SIGTRAP $how over exec: as alone, after the tracer was killed"
 	kill -TERM $sleeper
 done

@@ -151,7 +151,7 @@ for delay in 0.03 0.06 0.1 0.15 0.2; do
 	kill -KILL $tracer
 	wait $tracer 2>/dev/null
 	clean() { [ "$(held_state $loader)" = same ]; }
-	wait_for 10 clean && kill -0 $loader
+	wait_for 30 clean && kill -0 $loader
 	ok $? "... also when the tracer is killed after $delay s"
 done
 kill $loader
@@ -177,7 +177,7 @@ for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15; do
 	kill -KILL $tracer
 	wait $tracer 2>/dev/null
 	clean() { [ "$(held_state $loader)" = same ]; }
-	wait_for 10 clean || good=-100
+	wait_for 30 clean || good=-100
 done
 is "$good" "15" "fifteen visits to a process where two libraries come to the same place in turn"
 kill -0 $loader

@@ -32,10 +32,11 @@ Pass 5: run failed.  [man error::pass5]" "a limit of files' length is named"
 # The program alone: from where it just fits to where nothing does.
 fitted=0 elsewhere=0 other=0 dirty=0
 for room in 400000 100000 50000 25000 12000 6000; do
+	rm -f "$dir/sleeper"
 	(ulimit -v $room && exec "$tracees/sleeper") >"$dir/sleeper" &
 	sleeper=$!
 	pids="$pids $sleeper"
-	wait_for 5 grep -q ready "$dir/sleeper"
+	wait_for 30 grep -q ready "$dir/sleeper"
 	out=$("$utrace" run -e "$visit" -x $sleeper 2>&1)
 	status=$?
 	if [ $status = 0 ] && [ "$out" = "n=2" ]; then

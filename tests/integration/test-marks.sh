@@ -37,6 +37,7 @@ else
 
 	# Attached: up while probed, down afterwards, whatever becomes of the tracer.
 	for how in INT KILL; do
+		rm -f "$dir/hits"
 		"$marks" 100000 200 >"$dir/out" &
 		pid=$!
 		"$utrace" run -e 'probe process.mark("hit") { println("hit") }' -x $pid >"$dir/hits" 2>&1 &

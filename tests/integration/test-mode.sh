@@ -90,7 +90,7 @@ compare "every function of python3 and its returns" '
 # Attached where little is allowed, and nothing is there to help: what is impossible is not tried, or tried in vain.
 confined() # HOW MODE: how it is confined; the mode that is chosen
 {
-	rm -f "$dir/input"
+	rm -f "$dir/input" "$dir/confined"
 	mkfifo "$dir/input"
 	"$tracees/confined" "$1" <"$dir/input" >"$dir/confined" &
 	busy=$!
@@ -155,7 +155,7 @@ for mode in ptrace sandboxed; do
 		kill -KILL $tracer 2>/dev/null
 		wait $tracer 2>/dev/null
 		clean() { [ "$(text_state $busy)" = same ]; }
-		wait_for 10 clean
+		wait_for 30 clean
 		ok $? "$mode: killed after $delay s: the text is clean again"
 		kill -0 $busy
 		ok $? "... and the program lives"

@@ -100,6 +100,26 @@ if cc -g -O1 -o "$dir/plus" -x c - <<-'END' 2>/dev/null; then
 else
 	skip "no compiler here: a + in a file's name"
 fi
+is "$(count "statement(\"*@points.c:$(line branch-open)\")" "$points")" "n=20" \
+	"a function that begins in what is inlined there, once"
+# Each line where the line table has it: at no other address, and at its lowest statement.
+rows() # EXPRESSION: lines and addresses of the rows that end in it
+{
+	objdump --dwarf=decodedline "$tracees/points" 2>/dev/null |
+		sed -n "s/^points\\.c  *\\([0-9][0-9]*\\)  *0x\\([0-9a-f]*\\)$1\$/\\1 0x\\2/p" | sort -u
+}
+if [ "$(rows ' .*x *' | wc -l)" -ge 20 ]; then
+	rows ' .*x *' | cut -d' ' -f1 | sort -un | while read -r n; do
+		"$utrace" list -v "process(\"$tracees/points\").statement(\"*@points.c:$n\")" 2>&1 |
+			sed -n "s/^    \(0x[0-9a-f]*\): .*/$n \1/p"
+	done | sort -u >"$dir/places"
+	rows '.*' >"$dir/rows"
+	is "$(comm -13 "$dir/rows" "$dir/places")" "" "no line is looked for where it is not"
+	rows ' .*x *' | sort -k1,1n -k2,2 | awk '$1 != last { print; last = $1 }' | sort >"$dir/first"
+	is "$(comm -23 "$dir/first" "$dir/places")" "" "... and each where it begins"
+else
+	skip "objdump tells no statements of line tables here"
+fi
 like "$(list 'statement("branch")')" "statement\(\"branch@.*points.c:[0-9]+\"\)" "a statement without a line"
 is "$(count "statement($address)" "$points")" "n=$(own leaves)" "statement(ADDRESS)"
 like "$(list 'statement(0x10)')" "no match" "an address outside of code"

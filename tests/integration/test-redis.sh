@@ -14,7 +14,7 @@ trap 'kill $server $load 2>/dev/null; rm -rf "$dir"' EXIT
 load=
 redis-server --port 0 --unixsocket "$dir/sock" --save '' --dir "$dir" >"$dir/log" 2>&1 &
 server=$!
-wait_for 10 redis-cli -s "$dir/sock" ping
+wait_for 30 redis-cli -s "$dir/sock" ping
 before=$(grep -E '^(Sig|Threads|NoNewPrivs)' /proc/$server/status | grep -v SigQ)
 fds=$(ls /proc/$server/fd | wc -l)
 redis-benchmark -s "$dir/sock" -q -l -t set,get,lpush,lrange_100 -c 8 -n 20000 >"$dir/load" 2>&1 &

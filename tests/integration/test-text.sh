@@ -10,7 +10,7 @@ pids=
 
 start() # COMMAND...: $pid runs; its standard input is descriptor 9
 {
-	rm -f "$dir/in"
+	rm -f "$dir/in" "$dir/out"
 	mkfifo "$dir/in"
 	"$@" <"$dir/in" >"$dir/out" 2>&1 &
 	pid=$!
@@ -70,6 +70,7 @@ end
 
 # ---- the program rewrites what is probed
 
+rm -f "$dir/hits"
 start "$guarded" rewrite
 timeout 60 "$utrace" run -e "global n probe process(\"$guarded\").function(\"rewritten\") { if (n++ == 0) println(\"hit\") }
 	probe process(\"$guarded\").function(\"work\") { n++ }" -x $pid >"$dir/hits" 2>"$dir/err" &
@@ -148,6 +149,7 @@ done
 # Those that start while the run goes on, by a pattern of their names; one comes to it by an exec.
 cp "$guarded" "$dir/later-a"
 cp "$guarded" "$dir/later-b"
+rm -f "$dir/hits"
 timeout 60 "$utrace" run -e "global a, b probe process(\"$dir/later-*\").begin { printf(\"begin %s\\n\", execname()) }
 	probe process(\"$dir/later-*\").function(\"work\") { if (execname() == \"later-a\") a++; else b++
 		if (a > 100 && b > 100) exit() } probe begin { println(\"up\") }" >"$dir/hits" 2>"$dir/err" &

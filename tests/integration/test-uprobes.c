@@ -96,6 +96,7 @@ static void make_session(void)
 		.image = utrace_agent_image,
 		.image_size = utrace_agent_image_size,
 		.register_offset = symbol("agent_register_thread"),
+		.call_offset = symbol("agent_call_trap"),
 		.front_offset = symbol("agent_signal_front"),
 		.restorer_offset = symbol("agent_restorer"),
 		.read_start_offset = symbol("agent_read_start"),

@@ -11,6 +11,8 @@ ok() # STATUS NAME
 	else
 		tap_failed=$((tap_failed + 1))
 		echo "not ok $tap_count - $2"
+		# what the program said, where the test keeps it
+		[ -z "${dir-}" ] || [ ! -s "$dir/err" ] || tail -n 20 "$dir/err" | sed 's/^/# err:  /'
 	fi
 }
 

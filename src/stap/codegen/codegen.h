@@ -20,14 +20,16 @@ struct codegen_cache {
 
 struct codegen_options {
 	const struct codegen_cache *cache; /* NULL: none */
-	uint32_t max_string;      /* MAXSTRINGLEN */
-	uint32_t max_map_entries; /* MAXMAPENTRIES */
+	uint32_t max_string;               /* MAXSTRINGLEN */
+	uint32_t max_map_entries;          /* MAXMAPENTRIES */
 	uint32_t max_action, max_action_interruptible, max_nesting;
 	uint32_t hist_width;  /* HIST_WIDTH */
 	int32_t hist_elision; /* HIST_ELISION */
 	bool suppress_time_limits;
 	bool timing;  /* handlers count and time their runs */
 	bool dump_ir; /* to stderr */
+	/* set to what an error is about, whose text then does not tell the place; may be NULL */
+	const struct stap_token **ret_blamed;
 };
 
 enum codegen_storage {

@@ -47,7 +47,9 @@ int emit_fail(
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
 	e->failed = code;
-	if (token && token->source)
+	if (token && token->source && e->options->ret_blamed)
+		*e->options->ret_blamed = token;
+	else if (token && token->source)
 		return error_set(e->error, code, "%s at %s:%u:%u", text,
 			token->source->name, token->line, token->column);
 	return error_set(e->error, code, "%s", text);

@@ -59,8 +59,7 @@ static bool is_of(
 	       memcmp(bytes + sizeof(*ret), calls->bytes, ret->calls_size) == 0;
 }
 
-int emit_object_find(
-	struct emit *e, const struct emit_blob *calls, struct emit_blob *ret)
+int emit_object_find(struct emit *e, const struct emit_blob *calls, struct emit_blob *ret)
 {
 	const struct codegen_cache *cache = e->options->cache;
 	char key[KEY_SIZE];

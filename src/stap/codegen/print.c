@@ -48,9 +48,8 @@ static uint32_t format_index(struct emit *e, const struct stap_expr *expr)
 static bool check_print(struct emit_body *b, const struct stap_expr *expr)
 {
 	if (expr->print.args.count > MAX_PRINT_ARGS) {
-		emit_fail(b->e, -EINVAL, expr->token,
-			"too many arguments to print (%zu): identifier '%s'",
-			(size_t)expr->print.args.count, expr->token->text);
+		emit_fail(b->e, -EINVAL, expr->token, "too many arguments to print (%zu)",
+			(size_t)expr->print.args.count);
 		return false;
 	}
 	if (!expr->print.format ||

@@ -80,6 +80,8 @@ static void option_set(struct script *script, const char *word, const char *argu
 		options->suppress_warnings = true;
 	else if (!strcmp(word, "warnings-are-errors"))
 		script->diag.warnings_are_errors = true;
+	else if (!strcmp(word, "whole"))
+		options->whole = true;
 	else if (!strcmp(word, "no-target"))
 		options->has_target = false;
 	else if (!strcmp(word, "bodies"))

@@ -10,6 +10,10 @@ static const struct test_case {
 } cases[] = {
 	{"nothing", "", "", NULL},
 	{"white space and comments", " \t\v\f\r\n# a\n// b\n/* c /* d */ ", "", NULL},
+	{"a mark of UTF-8",
+		"\xef\xbb\xbf"
+		"a \xef\xbb\xbf",
+		"i:a j:\\xef j:\\xbb j:\\xbf", NULL},
 	{"comment without an end", "a /* b", "i:a", NULL},
 	{"comment ends at the file's end", "a # b", "i:a", NULL},
 	{"names", "a _b c$1 D9$ $e $$f$$ $", "i:a i:_b i:c$1 i:D9$ i:$e i:$$f$$ i:$",
