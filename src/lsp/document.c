@@ -121,9 +121,14 @@ static size_t units(char byte)
 
 size_t lsp_document_offset(const struct lsp_document *document, const json_t *position)
 {
+	return lsp_text_offset(document->text, position);
+}
+
+size_t lsp_text_offset(const char *text, const json_t *position)
+{
 	json_int_t line = json_integer_value(json_object_get(position, "line"));
 	json_int_t column = json_integer_value(json_object_get(position, "character"));
-	const char *at = document->text;
+	const char *at = text;
 	for (; line > 0 && *at; at++)
 		line -= *at == '\n';
 	for (; *at && *at != '\n'; at++) {
@@ -131,7 +136,7 @@ size_t lsp_document_offset(const struct lsp_document *document, const json_t *po
 		if (column < 0)
 			break;
 	}
-	return (size_t)(at - document->text);
+	return (size_t)(at - text);
 }
 
 static json_t *position(const struct stap_token *token, size_t bytes)

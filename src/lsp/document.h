@@ -32,6 +32,7 @@ void lsp_documents_free(struct lsp_documents *documents);
 
 /** lsp_document_offset() - of a position; positions past the end are at the end */
 size_t lsp_document_offset(const struct lsp_document *document, const json_t *position);
+size_t lsp_text_offset(const char *text, const json_t *position);
 /** lsp_token_range() - new reference */
 json_t *lsp_token_range(const struct stap_token *token);
 /** lsp_path_uri() - new reference: "file://..." */

@@ -13,12 +13,13 @@ enum {
 	/* of JSON-RPC */
 	PARSE_ERROR = -32700,
 	INVALID_REQUEST = -32600,
-	METHOD_NOT_FOUND = -32601
+	METHOD_NOT_FOUND = -32601,
+	NOT_INITIALIZED = -32002
 };
 
 struct server {
 	struct lsp_documents documents;
-	bool is_shut_down, is_over;
+	bool is_initialized, is_shut_down, is_over;
 };
 
 /* ---- transport ---------------------------------------------------------------------------- */
@@ -91,10 +92,11 @@ static const char *uri_of(const json_t *params)
 
 static json_t *initialize(struct server *server, const json_t *params)
 {
+	server->is_initialized = true;
 	return json_pack("{s:{s:i, s:{s:[s,s,s]}, s:b, s:b, s:b}, s:{s:s}}",
-		"capabilities", "textDocumentSync", 1 /* whole texts */,
-		"completionProvider", "triggerCharacters", ".", "@", "$", "hoverProvider",
-		1, "definitionProvider", 1, "documentSymbolProvider", 1, "serverInfo",
+		"capabilities", "textDocumentSync", 2 /* changes */, "completionProvider",
+		"triggerCharacters", ".", "@", "$", "hoverProvider", 1,
+		"definitionProvider", 1, "documentSymbolProvider", 1, "serverInfo",
 		"name", "utrace");
 }
 
@@ -156,13 +158,42 @@ static json_t *did_open(struct server *server, const json_t *params)
 	return NULL;
 }
 
+/* A change without a range is the whole text. */
+static void apply_change(struct strbuf *text, const json_t *change)
+{
+	const char *by = json_string_value(json_object_get(change, "text"));
+	const json_t *range = json_object_get(change, "range");
+	if (!by)
+		return;
+	size_t start = 0, end = text->size;
+	if (range) {
+		start = lsp_text_offset(text->data, json_object_get(range, "start"));
+		end = lsp_text_offset(text->data, json_object_get(range, "end"));
+	}
+	struct strbuf changed;
+	strbuf_init(&changed);
+	strbuf_append(&changed, text->data, start);
+	strbuf_puts(&changed, by);
+	strbuf_puts(&changed, text->data + (end < start ? start : end));
+	strbuf_deinit(text);
+	*text = changed;
+}
+
 static json_t *did_change(struct server *server, const json_t *params)
 {
 	const json_t *changes = json_object_get(params, "contentChanges");
-	size_t count = json_array_size(changes);
-	const json_t *last = count ? json_array_get(changes, count - 1) : NULL;
-	set_document(
-		server, uri_of(params), json_string_value(json_object_get(last, "text")));
+	const char *uri = uri_of(params);
+	const struct lsp_document *d =
+		uri ? lsp_document_find(&server->documents, uri) : NULL;
+	struct strbuf text;
+	strbuf_init(&text);
+	if (d)
+		strbuf_puts(&text, d->text);
+	for (size_t i = 0; i < json_array_size(changes); i++)
+		apply_change(&text, json_array_get(changes, i));
+	if (json_array_size(changes))
+		set_document(server, uri, text.data);
+	strbuf_deinit(&text);
 	return NULL;
 }
 
@@ -217,6 +248,10 @@ static void handle(struct server *server, const json_t *message)
 			continue;
 		if (id && server->is_shut_down) {
 			send_error(id, INVALID_REQUEST, "the server is shut down");
+			return;
+		}
+		if (id && !server->is_initialized && methods[i].run != initialize) {
+			send_error(id, NOT_INITIALIZED, "initialize comes first");
 			return;
 		}
 		json_t *result =

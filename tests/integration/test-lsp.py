@@ -86,6 +86,7 @@ def main():
     utrace, tracee = sys.argv[1], os.path.join(os.path.abspath(sys.argv[2]), "points")
     client = Client(utrace, "lsp")
     uri = "file:///tmp/a%20script.stp"
+    check(client.request("textDocument/hover", {})["error"]["code"] == -32002, "a request before initialize")
     answer = client.request("initialize", {"processId": None, "rootUri": None, "capabilities": {}})["result"]
     check(answer["capabilities"]["hoverProvider"] and answer["serverInfo"]["name"] == "utrace", "initialize", answer)
     client.send("initialized", {})
@@ -121,6 +122,23 @@ probe end { foreach ([a, b] in hits) println(a, b, hits[a, b]) }
     found = client.change(uri, good.replace("exit()", "unused = 3"))
     check(any(d["severity"] == 2 for d in found), "warnings", found)
     check(client.change(uri, good) == [], "all is well again", client.published)
+
+    # changes of ranges, in UTF-16 units, one after the other
+    def splice(*edits):
+        changes = [{"range": {"start": {"line": a, "character": b}, "end": {"line": c, "character": d}}, "text": text}
+                   for a, b, c, d, text in edits]
+        client.send("textDocument/didChange", {"textDocument": {"uri": uri, "version": 3}, "contentChanges": changes})
+        client.note(client.receive())
+        return client.published[uri]
+
+    client.change(uri, 'probe begin {\n\tprintln("\U0001f600é") exit()\n}\n')
+    found = splice((1, 16, 1, 20, "exitt"))
+    check(len(found) == 1 and "function exitt " in found[0]["message"], "a range behind characters of two units", found)
+    check(splice((1, 16, 1, 21, "exi"), (1, 19, 1, 19, "t"), (2, 0, 2, 0, "\tx = 1\n\tprintln(x)\n")) == [], "several ranges", client.published)
+    found = splice((2, 0, 4, 0, ""), (1, 1, 1, 8, "printl"))
+    check(len(found) == 1 and found[0]["range"]["start"] == {"line": 1, "character": 1}, "lines are taken away", found)
+    check(splice((1, 7, 1, 7, "n"), (999, 0, 999, 9, "# end")) == [], "a place past the end is the end", client.published)
+    check(client.change(uri, good) == [], "... and the whole text again", client.published)
 
     # completion
     items = labels(client.at("completion", uri, good, "len(execname"))
