@@ -39,6 +39,7 @@ enum {
 		1024, /* for code of ours that the program's stack may have no room for */
 	ABI_ERROR_SIZE = 256,
 	ABI_CONTEXT_FRAMES = 64, /* of a stack */
+	ABI_CONTEXT_PAGES = 64,
 	ABI_CONTEXT_WALK = 24,
 	ABI_CONTEXT_LOCKS = 256, /* one handler may hold */
 	ABI_HELD_WRITING = 0x8000,
@@ -99,6 +100,8 @@ struct abi_context {
 	uint32_t
 		frame_count; /* of frames[], for this run of the handler; 0: not asked yet */
 	uint64_t frames[ABI_CONTEXT_FRAMES];
+	/* pages of the program that could be read, each at its number modulo their count: its address + 1 */
+	uint64_t pages[ABI_CONTEXT_PAGES];
 	struct abi_unwind_memo memos[ABI_UNWIND_MEMOS];
 	uint64_t walk
 		[ABI_CONTEXT_WALK]; /* of runtime/walk.c: the program's stack has little room */

@@ -205,6 +205,7 @@ static void reset_context(struct abi_context *c, struct abi_session *s, uint32_t
 	c->stamp = c->regs = c->random_state = c->tokenize_offset = 0;
 	c->indent_depth = 0;
 	rt_zero(c->memos, sizeof(c->memos)); /* of another process, maybe */
+	rt_zero(c->pages, sizeof(c->pages));
 	c->match_groups = 0;
 	c->ask.state = ABI_ASK_IDLE;
 	c->tokenize_text[0] = '\0';

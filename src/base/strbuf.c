@@ -42,7 +42,8 @@ void strbuf_clear(struct strbuf *sb)
 void strbuf_append(struct strbuf *sb, const void *bytes, size_t size)
 {
 	strbuf_reserve(sb, size);
-	memcpy(sb->data + sb->size, bytes, size);
+	if (size) /* of nothing there may be no address */
+		memcpy(sb->data + sb->size, bytes, size);
 	sb->size += size;
 	sb->data[sb->size] = '\0';
 }

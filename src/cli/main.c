@@ -46,6 +46,28 @@ static int finish(int status)
 	return status;
 }
 
+static void refused_write(int number)
+{
+	(void)number;
+}
+
+/*
+ * A closed pipe, or a file as long as files may get, ends the run in order.  With a handler: that signals are ignored
+ * is inherited by the programs that are run.
+ */
+static void hear_of_refused_writes(void)
+{
+	const int signals[] = {SIGPIPE, SIGXFSZ};
+
+	for (size_t i = 0; i < sizeof(signals) / sizeof(*signals); i++) {
+		struct sigaction action = {
+			.sa_handler = refused_write, .sa_flags = SA_RESTART};
+		struct sigaction now;
+		if (sigaction(signals[i], NULL, &now) == 0 && now.sa_handler == SIG_DFL)
+			sigaction(signals[i], &action, NULL);
+	}
+}
+
 /*
  * What is opened first would take the place of a closed standard stream, and get what is printed there: it
  * may be the memory of a process.  Writing to these fails; commands that are started do not get them.
@@ -61,7 +83,7 @@ static void hold_standard_streams(void)
 int main(int argc, char **argv)
 {
 	hold_standard_streams();
-	signal(SIGPIPE, SIG_IGN); /* a closed pipe ends the run in order */
+	hear_of_refused_writes();
 	if (argc < 2) {
 		print_usage(stderr);
 		return CLI_USAGE;

@@ -223,10 +223,11 @@ struct rt_read rt_thread_word_here(int64_t offset);
 /* of the thread a handler in the tracer runs for */
 struct rt_read rt_tracer_state(enum rt_tracer_state what, uint32_t number);
 /* memory of the program, wherever the handler runs */
-struct rt_read rt_read_user(const struct abi_context *c, uint64_t address, uint32_t size);
+struct rt_read rt_read_user(struct abi_context *c, uint64_t address, uint32_t size);
+/* in the target, without a fault wherever the kernel may be asked */
+struct rt_read rt_read_here(struct abi_context *c, uint64_t address, uint32_t size);
 /* Up to size-1 bytes until a NUL, and a NUL.  false: fault */
-bool rt_read_string(
-	const struct abi_context *c, char *dst, uint64_t address, uint32_t size);
+bool rt_read_string(struct abi_context *c, char *dst, uint64_t address, uint32_t size);
 
 /* ---- writes that may fault ----------------------------------------------- */
 

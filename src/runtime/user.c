@@ -9,12 +9,54 @@
 #include "runtime/internal.h"
 
 enum {
-	MESSAGE_SIZE = 128
+	MESSAGE_SIZE = 128,
+	PAGE = 4096,
+	EFAULT = 14,
+	SYSCALL_RT_SIGPROCMASK = 14,
+	WORD = 8 /* of a set of signals, too */
 };
 
-struct rt_read rt_read_user(const struct abi_context *c, uint64_t address, uint32_t size)
+/*
+ * A fault is harmless only where its signal is not blocked.  Where it is, the kernel sets the program's action
+ * for it back to default before anybody hears of it, and nobody can tell what it was: Go and the JVM would die of
+ * their next nil.  So the kernel is asked before a page is read for the first time, by a call that copies from it and
+ * then finds that it was told to do nothing.
+ */
+static RT_NOINLINE bool is_readable(struct abi_context *c, uint64_t page)
 {
-	return rt_is_tracer(c) ? rt_tracer_read(address, size) : rt_read(address, size);
+	uint64_t *known = &c->pages[page / PAGE % ABI_CONTEXT_PAGES];
+
+	if (!rt_may_call(c))
+		return true;
+	if (rt_syscall(SYSCALL_RT_SIGPROCMASK, UINT64_MAX, page + WORD, 0, WORD) ==
+		-EFAULT)
+		return false;
+	*known = page + 1;
+	return true;
+}
+
+static inline bool is_known(struct abi_context *c, uint64_t address)
+{
+	uint64_t page = address & -(uint64_t)PAGE;
+
+	return c->pages[page / PAGE % ABI_CONTEXT_PAGES] == page + 1 ||
+	       is_readable(c, page);
+}
+
+struct rt_read rt_read_here(struct abi_context *c, uint64_t address, uint32_t size)
+{
+	if (!is_known(c, address) || !is_known(c, address + size - 1))
+		return (struct rt_read){.fault = 1};
+	struct rt_read r = rt_read(address, size);
+	if (RT_UNLIKELY(r.fault)) /* it is no more */
+		rt_zero(c->pages, sizeof(c->pages));
+	return r;
+}
+
+struct rt_read rt_read_user(struct abi_context *c, uint64_t address, uint32_t size)
+{
+	return rt_is_tracer(c) ? rt_tracer_read(address, size)
+			       : rt_read_here(c, address, size);
 }
 
 bool rt_write_user(

@@ -11,7 +11,7 @@ enum {
 };
 
 RT_NOINLINE bool rt_read_string(
-	const struct abi_context *c, char *dst, uint64_t address, uint32_t size)
+	struct abi_context *c, char *dst, uint64_t address, uint32_t size)
 {
 	uint32_t n = 0;
 	while (n + 1 < size) {
@@ -197,7 +197,7 @@ static uint32_t encode_utf8(char out[4], uint32_t point)
 
 /* The next character of a string of 2- or 4-byte units; *size: bytes it took. */
 static struct rt_read read_wide(
-	const struct abi_context *c, uint64_t address, uint32_t unit, uint32_t *size)
+	struct abi_context *c, uint64_t address, uint32_t unit, uint32_t *size)
 {
 	struct rt_read high = rt_read_user(c, address, unit);
 	*size = unit;

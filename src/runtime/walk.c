@@ -27,6 +27,7 @@ struct value {
 };
 
 struct walk {
+	struct abi_context *context;
 	const struct abi_session *session;
 	struct abi_unwind_memo *memos;
 	const struct abi_unwind_range *ranges;
@@ -121,7 +122,7 @@ static const struct abi_unwind_rule *find_rule(
 
 static inline uint64_t read_word(struct walk *w, uint64_t address)
 {
-	struct rt_read r = rt_read(address, WORD);
+	struct rt_read r = rt_read_here(w->context, address, WORD);
 	if (RT_UNLIKELY(r.fault)) {
 		w->is_bad = true;
 		return 0;
@@ -314,7 +315,8 @@ bool rt_walk(struct abi_context *c, const struct rt_walk_start *start, uint32_t 
 	_Static_assert(
 		sizeof(struct walk) <= sizeof(c->walk), "there is room in the context");
 	struct walk *w = (struct walk *)(void *)c->walk;
-	*w = (struct walk){.session = s,
+	*w = (struct walk){.context = c,
+		.session = s,
 		.memos = c->memos,
 		.pc = start->pc,
 		.sp = start->sp,

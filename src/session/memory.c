@@ -200,8 +200,9 @@ int session_memory_create(struct session *s, struct error *err)
 	m->size = h.total_size;
 	m->fd = memfd_create("utrace", MFD_CLOEXEC);
 	if (m->fd < 0 || ftruncate(m->fd, (off_t)m->size) < 0) {
-		result = error_set(
-			err, -errno, "cannot create session memory: %s", strerror(errno));
+		result = error_set(err, -errno, "cannot create session memory: %s%s",
+			strerror(errno),
+			errno == EFBIG ? " (RLIMIT_FSIZE, ulimit -f)" : "");
 		goto out;
 	}
 	m->base = mmap(NULL, m->size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE,

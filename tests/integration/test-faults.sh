@@ -17,4 +17,15 @@ for how in '' '--mode=ptrace'; do
 	like "$out" "^ok$" "behind the patch, and a call${how:+, $how}"
 	like "$out" "^a=1000 b=1000$" "... which do not count twice${how:+, $how}"
 done
+
+# Reads that fault where the signal is blocked: the kernel takes its handler away then, and nobody could give it back.
+alone=$("$2/blocked")
+is "$alone" "SIGSEGV blocked, its handler there, 1 caught" "the program alone, that blocks signals of faults"
+for how in '' '--mode=ptrace'; do
+	out=$("$utrace" run $how -e 'global bad, good probe process.function("look") {
+		try { if (strlen(user_string($text))) good++ } catch { bad++ } }
+		probe end { printf("%d %d\n", good, bad) }' -c "$2/blocked" 2>&1)
+	is "$out" "$alone
+3 9" "... with a handler that reads what cannot be read${how:+, $how}"
+done
 tap_done

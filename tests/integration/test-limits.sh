@@ -24,6 +24,11 @@ for mode in inject ptrace; do
 	is "$got" "$want" "600 MB for tracer and program, $mode"
 done
 
+# Files of limited length: the memory that tracer and program share is one.
+out=$(ulimit -f 1000 && "$utrace" run -e "$pairs" -c "$tracees/counter 4 1000" 2>&1)
+is "$? $out" "1 error: cannot create session memory: File too large (RLIMIT_FSIZE, ulimit -f)
+Pass 5: run failed.  [man error::pass5]" "a limit of files' length is named"
+
 # The program alone: from where it just fits to where nothing does.
 fitted=0 elsewhere=0 other=0 dirty=0
 for room in 400000 100000 50000 25000 12000 6000; do

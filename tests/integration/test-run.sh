@@ -112,4 +112,9 @@ is "$(cat "$dir/out")" "hit" "a closed pipe ends the run"
 	>"$dir/out" 2>"$dir/err"
 is "$?" "1" "a full disk: exit status 1"
 like "$(cat "$dir/err")" "cannot write output: No space left" "a full disk is told"
+# What is ignored or blocked is inherited: nothing that utrace needs for itself.
+signals="grep -e ^SigBlk -e ^SigIgn /proc/self/status"
+plain=$($signals)
+is "$("$utrace" run -e 'probe begin { println("here") }' -c "$signals" | grep ^Sig)" "$plain" "a program has the signals that it has alone"
+is "$("$utrace" run -e 'probe begin { system("yes | head -n 1") exit() }' 2>&1)" "y" "... a command, too"
 tap_done

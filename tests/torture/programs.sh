@@ -1,7 +1,7 @@
 #!/bin/sh
 # Programs of others with all of their functions armed: entries, then returns; from the start, and in visits to
 # the running program, some of which end by killing the tracer.  As ourselves, and where we are root as an ordinary
-# user too.   usage: programs.sh BUILD [short | NAME...]     short: a few minutes' worth
+# user too.   usage: programs.sh BUILD [short] [NAME...]     short: from the start only
 #
 # The oracles: output and exit status as without us; text byte for byte what it was; nothing left mapped; no thread
 # missing; a program that lives on after its tracer was killed.
@@ -141,7 +141,9 @@ test_server() # NAME
 short=
 if [ "${1:-}" = short ]; then
 	short=yes
-	set -- bash sqlite3 python3 go-static rust redis
+	shift
+	# a few minutes' worth
+	[ $# -gt 0 ] || set -- bash sqlite3 python3 go-static rust redis
 fi
 [ $# -gt 0 ] || set -- $all_programs $all_servers
 for name; do

@@ -10,6 +10,7 @@
  */
 #include <stdlib.h>
 #include <string.h>
+#include <uthash.h>
 
 #include "base/arena.h"
 #include "stap/codegen/emit.h"
@@ -26,15 +27,22 @@ struct node {
 	struct node *block;       /* an instruction's, or where a builder is */
 	struct node *first, *end; /* of a block */
 	bool at_front;            /* a builder: before the first instruction */
+	struct node *next;        /* of the types */
+};
+
+/* A function or variable of the module, by its name. */
+struct named {
+	struct node *node;
 	const char *name;
-	struct node *next; /* of the functions and variables of the module */
+	UT_hash_handle hh;
 };
 
 static struct {
 	struct arena *arena;
 	VEC(uint32_t) log;
 	uint32_t count;
-	struct node *named, *types, *pointer;
+	struct named *named;
+	struct node *types, *pointer;
 } record;
 
 /* ---- writing ------------------------------------------------------------- */
@@ -125,20 +133,25 @@ static struct node *pointer_type(void)
 
 static struct node *find_named(const char *name)
 {
-	for (struct node *node = record.named; node; node = node->next)
-		if (strcmp(node->name, name) == 0)
-			return node;
-	return NULL;
+	struct named *named;
+
+	HASH_FIND_STR(record.named, name, named);
+	return named ? named->node : NULL;
 }
 
 static struct node *add_named(const char *name)
 {
-	struct node *node = fresh(pointer_type());
+	struct named *named;
 
-	node->name = arena_strdup(record.arena, name);
-	node->next = record.named;
-	record.named = node;
-	return node;
+	HASH_FIND_STR(record.named, name, named);
+	if (!named) {
+		named = arena_array(record.arena, struct named, 1);
+		named->name = arena_strdup(record.arena, name);
+		HASH_ADD_KEYPTR(
+			hh, record.named, named->name, strlen(named->name), named);
+	}
+	named->node = fresh(pointer_type());
+	return named->node;
 }
 
 static struct node *add_function(const char *name, struct node *type)
@@ -607,6 +620,7 @@ void emit_record_begin(struct arena *arena)
 void *emit_record_end(size_t *ret_size)
 {
 	*ret_size = record.log.count * sizeof(*record.log.items);
+	HASH_CLEAR(hh, record.named);
 	llvm_switch(NULL);
 	return record.log.items;
 }
