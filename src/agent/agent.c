@@ -149,9 +149,17 @@ enum {
 	SYSCALL_RT_SIGPROCMASK = 14,
 	SYSCALL_NANOSLEEP = 35,
 	SYSCALL_GETPID = 39,
+	SYSCALL_GETUID = 102,
+	SYSCALL_GETGID = 104,
+	SYSCALL_GETEUID = 107,
+	SYSCALL_GETEGID = 108,
 	SYSCALL_GETPPID = 110,
+	SYSCALL_PRCTL = 157,
+	SYSCALL_ARCH_PRCTL = 158,
 	SYSCALL_GETTID = 186,
 	SYSCALL_RT_TGSIGQUEUEINFO = 297,
+	PRCTL_GET_NAME = 16,
+	ARCH_SET_GS = 0x1001,
 };
 
 static uint32_t ask(int64_t number)
@@ -222,6 +230,41 @@ static struct abi_context *current_context(void)
 
 bool agent_call_tracer(struct abi_context *c, uint64_t kind);
 
+static void fill_identity(struct abi_context *c)
+{
+	c->pid = ask(SYSCALL_GETPID);
+	c->tid = ask(SYSCALL_GETTID);
+	c->ppid = ask(SYSCALL_GETPPID);
+	c->uid = ask(SYSCALL_GETUID);
+	c->euid = ask(SYSCALL_GETEUID);
+	c->gid = ask(SYSCALL_GETGID);
+	c->egid = ask(SYSCALL_GETEGID);
+	rt_syscall(SYSCALL_PRCTL, PRCTL_GET_NAME, (uint64_t)(uintptr_t)c->comm, 0, 0);
+}
+
+/*
+ * Without the tracer.  A breakpoint that a thread has blocked the signal of ends the process when no tracer
+ * takes it, whatever the front is; a system call does so only under a filter.
+ */
+static bool register_by_itself(struct abi_context *c)
+{
+	fill_identity(c);
+	if (current_context())
+		return true; /* a signal handler's hit was first */
+	uint64_t base = (uint64_t)(uintptr_t)c - arena()->null_context;
+	__atomic_store_n(&c->self, (uint64_t)(uintptr_t)c, __ATOMIC_SEQ_CST);
+	return rt_syscall(SYSCALL_ARCH_PRCTL, ARCH_SET_GS, base, 0, 0) == 0;
+}
+
+static bool enrol(const struct abi_session *s, struct abi_context *c)
+{
+	if (arena()->registers_by_itself && !arena()->makes_no_calls &&
+		!(s->flags & ABI_FLAG_NO_SYSCALLS))
+		return register_by_itself(c);
+	/* The tracer says who we are, and sets the gs base. */
+	return agent_call_tracer(c, ABI_CALL_REGISTER);
+}
+
 /*
  * Registration is in three parts, so that most of it runs on the stack of the context claimed by the
  * first (agent_register_thread() in front.S).
@@ -258,8 +301,7 @@ struct registration agent_fill_context(struct abi_context *c)
 	struct abi_session *s = (struct abi_session *)(uintptr_t)arena()->session;
 	raise_high(s, c->slot + 1);
 	reset_context(c, s, c->slot);
-	/* The tracer says who we are, and sets the gs base. */
-	bool answered = agent_call_tracer(c, ABI_CALL_REGISTER);
+	bool answered = enrol(s, c);
 	/* A signal handler may have registered this very thread in the meantime. */
 	struct abi_context *now = current_context();
 	if (now != c) {

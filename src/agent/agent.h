@@ -36,6 +36,8 @@ struct agent_arena {
 	uint64_t breakpoints;       /* struct agent_site_entry[breakpoint_count] */
 	uint64_t breakpoint_count;
 	uint64_t makes_no_calls; /* a seccomp filter might end the process for one */
+	/* Threads block SIGTRAP: with the tracer killed, they would not survive to call it. */
+	uint64_t registers_by_itself;
 	/* Nonzero only in the tracer's own copy of the image: void (*)(void) that empties
 	 * the rings.  Here and not in session memory, which the traced processes can
 	 * write. */
@@ -56,8 +58,8 @@ struct agent_arena {
 
 /**
  * agent_register_thread() - slow path of every trampoline
- * Claims a context; the tracer fills in who the thread is and sets its gs base (abi/call.h).  Needs little of the program's stack: the
- * rest runs on the context's.
+ * Claims a context; the tracer fills in who the thread is and sets its gs base (abi/call.h), or system calls
+ * do.  Needs little of the program's stack: the rest runs on the context's.
  * Return: NULL: the session is not running, or no context is free (counted)
  */
 struct abi_context *agent_register_thread(void);

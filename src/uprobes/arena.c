@@ -208,6 +208,25 @@ int arena_forbid_calls(int memory_fd, uint64_t address)
 		sizeof(yes));
 }
 
+int arena_register_itself(struct uprobe_space *space, struct error *err)
+{
+	const uint64_t yes = 1;
+
+	for (size_t i = 0; i < space->arenas.count; i++) {
+		const struct uprobe_arena *arena = &space->arenas.items[i];
+		if (arena->is_padding)
+			continue;
+		int r = remote_memory_write(space->memory_fd,
+			arena->address +
+				offsetof(struct agent_arena, registers_by_itself),
+			&yes, sizeof(yes));
+		if (r < 0)
+			return error_set(err, r, "cannot write to an arena of process %d",
+				space->pid);
+	}
+	return 0;
+}
+
 /* ---- the signal front
  * --------------------------------------------------------------------------- */
 

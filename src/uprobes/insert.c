@@ -82,6 +82,10 @@ static int change_text(struct uprobe_space *space, struct error *err)
 	/* Before the first breakpoint is in the text: a thread that hits one survives the tracer, whose
 	 * death lets stopped threads run as well. */
 	int r = front_install(space, SIGNAL_BIT(SIGTRAP), err);
+	threads_note_blocked(space);
+	bool trap_blocked = threads_have_trap_blocked(space);
+	if (r >= 0 && trap_blocked)
+		r = arena_register_itself(space, err);
 	if (r < 0)
 		return r;
 	if (space_is_single_stopped(space))
@@ -89,8 +93,7 @@ static int change_text(struct uprobe_space *space, struct error *err)
 	/* Tried before the first byte changes: without it nothing may run meanwhile, nor where
 	 * a breakpoint is not survived. */
 	bool synced = inject_sync_cores(space->inject, &why) >= 0;
-	threads_note_blocked(space);
-	if (!synced || threads_have_trap_blocked(space))
+	if (!synced || trap_blocked)
 		return change_stopped(space, err);
 	return poke_insert_live(space, err);
 }

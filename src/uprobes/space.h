@@ -181,6 +181,8 @@ static inline uint64_t arena_image(
 must_check int arena_publish_traps(struct uprobe_space *space, struct error *err);
 /** the front stays, in a process that has put a filter on: it is to make no call */
 must_check int arena_forbid_calls(int memory_fd, uint64_t address);
+/** threads have SIGTRAP blocked: they register by system calls */
+must_check int arena_register_itself(struct uprobe_space *space, struct error *err);
 /** install the front for @signals / give them back; need a victim */
 must_check int front_install(
 	struct uprobe_space *space, uint64_t signals, struct error *err);
