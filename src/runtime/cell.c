@@ -204,13 +204,10 @@ static bool is_under_way(const struct abi_cell *cell)
 static void wait_for_value(struct abi_context *c, const struct abi_cell *cell)
 {
 	const uint64_t nap[] = {0, NAP_NS};
-	bool may_nap = rt_is_tracer(c); /* in a target a filter might end it for that */
-	for (int round = 0; round < NAPS && is_under_way(cell); round++) {
-		for (int i = 0; i < TRIES && is_under_way(cell); i++)
-			rt_pause();
-		if (may_nap && is_under_way(cell))
-			rt_syscall(SYSCALL_NANOSLEEP, (uint64_t)(uintptr_t)nap, 0, 0, 0);
-	}
+	for (int i = 0; i < TRIES && is_under_way(cell); i++)
+		rt_pause();
+	for (int i = 0; i < NAPS && is_under_way(cell) && rt_may_call(c); i++)
+		rt_syscall(SYSCALL_NANOSLEEP, (uint64_t)(uintptr_t)nap, 0, 0, 0);
 }
 
 /* A cell that nobody adds to any more, but for a value that was under way. */

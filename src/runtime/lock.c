@@ -77,8 +77,7 @@ static bool wait_for_lock(struct abi_context *c, struct abi_lock *lock, bool for
 	__atomic_fetch_add(&lock->contended, 1, __ATOMIC_RELAXED);
 	uint64_t span = round_ticks(s);
 	for (uint32_t round = 0; round < s->max_trylock; round++) {
-		/* in a target a filter might end it for that, and each round lasts */
-		if (rt_is_tracer(c))
+		if (rt_may_call(c))
 			rt_syscall(SYSCALL_SCHED_YIELD, 0, 0, 0, 0);
 		uint64_t start = rt_tsc();
 		do {
