@@ -267,14 +267,23 @@ static void search_all(struct search *s, bool neighbours)
 	}
 }
 
-/* The same line of the same instance together; real statements before what was scheduled away. */
-static int by_line(const void *a, const void *b)
+static int by_instance(const void *a, const void *b)
 {
 	const struct candidate *left = a, *right = b;
 	if (left->place.line != right->place.line)
 		return left->place.line < right->place.line ? -1 : 1;
 	if (left->place.instance != right->place.instance)
 		return left->place.instance < right->place.instance ? -1 : 1;
+	return 0;
+}
+
+/* The same line of the same instance together; real statements before what was scheduled away. */
+static int by_line(const void *a, const void *b)
+{
+	const struct candidate *left = a, *right = b;
+	int order = by_instance(a, b);
+	if (order)
+		return order;
 	if (left->is_statement != right->is_statement)
 		return left->is_statement ? -1 : 1;
 	if (left->place.address != right->place.address)
@@ -335,16 +344,6 @@ static void drop_repetitions(struct search *s, bool of_address)
 		s->found.items[kept++] = s->found.items[i];
 	}
 	s->found.count = kept;
-}
-
-static int by_instance(const void *a, const void *b)
-{
-	const struct candidate *left = a, *right = b;
-	if (left->place.line != right->place.line)
-		return left->place.line < right->place.line ? -1 : 1;
-	if (left->place.instance != right->place.instance)
-		return left->place.instance < right->place.instance ? -1 : 1;
-	return 0;
 }
 
 /* The same line in the nearest of the instances around that has it; NULL: none has. */
