@@ -2,11 +2,11 @@
 /*
  * Calls of the tracer by code of ours in a traced process.
  *
- * On the way of a hit not one system call is made: a seccomp filter that the program has put on may end it
- * for that, and nothing tells of filters before it is too late.  What only the kernel knows the tracer finds
- * out, as long as no thread has SIGTRAP blocked when probes are put in: without a tracer, that thread would
- * not survive the question, and makes the system calls.  agent_call_tracer() is a breakpoint with the address of a context in %rdi and one of these in %rsi;
- * %rax is nonzero behind it when there was a tracer to answer.
+ * On the way of a hit no system call is made to find out who the thread is: a seccomp filter that the program
+ * has put on may end it for that, and nothing tells of filters before it is too late.  The tracer finds out.
+ * agent_call_tracer() is a breakpoint with the address of a context in %rdi and one of these in %rsi; %rax is
+ * nonzero behind it when there was a tracer to answer.  Where threads have SIGTRAP blocked when probes are put in
+ * system calls are made after all: such a thread would not survive the breakpoint when the tracer is killed.
  */
 #pragma once
 
