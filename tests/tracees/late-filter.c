@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A program that puts a seccomp filter on after it has started: only write, exit_group, the return from signal
- * handlers and what threads wait for one another by (which handlers do at a variable of the script) pass, everything
- * else ends as ACTION says.  It computes the same with and without probes, and makes no other call by itself.
+ * A program that puts a seccomp filter on after it has started: only write, exit_group and
+ * the return from signal handlers pass, everything else ends as ACTION says.  It computes the same with and without probes,
+ * and makes no other call by itself.
  *
  * usage: late-filter ACTION THREADS [FILE [END]]
  *   ACTION   kill | kill-thread | errno | trap | trace | strict | none
@@ -136,9 +136,7 @@ static int install(const char *action)
 			answer = actions[i].answer;
 	struct sock_filter code[] = {
 		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_write, 5, 0),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_sched_yield, 4, 0),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_nanosleep, 3, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_write, 3, 0),
 		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_rt_sigreturn, 2, 0),
 		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_exit_group, 1, 0),
 		BPF_STMT(BPF_RET | BPF_K, answer),
