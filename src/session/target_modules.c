@@ -58,6 +58,7 @@ static struct process_view process_view(struct target *target, pid_t pid)
 	char mounts[64], path[PATH_MAX];
 	if (pid == 0)
 		return same;
+	pid = proc_task_with_memory(pid);
 	const char *root = arena_printf(&target->arena, "/proc/%d/root", (int)pid);
 	snprintf(mounts, sizeof(mounts), "/proc/%d/ns/mnt", (int)pid);
 	ssize_t size = readlink(root, path, sizeof(path) - 1);
@@ -86,8 +87,8 @@ static const char *mapped_open_path(struct target *target, pid_t pid,
 	size_t size = strlen(view.prefix);
 	if (map->path[undeleted_size(map->path)])
 		return arena_printf(&target->arena,
-			"/proc/%d/map_files/%" PRIx64 "-%" PRIx64, (int)pid, map->start,
-			map->end);
+			"/proc/%d/map_files/%" PRIx64 "-%" PRIx64,
+			(int)proc_task_with_memory(pid), map->start, map->end);
 	return strncmp(map->path, view.prefix, size) == 0
 		       ? arena_printf(&target->arena, "%s%s", view.root, map->path + size)
 		       : map->path;
@@ -101,7 +102,7 @@ static int open_process_module(
 	struct target *target, pid_t pid, struct target_module **ret, struct error *err)
 {
 	char link[64], path[PATH_MAX];
-	snprintf(link, sizeof(link), "/proc/%d/exe", (int)pid);
+	snprintf(link, sizeof(link), "/proc/%d/exe", (int)proc_task_with_memory(pid));
 	ssize_t size = readlink(link, path, sizeof(path) - 1);
 	if (size < 0)
 		return error_set(err, -errno, "cannot probe process %d: %s", (int)pid,
