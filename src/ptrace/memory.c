@@ -23,10 +23,7 @@ int remote_memory_open(pid_t pid, struct error *err)
 		fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd >= 0)
 		return fd;
-	if (code == -ENOENT)
-		code = -ESRCH;
-	return error_set(err, code, "cannot open the memory of process %d: %s", pid,
-		strerror(-code));
+	return ptrace_explain(pid, code == -ENOENT ? -ESRCH : code, err);
 }
 
 int remote_memory_read(int fd, uint64_t address, void *bytes, size_t size)

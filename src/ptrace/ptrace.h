@@ -67,7 +67,10 @@ must_check int ptrace_peek_exit(pid_t *ret_tid);
 /* ---- requests ---------------------------------------------------------------------------------- */
 
 must_check int ptrace_seize(pid_t tid, unsigned long options,
-	struct error *err); /* explains EPERM: uid, Yama, tracer */
+	struct error *err); /* explains EPERM, as below */
+/** ptrace_explain() - why the kernel refuses to show a process: user, Yama, another tracer, it has exited...
+ * @code: -EPERM, -EACCES or -ESRCH as the kernel said it, which is returned; others are passed on */
+int ptrace_explain(pid_t tid, int code, struct error *err);
 must_check int ptrace_set_options(
 	pid_t tid, unsigned long options); /* of a stopped one */
 must_check int ptrace_interrupt(pid_t tid);

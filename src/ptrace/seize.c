@@ -91,12 +91,12 @@ static int explain_denied(pid_t tid, const struct proc_status *status, struct er
 	return -EPERM;
 }
 
-static int explain_seize(pid_t tid, int code, struct error *err)
+int ptrace_explain(pid_t tid, int code, struct error *err)
 {
 	struct proc_status status;
-	if (code == -ESRCH || proc_read_status(tid, &status, NULL) < 0)
+	if (proc_read_status(tid, &status, NULL) < 0)
 		return error_set(err, -ESRCH, "no such process: %d", tid);
-	if (code != -EPERM && code != -EACCES)
+	if (code != -EPERM && code != -EACCES && code != -ESRCH)
 		return error_set(err, code, "cannot trace %d: %s", tid, strerror(-code));
 	if (status.tracer)
 		return explain_tracer(tid, &status, err);
@@ -114,6 +114,8 @@ static int explain_seize(pid_t tid, int code, struct error *err)
 	if (status.tgid == getpid())
 		return error_set(
 			err, -EPERM, "cannot trace %d: it is the tracer itself", tid);
+	if (code == -ESRCH)
+		return error_set(err, -ESRCH, "no such process: %d", tid);
 	return explain_denied(tid, &status, err);
 }
 
@@ -121,5 +123,5 @@ int ptrace_seize(pid_t tid, unsigned long options, struct error *err)
 {
 	if (ptrace(PTRACE_SEIZE, tid, 0, options) == 0)
 		return 0;
-	return explain_seize(tid, -errno, err);
+	return ptrace_explain(tid, -errno, err);
 }

@@ -192,12 +192,8 @@ static int front_target(struct session *s, struct error *err)
 	char exe[PATH_MAX];
 	if (s->options->pid) {
 		int r = proc_read_exe(s->options->pid, exe, sizeof(exe));
-		if (r < 0) {
-			error_set(err, r, "cannot probe process %d: %s", s->options->pid,
-				r == -ENOENT || r == -ESRCH ? "no such process"
-							    : strerror(-r));
-			return r;
-		}
+		if (r < 0)
+			return ptrace_explain(s->options->pid, r, err);
 		config.target_path = arena_strdup(&s->arena, exe);
 	} else if (s->options->command) {
 		char **argv;

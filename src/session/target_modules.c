@@ -105,8 +105,7 @@ static int open_process_module(
 	snprintf(link, sizeof(link), "/proc/%d/exe", (int)proc_task_with_memory(pid));
 	ssize_t size = readlink(link, path, sizeof(path) - 1);
 	if (size < 0)
-		return error_set(err, -errno, "cannot probe process %d: %s", (int)pid,
-			errno == ENOENT ? "no such process" : strerror(errno));
+		return ptrace_explain(pid, errno == ENOENT ? -ESRCH : -errno, err);
 	path[size] = '\0';
 	return target_open_module(
 		target, is_same_file(link, path) ? path : link, path, ret, err);

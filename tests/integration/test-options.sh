@@ -143,7 +143,7 @@ wanted='^semantic error: no match: cannot run the command of -c, /nonexistent-cm
 says -e 'probe process.function("main") { exit() }' -c /nonexistent-cmd
 wanted='^error: cannot run nonexistent-cmd: No such file or directory$'
 says -e 'probe process.begin { exit() }' -c nonexistent-cmd
-wanted='^error: cannot probe process 4194305: no such process$'
+wanted='^error: no such process: 4194305$'
 says -e 'probe process.begin { exit() }' -x 4194305
 wanted='is not an ELF file$'
 says -e 'probe process("/etc/passwd").function("x") { exit() }'

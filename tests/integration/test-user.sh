@@ -41,7 +41,8 @@ if [ "$(id -u)" = 0 ]; then
 	$as_user "$utrace" run $tapset -e 'probe process.function("tick") { println("hit"); exit() }' -x $other \
 		>"$dir/out" 2>"$dir/err"
 	is "$?" "1" "another user's process: status 1"
-	like "$(cat "$dir/err")" "^error: .*([Pp]ermission|not permitted)" "... is told"
+	like "$(cat "$dir/err")" "^error: .*it belongs to root, you are nobody" "... is told"
+	like "$(cat "$dir/err")" "^hint: run as that user or as root" "... and what helps"
 else
 	skip "not root: no second user to try"
 fi
