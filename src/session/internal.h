@@ -157,6 +157,8 @@ struct session {
 	struct session_asker *asker;         /* ask.h; NULL: no target asks anything */
 	struct session_unwind *unwind; /* unwind.h; NULL: no handler looks at stacks */
 
+	struct session_perf *perf; /* perf_events.h; NULL: no probe asks for any */
+
 	struct utrace *utrace;
 	struct uprobe_session uprobes;
 	VEC(struct session_module) modules;

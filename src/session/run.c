@@ -18,6 +18,7 @@
 #include "session/control_files.h"
 #include "session/front.h"
 #include "session/monitor.h"
+#include "session/perf_events.h"
 #include "session/process.h"
 #include "session/unwind.h"
 
@@ -354,6 +355,8 @@ static int session_prepare(struct session *s, struct error *err)
 	if (r == 0)
 		r = session_control_open(s, err);
 	if (r == 0)
+		r = session_perf_create(s, err);
+	if (r == 0)
 		r = session_ask_start(s, err);
 	if (r == 0)
 		session_clock_publish(&s->clock, s->memory.header);
@@ -516,6 +519,7 @@ void session_deinit(struct session *s)
 {
 	session_targets_free(s);
 	session_ask_stop(s);
+	session_perf_destroy(s);
 	session_unwind_destroy(s->unwind);
 	session_control_close(s);
 	session_monitor_close(s);
