@@ -13,6 +13,7 @@
 
 #include "base/cleanup.h"
 #include "base/fd.h"
+#include "session/ask.h"
 #include "session/events.h"
 #include "session/remote.h"
 
@@ -325,6 +326,8 @@ void session_perf_add(struct session *s, const struct session_process *p, pid_t 
 	pid_t seen_tid = tid;
 	if (!s->perf)
 		return;
+	/* samples may be looked at when it has called exec already */
+	session_ask_remember(s, p->pid);
 	if (p->seen_pid != p->pid && proc_read_status(tid, &status, NULL) == 0)
 		seen_tid = status.ns_pid;
 	for (size_t i = 0; i < s->sites.count; i++) {
@@ -375,9 +378,13 @@ void session_perf_remove(struct session *s, pid_t tid)
 
 void session_perf_exec(struct session *s, const struct session_process *p)
 {
-	for (size_t i = s->perf ? s->perf->sources.count : 0; i-- > 0;)
+	if (!s->perf)
+		return;
+	session_ask_begin_past(s, p->pid);
+	for (size_t i = s->perf->sources.count; i-- > 0;)
 		if (s->perf->sources.items[i].pid == p->pid)
 			remove_source(s, i);
+	session_ask_end_past(s, p->pid);
 	session_perf_add(s, p, p->pid);
 }
 
