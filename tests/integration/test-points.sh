@@ -230,6 +230,11 @@ if [ -x "$tracees/points-rust-v0" ]; then
 				"$program: ${point%:*}"
 		done
 	done
+	debug='process.function("total<*")'
+	is "$(run "probe $debug { println(\$all->length) }" "$tracees/points-rust-debug 7")" "7" \
+		"a parameter of Rust that is not optimised"
+	is "$(run "probe $debug.return { println(@entry(\$all->length), \" \", \$return) }" "$tracees/points-rust-debug 7")" \
+		"7 91" "... when the function returns"
 else
 	skip "no rustc here: Rust programs"
 fi

@@ -122,7 +122,7 @@ static void test_errors(void)
 	rt_error_uncatchable(f.c, "MAXACTION exceeded");
 	tap_is_long(f.c->error, 2, "not to be caught");
 	rt_leave(f.c);
-	tap_is_string(fixture_record_text(fixture_record(&f, f.c), 8),
+	tap_is_string(fixture_record_text(fixture_record(&f, f.c), sizeof(*place)),
 		"MAXACTION exceeded", "text");
 	tap_is_long(f.session->state, ABI_STATE_ERROR, "too many errors end the session");
 	tap_ok(fixture_context(&f, 5)->self == 0 && f.tracer->self != 0,
