@@ -170,6 +170,7 @@ struct session {
 	pid_t command_pid; /* -c child, 0: none */
 	bool command_exited;
 	int command_status;  /* wait status */
+	bool interrupted;    /* by a signal */
 	bool stopping;       /* the loop ends */
 	bool attaching;      /* errors of single processes are fatal for the run */
 	bool poll_modules;   /* some probed library is not mapped everywhere yet */

@@ -239,7 +239,7 @@ static void loop_signal(struct loop *l)
 			output_file_switch(l->s);
 			continue;
 		}
-		l->s->stopping = true;
+		l->s->stopping = l->s->interrupted = true;
 		if (++l->interrupts > 1)
 			_exit(1);
 	}

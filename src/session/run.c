@@ -450,14 +450,20 @@ static void session_finish(struct session *s)
 	session_output_reports(s);
 }
 
-/* The command outlives a script that ends first: wait for it as stap does. */
+/*
+ * The command outlives a script that ends first: wait for it as stap does.  That it fails counts whoever was
+ * first, unless the user has ended both.
+ */
 static void session_wait_command(struct session *s)
 {
 	if (!s->command_pid || s->command_exited)
 		return;
 	int status;
-	while (waitpid(s->command_pid, &status, 0) < 0 && errno == EINTR)
+	pid_t ended;
+	while ((ended = waitpid(s->command_pid, &status, 0)) < 0 && errno == EINTR)
 		;
+	s->command_exited = ended == s->command_pid && !s->interrupted;
+	s->command_status = s->command_exited ? status : 0;
 }
 
 static bool session_command_failed(const struct session *s)
