@@ -92,8 +92,8 @@ test_program() # NAME ROUNDS
 rounds() # NAME
 {
 	case $1 in
-	python3 | node | sqlite3 | systemd | luajit) echo 60 ;; java | gdb) echo 30 ;; vim | tar | sanitized-*) echo 100 ;;
-	perl | lua | curl | musl-static | rust) echo 400 ;; php | tcc) echo 200 ;; ruby | tmux | fpc) echo 50 ;;
+	python3 | node | systemd | luajit) echo 60 ;; java | gdb) echo 30 ;; vim | tar | sanitized-*) echo 100 ;;
+	perl | lua | curl | musl-static | rust | sqlite3) echo 400 ;; php | tcc) echo 200 ;; ruby | tmux | fpc) echo 50 ;;
 	go* | openssl | cc1 | xz | lto1 | stress-ng) echo 5 ;; git | zstd | ld | ffmpeg) echo 12 ;; *) echo 8 ;;
 	esac
 }
@@ -145,7 +145,7 @@ if [ "${1:-}" = short ]; then
 	# a few minutes' worth
 	[ $# -gt 0 ] || set -- bash sqlite3 python3 go-static rust redis
 fi
-[ $# -gt 0 ] || set -- $all_programs $all_servers
+[ $# -gt 0 ] || set -- $all_programs $other_programs $all_servers
 for name; do
 	for user in "" nobody; do
 		as= who=
