@@ -20,7 +20,10 @@ script() # FILE SUFFIX: count all functions
 	echo "global n probe process(\"$1\").function(\"*\")$2 { n++ } probe end { println(n) }"
 }
 
-clean() { [ "$(text_state $1)" = same ]; }
+# One that has ended is as clean as can be.
+clean() { ended $1 || [ "$(text_state $1)" = same ] || ended $1; }
+
+ended() { ! grep -q '^State:.[^ZX]' /proc/$1/status 2>/dev/null; }
 
 # From the start.  Each armed run also counts: an armed program that is never hit proves nothing.
 armed() # NAME SUFFIX
@@ -52,17 +55,17 @@ visited() # NAME
 	pid=$! visits=0 dirty=0
 	pids="$pids $pid"
 	for how in '' .return '' .return; do
-		kill -0 $pid 2>/dev/null && visit $pid $how && [ "$(tail -n 1 "$dir/count")" -gt 0 ] && visits=$((visits + 1))
-		kill -0 $pid 2>/dev/null && ! wait_for 10 clean $pid && kill -0 $pid 2>/dev/null && dirty=$((dirty + 1))
+		! ended $pid && visit $pid $how && [ "$(tail -n 1 "$dir/count")" -gt 0 ] && visits=$((visits + 1))
+		wait_for 10 clean $pid || dirty=$((dirty + 1))
 	done
 	for delay in 0.1 0.4 0.9 2.5; do
-		kill -0 $pid 2>/dev/null || break
+		! ended $pid || break
 		$as "$utrace" run -e "$(script "$file")" -x $pid >/dev/null 2>&1 &
 		tracer=$!
 		sleep $delay
 		kill -KILL $tracer 2>/dev/null
 		wait $tracer 2>/dev/null
-		wait_for 20 clean $pid || ! kill -0 $pid 2>/dev/null || dirty=$((dirty + 1))
+		wait_for 20 clean $pid || dirty=$((dirty + 1))
 	done
 	wait $pid
 	got=$?
