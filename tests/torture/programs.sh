@@ -45,7 +45,7 @@ visit() # PID SUFFIX: until all is armed, and hit
 {
 	rm -f "$dir/count"
 	$as "$utrace" run -o "$dir/count" -e "global n probe process(\"$file\").function(\"*\")$2 { if (++n > 2000) exit() }
-		probe process.end { exit() } probe end { println(n) }" -x $1 >"$dir/visit" 2>&1
+		probe process.end { if (pid() == target()) exit() } probe end { println(n) }" -x $1 >"$dir/visit" 2>&1
 }
 
 # Visits to the running program; the last ones end by SIGKILL.
