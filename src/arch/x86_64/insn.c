@@ -1,54 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 #include "arch/x86_64/insn.h"
 
-#include <cpuid.h>
 #include <pthread.h>
 #include <string.h>
 
 enum {
-	LINUX_SYSCALL_VECTOR = 0x80,
-	OPERAND_SIZE_PREFIX = 0x66,
+	LINUX_SYSCALL_VECTOR = 0x80
 };
 
 static ZydisDecoder decoder;
-static bool short_branches; /* the processor has them */
 static pthread_once_t decoder_once = PTHREAD_ONCE_INIT;
-
-/*
- * A near branch with an operand-size prefix: Intel's processors ignore the prefix, AMD's take 16 bits as the
- * displacement and leave no more than 16 of the target (AMD64 manual 3, 1.2.7).  Lengths differ with it.
- */
-static bool has_short_branches(void)
-{
-	unsigned int most, name[3];
-
-	if (!__get_cpuid(0, &most, &name[0], &name[2], &name[1]))
-		return false;
-	return memcmp(name, "AuthenticAMD", sizeof(name)) == 0 ||
-	       memcmp(name, "HygonGenuine", sizeof(name)) == 0;
-}
 
 static void decoder_init(void)
 {
 	ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
-	short_branches = has_short_branches();
-	if (short_branches)
-		ZydisDecoderEnableMode(
-			&decoder, ZYDIS_DECODER_MODE_AMD_BRANCHES, ZYAN_TRUE);
-}
-
-static bool is_near_branch(const ZydisDecodedInstruction *z)
-{
-	return z->meta.branch_type == ZYDIS_BRANCH_TYPE_SHORT ||
-	       z->meta.branch_type == ZYDIS_BRANCH_TYPE_NEAR;
-}
-
-static bool has_prefix(const ZydisDecodedInstruction *z, uint8_t prefix)
-{
-	for (unsigned int i = 0; i < z->raw.prefix_count; i++)
-		if (z->raw.prefixes[i].value == prefix)
-			return true;
-	return false;
 }
 
 static enum insn_kind classify_branch(const ZydisDecodedInstruction *z)
@@ -105,9 +70,6 @@ static enum insn_kind classify(const ZydisDecodedInstruction *z)
 		break;
 	}
 	if (z->meta.branch_type == ZYDIS_BRANCH_TYPE_FAR)
-		return INSN_FAR;
-	if (short_branches && is_near_branch(z) && !z->raw.rex.W &&
-		has_prefix(z, OPERAND_SIZE_PREFIX))
 		return INSN_FAR;
 	switch ((int)z->meta.category) {
 	case ZYDIS_CATEGORY_RET:

@@ -23,7 +23,7 @@ enum insn_kind {
 	INSN_TRAP, /* int3, ud2, hlt...: its address is reported to somebody */
 	INSN_SYSCALL,
 	INSN_XBEGIN,
-	INSN_FAR, /* far branches, iret, sysret, near ones whose target has 16 bits... */
+	INSN_FAR, /* far branches, iret, sysret... */
 };
 
 struct insn {

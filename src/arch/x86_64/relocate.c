@@ -55,10 +55,7 @@ const char *relocate_check(const struct insn *insn, bool shadow_stack)
 	case INSN_XBEGIN:
 		return "instruction of a transaction";
 	case INSN_FAR:
-		return z->meta.branch_type == ZYDIS_BRANCH_TYPE_NEAR ||
-				       z->meta.branch_type == ZYDIS_BRANCH_TYPE_SHORT
-			       ? "branch to a 16-bit address"
-			       : "far branch";
+		return "far branch";
 	case INSN_CALL:
 	case INSN_CALL_INDIRECT:
 		if (shadow_stack)

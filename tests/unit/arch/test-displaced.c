@@ -433,23 +433,15 @@ static bool same_rip(const struct outcome *plain, const struct outcome *probed,
 	return false;
 }
 
-/*
- * What the session does before the program sees the fault of an indirect call's copy.  The word stays written: so do
- * Intel's processors when the target is no address, AMD's do not.
- */
-static void take_back_push(struct outcome *plain, struct outcome *probed,
-	const struct arch_trampoline *trampoline)
+/* What the session does before the program sees the fault of an indirect call's copy. */
+static void take_back_push(
+	struct outcome *probed, const struct arch_trampoline *trampoline)
 {
-	for (unsigned int i = 0; i < trampoline->map_count; i++) {
-		if (!trampoline->map[i].pushed_offset ||
-			probed->rip !=
+	for (unsigned int i = 0; i < trampoline->map_count; i++)
+		if (trampoline->map[i].pushed_offset &&
+			probed->rip ==
 				(uintptr_t)arena + trampoline->map[i].pushed_offset)
-			continue;
-		uint64_t at = probed->gregs[REG_RSP] - (uintptr_t)stack;
-		if (at <= STACK_SIZE - 8)
-			memcpy(plain->stack + at, probed->stack + at, 8);
-		probed->gregs[REG_RSP] += 8;
-	}
+			probed->gregs[REG_RSP] += 8;
 }
 
 static const char *difference(const struct outcome *plain, const struct outcome *probed,
@@ -535,37 +527,12 @@ static void tell(const struct draft *code, const char *what, uint64_t site,
 		(unsigned long long)plain->rip, (unsigned long long)probed->rip);
 }
 
-static struct outcome plain_run, probed_run;
-
-static const char *run_both(const struct draft *code, const struct arch_plan *plan,
-	struct arch_trampoline *trampoline, bool breakpoint, uint64_t seed)
-{
-	fill_text(code);
-	fill_memory(seed);
-	start_rip = (uintptr_t)text;
-	run(&plain_run);
-	fill_memory(seed);
-	fill_text(code);
-	memcpy(arena, trampoline->bytes, trampoline->size);
-	if (breakpoint)
-		start_rip = (uintptr_t)arena; /* where the session sends the thread */
-	else
-		apply(plan);
-	run(&probed_run);
-	take_back_push(&plain_run, &probed_run, trampoline);
-	return difference(&plain_run, &probed_run, plan, trampoline,
-		plan->points[0].flags_live ? 0 : code->undefined, code->pushed);
-}
-
-/*
- * One piece of code; false: it behaves differently through its trampoline, each time.  (What bts with memory leaves in
- * undefined flags is, on AMD's processors, not the same from run to run.)
- */
+/* One piece of code; false: it behaves differently through its trampoline. */
 static bool try_code(const struct draft *code, uint64_t site, bool breakpoint)
 {
+	static struct outcome plain, probed;
 	static struct arch_trampoline trampoline;
 	struct arch_plan plan;
-	const char *what = NULL;
 	fill_text(code);
 	if (!plan_code(code, site, breakpoint, &plan, &trampoline)) {
 		counts.refused++;
@@ -573,15 +540,24 @@ static bool try_code(const struct draft *code, uint64_t site, bool breakpoint)
 	}
 	uint64_t seed = chance() | 1;
 	begin_state();
-	for (int times = 3; times; times--) {
-		what = run_both(code, &plan, &trampoline, breakpoint, seed);
-		if (!what)
-			break;
-	}
+	fill_memory(seed);
+	start_rip = (uintptr_t)text;
+	run(&plain);
+	fill_memory(seed);
+	fill_text(code);
+	memcpy(arena, trampoline.bytes, trampoline.size);
+	if (breakpoint)
+		start_rip = (uintptr_t)arena; /* where the session sends the thread */
+	else
+		apply(&plan);
+	run(&probed);
+	take_back_push(&probed, &trampoline);
+	const char *what = difference(&plain, &probed, &plan, &trampoline,
+		plan.points[0].flags_live ? 0 : code->undefined, code->pushed);
 	counts.compared++;
-	counts.faulted += plain_run.rip - (uintptr_t)text < FAULT_MAX;
+	counts.faulted += plain.rip - (uintptr_t)text < FAULT_MAX;
 	if (what)
-		tell(code, what, site, &plain_run, &probed_run);
+		tell(code, what, site, &plain, &probed);
 	return !what;
 }
 
