@@ -97,8 +97,8 @@ static void answer_unwind(struct session_asker *asker,
 		limit = (size_t)question->arguments[2];
 	session_unwind_seek(asker->session, question->pid);
 	asker->stacks++;
-	size_t count =
-		elf_unwind(asker->unwinder, question->pid, registers, frames, limit);
+	size_t count = elf_unwind(asker->unwinder, proc_task_with_memory(question->pid),
+		registers, frames, limit);
 	answer->result = (int64_t)count;
 	strbuf_append(&answer->text, (const char *)frames, count * sizeof(frames[0]));
 }
@@ -292,7 +292,7 @@ void session_ask_forget_maps(struct session *s, pid_t pid)
 	if (!s->asker)
 		return;
 	pthread_mutex_lock(&s->asker->lock);
-	elf_unwinder_forget(s->asker->unwinder, pid);
+	elf_unwinder_forget(s->asker->unwinder, proc_task_with_memory(pid));
 	pthread_mutex_unlock(&s->asker->lock);
 }
 

@@ -273,7 +273,7 @@ static struct target_module *find_one_module(struct target *target,
 		if (target_path_matches(name, target->modules.items[i]->shown_path))
 			return target->modules.items[i];
 	}
-	if (elf_program_find(name, &target->arena, &path) == 0)
+	if (elf_program_find("", name, &target->arena, &path) == 0)
 		return target_open_module(target, path, path, &module, err) < 0 ? NULL
 										: module;
 	module = program ? find_library(target, program, name) : NULL;
