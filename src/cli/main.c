@@ -69,6 +69,32 @@ static void hear_of_refused_writes(void)
 }
 
 /*
+ * Allocations that fail end the program, by abort() where they are made: that says nothing to who runs it.  Whatever
+ * else aborts has said why.
+ */
+static void aborted(int number)
+{
+	static const char text[] =
+		"error: out of memory\n"
+		"hint: memory of the tracer itself may be limited: see ulimit -d, ulimit -v and --rlimit-as\n";
+
+	(void)number;
+	if (errno != ENOMEM)
+		return;
+	(void)!write(STDERR_FILENO, text, sizeof(text) - 1);
+	_exit(1);
+}
+
+static void tell_lack_of_memory(void)
+{
+	struct sigaction action = {.sa_handler = aborted};
+	struct sigaction now;
+
+	if (sigaction(SIGABRT, NULL, &now) == 0 && now.sa_handler == SIG_DFL)
+		sigaction(SIGABRT, &action, NULL);
+}
+
+/*
  * What is opened first would take the place of a closed standard stream, and get what is printed there: it
  * may be the memory of a process.  Writing to these fails; commands that are started do not get them.
  */
@@ -84,6 +110,7 @@ int main(int argc, char **argv)
 {
 	hold_standard_streams();
 	hear_of_refused_writes();
+	tell_lack_of_memory();
 	if (argc < 2) {
 		print_usage(stderr);
 		return CLI_USAGE;

@@ -90,8 +90,8 @@ struct session_output {
 	bool line_ended; /* what was written last */
 	bool failed;     /* disk full, pipe closed: the run ends */
 	int error;
-	uint64_t lost;        /* records that did not fit their ring */
-	VEC(char *) warnings; /* printed already */
+	uint64_t lost;  /* records that did not fit their ring */
+	void *warnings; /* printed already: a tree of tsearch(3) */
 	struct strbuf line;
 	unsigned char *record; /* host copy of the record being printed */
 	struct session_ring *rings;

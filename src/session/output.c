@@ -8,6 +8,7 @@
  * then checked.
  */
 #include <errno.h>
+#include <search.h>
 #include <stdarg.h>
 #include <string.h>
 #include <unistd.h>
@@ -51,6 +52,21 @@ static void put_title(const struct session *s, struct strbuf *out, const char *t
 	stap_put_colored(out, color, title, strlen(title));
 }
 
+static int compare_texts(const void *a, const void *b)
+{
+	return strcmp(a, b);
+}
+
+static bool is_new_warning(struct session_output *o, const char *text)
+{
+	if (tfind(text, &o->warnings, compare_texts))
+		return false;
+	char *copy = strdup(text);
+	if (!copy || !tsearch(copy, &o->warnings, compare_texts))
+		abort();
+	return true;
+}
+
 void session_warn(struct session *s, const char *fmt, ...)
 {
 	if (s->options->no_warnings)
@@ -63,10 +79,8 @@ void session_warn(struct session *s, const char *fmt, ...)
 	size_t size = strlen(text);
 	if (size && text[size - 1] == '\n')
 		text[size - 1] = '\0';
-	for (size_t i = 0; i < s->output.warnings.count && !s->options->verbose; i++)
-		if (strcmp(s->output.warnings.items[i], text) == 0)
-			return;
-	vec_append(&s->output.warnings, strdup(text));
+	if (!is_new_warning(&s->output, text) && !s->options->verbose)
+		return;
 	struct strbuf line;
 	strbuf_init(&line);
 	put_title(s, &line, "WARNING:");
@@ -536,9 +550,7 @@ int session_output_close(struct session *s)
 		fprintf(stderr, "error: cannot write output: %s\n", strerror(o->error));
 		result = -o->error;
 	}
-	for (size_t i = 0; i < o->warnings.count; i++)
-		free(o->warnings.items[i]);
-	vec_free(&o->warnings);
+	tdestroy(o->warnings, free);
 	free(o->record);
 	free(o->text);
 	free(o->rings);

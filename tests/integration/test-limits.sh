@@ -29,6 +29,21 @@ out=$(ulimit -f 1000 && "$utrace" run -e "$pairs" -c "$tracees/counter 4 1000" 2
 is "$? $out" "1 error: cannot create session memory: File too large (RLIMIT_FSIZE, ulimit -f)
 Pass 5: run failed.  [man error::pass5]" "a limit of files' length is named"
 
+# Too little for the tracer itself, from its first allocations on: one error, whatever it was that failed, and no
+# package is blamed that is there.
+other=0
+for room in 3000 6000 10000 14000 16000 18000 20000 24000; do
+	out=$(ulimit -d $room && "$utrace" run -e "$pairs" -c "$tracees/counter 1 1" 2>&1)
+	status=$?
+	[ $status = 0 ] && continue
+	# the sanitizer's words
+	echo "$out" | grep -q Sanitizer && continue
+	[ $status = 1 ] && [ "$(echo "$out" | grep -c "^error: ")" = 1 ] && ! echo "$out" | grep -q package && continue
+	other=$((other + 1))
+	echo "# $room KiB: status $status: $out"
+done
+is "$other" 0 "too little memory for the tracer itself: told"
+
 # The program alone: from where it just fits to where nothing does.
 fitted=0 elsewhere=0 other=0 dirty=0
 for room in 400000 100000 50000 25000 12000 6000; do

@@ -49,8 +49,15 @@ static void load(void)
 		llvm_switch(NULL);
 		return;
 	}
-	error_set(&load_error, -ENOENT, "cannot generate code: %s", dlerror());
-	error_hint(&load_error, "install the package that brings %s", LLVM_LIBRARY);
+	const char *why = dlerror();
+	error_set(&load_error, -ENOENT, "cannot generate code: %s", why);
+	/* it is here */
+	if (strstr(why, "failed to map") || strstr(why, "annot allocate memory"))
+		error_hint(&load_error,
+			"memory of the tracer itself may be limited: see ulimit -d, ulimit -v and --rlimit-as");
+	else
+		error_hint(
+			&load_error, "install the package that brings %s", LLVM_LIBRARY);
 }
 
 int llvm_load(struct error *err)

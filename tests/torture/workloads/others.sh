@@ -109,7 +109,7 @@ other() # NAME ROUNDS
 		command="sh -c 'for i in \$(seq $2); do tcc -run $dir/work-tcc.c; done; exit 7'" ;;
 	stress-ng)
 		need stress-ng && file=$(readlink -f "$found")
-		repeat "$2" "cd $dir && stress-ng --no-rand-seed --temp-path $dir -q --clone 1 --fork 1 --vfork 1 --sigsuspend 1 --futex 1 --mmap 1 --mprotect 1 --rseq 1 --membarrier 1 --stack 1 --sigsegv 1 --sigfpe 1 --sigtrap 1 --sigq 1 --timer 1 --switch 1 --pthread 1 --longjmp 1 --mmap-bytes 8m --timeout 2; echo \$?" ;;
+		repeat "$2" "cd $dir && stress-ng --no-rand-seed --temp-path $dir -q --clone 1 --fork 1 --vfork 1 --sigsuspend 1 --futex 1 --mmap 1 --mprotect 1 --rseq 1 --membarrier 1 --stack 1 --sigsegv 1 --sigfpe 1 --sigtrap 1 --sigq 1 --timer 1 --switch 1 --pthread 1 --longjmp 1 --mmap-bytes 8m --timeout 6; echo \$?" ;;
 	sanitized-address)
 		# looking for leaks is done by way of ptrace, at the end
 		make_sanitized address -fsanitize=address && command="env ASAN_OPTIONS=detect_leaks=0 $file $2" status=7 ;;

@@ -45,8 +45,9 @@ program() # NAME ROUNDS
 		command="bash -c 'f() { [ \$1 = 0 ] || f \$((\$1 - 1)); }; for k in \$(seq $2); do f 200; for i in \$(seq 100); do x=\$(echo \$i | tr 0-9 a-j); done; done; trap \"echo bye\" EXIT; set -e; (exit 3) || echo \$?\$x'" ;;
 	sqlite3)
 		need sqlite3 && file=$(library_of sqlite3 libsqlite3) status=0
-		command="sh -c 'for i in \$(seq $2); do cat $dir/work.sql; done | sqlite3 :memory:'"
-		cp "$workloads/work.sql" "$dir/" ;;
+		# by itself, not at the end of a pipe: it is what visits attach to
+		for round in $(seq "$2"); do cat "$workloads/work.sql"; done >"$dir/work-$2.sql"
+		command="$found :memory: '.read $dir/work-$2.sql'" ;;
 	python3)
 		# a wrapper of version managers is no program
 		found=/usr/bin/python3
