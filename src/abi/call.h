@@ -13,4 +13,7 @@
 enum abi_call {
 	/* Who the running thread is goes to the context, and its gs base leads there. */
 	ABI_CALL_REGISTER = 1,
+	/* May the page at call_argument be read, or written to? */
+	ABI_CALL_READABLE = 2,
+	ABI_CALL_WRITABLE = 3,
 };

@@ -82,7 +82,7 @@ struct abi_context {
 	uint32_t pair_go_popped; /* index + 1 in the table of goroutines */
 	uint32_t pair_reserved;
 	uint16_t held[ABI_CONTEXT_LOCKS]; /* lock indexes, | ABI_HELD_WRITING */
-	uint64_t fault_ip;                /* set by the fault path of a safe read */
+	uint64_t call_argument;           /* of a call of the tracer: abi/call.h */
 
 	char error_text[ABI_ERROR_SIZE];
 	/* calls of script functions that the error has come through, the innermost first; none but

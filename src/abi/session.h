@@ -37,6 +37,8 @@ enum abi_state {
 
 enum abi_session_flag {
 	ABI_FLAG_TSC_UNUSABLE = 1u << 0, /* use clock_gettime() instead of rdtsc */
+	/* some process has put a seccomp filter on and rings no bell: the tracer looks by itself; atomic */
+	ABI_FLAG_SILENT = 1u << 1,
 	ABI_FLAG_NO_SYSCALLS =
 		1u << 2, /* a seccomp filter is on: the runtime makes no system call */
 	ABI_FLAG_SUPPRESS_ERRORS = 1u << 3, /* --suppress-handler-errors */

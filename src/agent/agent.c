@@ -19,6 +19,8 @@ static inline const struct agent_arena *arena(void)
 	return &agent_arena_block; /* image.ld */
 }
 
+bool agent_call_tracer(struct abi_context *c, uint64_t kind);
+
 /* ---- what the runtime asks ----------------------------------------------- */
 
 bool rt_is_tracer(const struct abi_context *c)
@@ -39,6 +41,17 @@ bool rt_ask_here(struct abi_context *c)
 {
 	uint64_t answer = arena()->tracer_answer;
 	return answer && ((bool (*)(struct abi_context *))(uintptr_t)answer)(c);
+}
+
+bool rt_is_silent(void)
+{
+	return __atomic_load_n(&arena()->makes_no_calls, __ATOMIC_RELAXED) != 0;
+}
+
+bool rt_ask_page(struct abi_context *c, uint64_t page, bool for_writing)
+{
+	c->call_argument = page;
+	return agent_call_tracer(c, for_writing ? ABI_CALL_WRITABLE : ABI_CALL_READABLE);
 }
 
 typedef bool (*tracer_access_fn)(uint64_t address, uint32_t size, uint64_t *value);
@@ -222,14 +235,12 @@ static void reset_context(struct abi_context *c, struct abi_session *s, uint32_t
 	rt_zero(c->comm, sizeof(c->comm));
 }
 
-static struct abi_context *current_context(void)
+struct abi_context *agent_context(void)
 {
 	uint64_t self;
 	__asm__ volatile("mov %%gs:(%1), %0" : "=r"(self) : "r"(arena()->null_context));
 	return (struct abi_context *)(uintptr_t)self;
 }
-
-bool agent_call_tracer(struct abi_context *c, uint64_t kind);
 
 static void fill_identity(struct abi_context *c)
 {
@@ -250,7 +261,7 @@ static void fill_identity(struct abi_context *c)
 static bool register_by_itself(struct abi_context *c)
 {
 	fill_identity(c);
-	if (current_context())
+	if (agent_context())
 		return true; /* a signal handler's hit was first */
 	uint64_t base = (uint64_t)(uintptr_t)c - arena()->null_context;
 	__atomic_store_n(&c->self, (uint64_t)(uintptr_t)c, __ATOMIC_SEQ_CST);
@@ -304,7 +315,7 @@ struct registration agent_fill_context(struct abi_context *c)
 	reset_context(c, s, c->slot);
 	bool answered = enrol(s, c);
 	/* A signal handler may have registered this very thread in the meantime. */
-	struct abi_context *now = current_context();
+	struct abi_context *now = agent_context();
 	if (now != c) {
 		if (!answered)
 			__atomic_fetch_add(&s->register_failures, 1, __ATOMIC_RELAXED);

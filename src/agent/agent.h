@@ -64,6 +64,9 @@ struct agent_arena {
  */
 struct abi_context *agent_register_thread(void);
 
+/** that of the running thread; NULL: it has none, or the run is ending */
+struct abi_context *agent_context(void);
+
 /**
  * agent_call_native() - a handler that is not made from a script: calls the function of its site
  * As trampolines call handlers (arch/arch.h); the function gets what <utrace/uprobe-native.h> says.

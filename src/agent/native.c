@@ -16,7 +16,11 @@ _Static_assert(sizeof(struct uprobe_native_regs) == sizeof(struct abi_regs) &&
 
 static int read_value(uint64_t address, uint64_t *value, uint32_t size)
 {
-	struct rt_read r = rt_read(address, size);
+	struct abi_context *c = agent_context();
+	struct rt_read r = {.fault = 1};
+
+	if (c)
+		r = rt_read_here(c, address, size);
 	*value = r.fault ? 0 : r.value;
 	return r.fault ? -1 : 0;
 }

@@ -324,6 +324,8 @@ static void settle_signals(struct uprobes *u)
 		probe_process_hold(p);
 		if (p->space)
 			uprobe_defer_settle(p->space);
+		if (p->space)
+			uprobe_look_for_filter(p->space);
 		next = p->next;
 		probe_process_drop(u, p);
 	}

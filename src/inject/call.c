@@ -82,6 +82,8 @@ static int check_filter(const struct inject *inject, struct error *err)
 static int defuse(struct inject *inject, struct error *err)
 {
 	struct user_regs_struct regs;
+	if (inject->is_unfiltered)
+		return 0;
 	int filtered = check_filter(inject, err);
 	if (filtered >= 0)
 		return 0;
@@ -106,7 +108,8 @@ int inject_syscall(struct inject *inject, long number, const uint64_t args[6],
 	int64_t *ret, struct error *err)
 {
 	struct user_regs_struct saved, regs;
-	int r = check_filter(inject, err);
+	int r = inject->is_unfiltered ? inject_check_victim(inject, err)
+				      : check_filter(inject, err);
 	if (r == 0)
 		r = inject_prepare_calls(inject, err);
 	if (r < 0)

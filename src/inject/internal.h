@@ -21,6 +21,8 @@ struct inject {
 	struct utrace_engine *engine; /* with a reference; NULL: none */
 	bool holding;
 	bool calling; /* remote calls were prepared: mask is blocked, stop is clean */
+	bool is_unfiltered; /* while they are made no filter is asked */
+	bool can_unfilter; /* the kernel lets us do that; known once there was a victim */
 	uint64_t signal_mask; /* the program's own */
 	uint64_t entry;       /* inject_run_to(): where the breakpoint is; 0: none */
 };

@@ -92,6 +92,9 @@ static void drop_engine(struct inject *inject)
 	inject_erase_stub(inject);
 	struct utrace_task *task = utrace_engine_task(inject->engine);
 	inject->holding = false;
+	/* where it cannot be led back it makes its call as any other */
+	if (task && utrace_task_is_stopped(task))
+		(void)!utrace_task_return_to_call(task, true);
 	if (task)
 		(void)!utrace_control(task, inject->engine, UTRACE_DETACH);
 	utrace_engine_put(inject->engine);
@@ -161,6 +164,12 @@ static int hold_again(struct inject *inject, struct utrace_task *task, struct er
 	return r == -EINPROGRESS ? utrace_wait_stopped(task, STOP_TIMEOUT_MS, err) : r;
 }
 
+static void learn_about_filters(struct inject *inject)
+{
+	inject->can_unfilter = utrace_task_suspend_filters(inject->task, true) == 0 &&
+			       utrace_task_suspend_filters(inject->task, false) == 0;
+}
+
 int inject_take_task(struct inject *inject, struct utrace_task *task, struct error *err)
 {
 	int r = utrace_attach_task(
@@ -196,6 +205,8 @@ int inject_take_task(struct inject *inject, struct utrace_task *task, struct err
 			utrace_task_tid(task));
 	if (r < 0)
 		drop_engine(inject);
+	else
+		learn_about_filters(inject);
 	return r;
 }
 
@@ -326,7 +337,8 @@ int inject_take_victim(struct inject *inject, struct error *err)
 bool inject_take_at_rest(struct inject *inject)
 {
 	struct error ignored;
-	if (inject->task)
+	/* It makes the call anew that it is taken out of: a filter that comes meanwhile is not to be asked. */
+	if (inject->task || !inject->can_unfilter)
 		return false;
 	if (inject->engine)
 		drop_engine(inject); /* its victim died */
@@ -376,6 +388,8 @@ int inject_prepare_calls(struct inject *inject, struct error *err)
 		return error_set(err, r, "cannot block the signals of thread %d: %s", tid,
 			strerror(-r));
 	inject->calling = true;
+	inject->is_unfiltered = inject->can_unfilter &&
+				utrace_task_suspend_filters(inject->task, true) == 0;
 	return 0;
 }
 
@@ -409,7 +423,10 @@ int inject_finish_calls(struct inject *inject, struct error *err)
 			utrace_task_tid(inject->task), inject->signal_mask);
 	step();
 	inject_erase_stub(inject);
-	inject->calling = false;
+	/* -ESRCH: it was killed */
+	if (inject->is_unfiltered)
+		(void)!utrace_task_suspend_filters(inject->task, false);
+	inject->calling = inject->is_unfiltered = false;
 	if (r < 0)
 		return error_set(err, r,
 			"process %d: the thread that made our calls has exited",

@@ -29,6 +29,16 @@ bool rt_ask_here(struct abi_context *c)
 	return false;
 }
 
+bool rt_is_silent(void)
+{
+	return false;
+}
+
+bool rt_ask_page(struct abi_context *c, uint64_t page, bool for_writing)
+{
+	return false;
+}
+
 bool rt_write(uint64_t address, uint64_t value, uint32_t size)
 {
 	return false;

@@ -53,6 +53,10 @@ bool rt_is_tracer(const struct abi_context *c);
 bool rt_drain(const struct abi_context *c);
 /* In the tracer: answer the question in a context.  false: cannot. */
 bool rt_ask_here(struct abi_context *c);
+/* In the target: the program has put a seccomp filter on, which may end it for a call of ours. */
+bool rt_is_silent(void);
+/* There: have the tracer say whether a page of the program can be read or written to. */
+bool rt_ask_page(struct abi_context *c, uint64_t page, bool for_writing);
 
 static inline uint32_t rt_state(const struct abi_session *s)
 {
@@ -61,7 +65,8 @@ static inline uint32_t rt_state(const struct abi_session *s)
 
 static inline bool rt_may_call(const struct abi_context *c)
 {
-	return !(rt_session(c)->flags & ABI_FLAG_NO_SYSCALLS) || rt_is_tracer(c);
+	return rt_is_tracer(c) ||
+	       (!(rt_session(c)->flags & ABI_FLAG_NO_SYSCALLS) && !rt_is_silent());
 }
 
 /* In the tracer, for a stopped thread: what the kernel says of us is not true of that thread. */
@@ -234,7 +239,7 @@ bool rt_read_string(struct abi_context *c, char *dst, uint64_t address, uint32_t
 /* size 1, 2, 4 or 8; false: the address cannot be written (none can in the tracer) */
 bool rt_write(uint64_t address, uint64_t value, uint32_t size);
 bool rt_write_user(
-	const struct abi_context *c, uint64_t address, uint64_t value, uint32_t size);
+	struct abi_context *c, uint64_t address, uint64_t value, uint32_t size);
 
 /* ---- the tracer's knowledge ---------------------------------------------- */
 

@@ -13,7 +13,9 @@ enum {
 	PAGE = 4096,
 	EFAULT = 14,
 	SYSCALL_RT_SIGPROCMASK = 14,
-	WORD = 8 /* of a set of signals, too */
+	SYSCALL_MADVISE = 28,
+	POPULATE_WRITE = 23, /* MADV_POPULATE_WRITE, Linux 5.14 */
+	WORD = 8             /* of a set of signals, too */
 };
 
 /*
@@ -26,11 +28,15 @@ static RT_NOINLINE bool is_readable(struct abi_context *c, uint64_t page)
 {
 	uint64_t *known = &c->pages[page / PAGE % ABI_CONTEXT_PAGES];
 
-	if (!rt_may_call(c))
+	if (rt_is_silent()) {
+		if (!rt_ask_page(c, page, false))
+			return false;
+	} else if (!rt_may_call(c)) {
 		return true;
-	if (rt_syscall(SYSCALL_RT_SIGPROCMASK, UINT64_MAX, page + WORD, 0, WORD) ==
-		-EFAULT)
+	} else if (rt_syscall(SYSCALL_RT_SIGPROCMASK, UINT64_MAX, page + WORD, 0, WORD) ==
+		   -EFAULT) {
 		return false;
+	}
 	*known = page + 1;
 	return true;
 }
@@ -59,11 +65,39 @@ struct rt_read rt_read_user(struct abi_context *c, uint64_t address, uint32_t si
 			       : rt_read_here(c, address, size);
 }
 
-bool rt_write_user(
-	const struct abi_context *c, uint64_t address, uint64_t value, uint32_t size)
+static bool populate(uint64_t page)
+{
+	return rt_syscall(SYSCALL_MADVISE, page, PAGE, POPULATE_WRITE, 0) == 0;
+}
+
+/*
+ * Asked each time: pages that were written to before may be read-only by now (fork, mprotect), and such a write
+ * is rare.  The kernel does to the page what the write would do, short of it.
+ */
+static bool is_writable(struct abi_context *c, uint64_t address)
+{
+	uint64_t page = address & -(uint64_t)PAGE;
+
+	if (rt_is_silent())
+		return rt_ask_page(c, page, true);
+	if (!rt_may_call(c) || populate(page))
+		return true;
+	/* a kernel that does not know it says so for our own memory, too */
+	return !populate((uint64_t)(uintptr_t)c & -(uint64_t)PAGE) &&
+	       is_known(c, address);
+}
+
+static bool write_here(
+	struct abi_context *c, uint64_t address, uint64_t value, uint32_t size)
+{
+	return is_writable(c, address) && is_writable(c, address + size - 1) &&
+	       rt_write(address, value, size);
+}
+
+bool rt_write_user(struct abi_context *c, uint64_t address, uint64_t value, uint32_t size)
 {
 	return rt_is_tracer(c) ? rt_tracer_write(address, value, size)
-			       : rt_write(address, value, size);
+			       : write_here(c, address, value, size);
 }
 
 static int64_t read_fault(struct abi_context *c, int64_t address)

@@ -366,8 +366,9 @@ static void *ask_thread(void *data)
 		answer_all(asker);
 		if (__atomic_load_n(&asker->stopping, __ATOMIC_ACQUIRE))
 			break;
-		bool may_call = !(h->flags & ABI_FLAG_NO_SYSCALLS);
-		ask_futex(&h->ask_bell, FUTEX_WAIT, seen, may_call ? NULL : &poll);
+		bool rings = !(__atomic_load_n(&h->flags, __ATOMIC_SEQ_CST) &
+			       (ABI_FLAG_NO_SYSCALLS | ABI_FLAG_SILENT));
+		ask_futex(&h->ask_bell, FUTEX_WAIT, seen, rings ? NULL : &poll);
 	}
 	return NULL;
 }

@@ -715,6 +715,8 @@ void session_targets_settle(struct session *s)
 		process_hold(p);
 		if (p->space)
 			uprobe_defer_settle(p->space);
+		if (p->space)
+			uprobe_look_for_filter(p->space);
 		next = p->next;
 		process_drop(s, p);
 	}

@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/uio.h>
 
 #include "abi/context.h"
 #include "ptrace/ptrace.h"
@@ -119,6 +120,40 @@ static void block_if_forced(
 		return; /* the thread was killed */
 }
 
+static bool can_read(pid_t pid, uint64_t address)
+{
+	uint8_t byte;
+	struct iovec here = {&byte, 1}, there = {(void *)(uintptr_t)address, 1};
+
+	/* not /proc/PID/mem, which reads whatever there is */
+	return process_vm_readv(pid, &here, 1, &there, 1, 0) == 1;
+}
+
+static bool can_write(pid_t pid, uint64_t address)
+{
+	struct proc_maps maps = {0};
+	bool found = false;
+
+	if (!can_read(pid, address) || proc_read_maps(pid, &maps, NULL) < 0)
+		return false;
+	for (size_t i = 0; i < maps.maps.count && !found; i++)
+		found = maps.maps.items[i].write && address >= maps.maps.items[i].start &&
+			address < maps.maps.items[i].end;
+	proc_maps_free(&maps);
+	return found;
+}
+
+static bool look_at_page(
+	const struct uprobe_space *space, const struct user_regs_struct *regs)
+{
+	const struct abi_context *c = find_context(space, regs->rdi);
+
+	if (!c)
+		return false;
+	return regs->rsi == ABI_CALL_WRITABLE ? can_write(space->pid, c->call_argument)
+					      : can_read(space->pid, c->call_argument);
+}
+
 void call_answer(struct uprobe_space *space, struct utrace_task *task,
 	struct user_regs_struct *regs)
 {
@@ -129,6 +164,17 @@ void call_answer(struct uprobe_space *space, struct utrace_task *task,
 	if (proc_read_status(tid, &status, NULL) < 0)
 		return;
 	block_if_forced(space, tid, &status);
-	if (regs->rsi == ABI_CALL_REGISTER)
+	if (status.seccomp)
+		space_note_filter(space, tid);
+	switch (regs->rsi) {
+	case ABI_CALL_REGISTER:
 		regs->rax = register_thread(space, regs, &status);
+		break;
+	case ABI_CALL_READABLE:
+	case ABI_CALL_WRITABLE:
+		regs->rax = look_at_page(space, regs);
+		break;
+	default:
+		break;
+	}
 }

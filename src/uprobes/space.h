@@ -101,8 +101,10 @@ struct uprobe_space {
 	struct error refused_injection; /* why by_ptrace */
 	struct journal journal;
 	pid_t pid;
-	int memory_fd;  /* /proc/PID/mem */
-	bool inserting; /* transient sites are on their way in, not out */
+	int memory_fd;   /* /proc/PID/mem */
+	bool is_silent;  /* it is known to have put a filter on: handlers make no call */
+	pid_t looked_at; /* the thread whose filters were looked at last */
+	bool inserting;  /* transient sites are on their way in, not out */
 	uint64_t session_address, null_context;
 	uint32_t session_journal, null_journal, victim_journal;
 	VEC(struct uprobe_site) sites;
@@ -133,6 +135,8 @@ must_check int space_sync_stopped(struct uprobe_space *space, struct error *err)
  * filter asked.
  */
 bool space_is_filtered(struct uprobe_space *space);
+/** space_note_filter() - a thread is under a filter: if it may end it, handlers make no call any more */
+void space_note_filter(struct uprobe_space *space, pid_t tid);
 /** the held victim is the only thread */
 bool space_is_single_stopped(struct uprobe_space *space);
 void space_free(struct uprobe_space *space);

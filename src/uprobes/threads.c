@@ -102,6 +102,9 @@ void thread_resume(struct held_thread *thread)
 {
 	struct utrace_task *task = utrace_engine_task(thread->engine);
 
+	/* where it cannot be led back it makes its call as any other */
+	if (task && utrace_task_is_stopped(task))
+		(void)!utrace_task_return_to_call(task, false);
 	/* -ESRCH: it is gone, and nothing has to run on */
 	if (task && utrace_control(task, thread->engine, UTRACE_DETACH) < 0)
 		thread->tid = 0;
@@ -183,14 +186,29 @@ static struct utrace_task *next_unheld(
 	return task;
 }
 
+/* One that was led back into its call a moment ago may be on its way still. */
+static int read_call(const struct utrace_task *task, struct proc_syscall *ret)
+{
+	const struct timespec pause = {.tv_nsec = RUN_ON_USEC * 1000};
+	int r;
+
+	for (int i = 0; i < RUN_ON_PAUSES; i++) {
+		r = proc_read_syscall(utrace_task_pid(task), utrace_task_tid(task), ret);
+		if (r < 0 || !ret->running || !utrace_task_is_returned(task))
+			break;
+		nanosleep(&pause, NULL);
+	}
+	return r;
+}
+
 /* A call that is interrupted is begun again, and shown to the filter again. */
 static bool is_to_be_left(const struct utrace_task *task, struct left_thread *ret)
 {
-	pid_t pid = utrace_task_pid(task), tid = utrace_task_tid(task);
+	pid_t tid = utrace_task_tid(task);
 	struct proc_syscall call;
 
-	if (utrace_task_is_stopped(task) || proc_read_syscall(pid, tid, &call) < 0 ||
-		call.running || call.number < 0 || !inject_is_filtered(tid, false))
+	if (utrace_task_is_stopped(task) || read_call(task, &call) < 0 || call.running ||
+		call.number < 0 || !inject_is_filtered(tid, false))
 		return false;
 	*ret = (struct left_thread){tid, call.pc, call.sp};
 	return true;
@@ -246,10 +264,18 @@ int threads_stop(
 	return 0;
 }
 
+/* Those first that make a call again: while the others are held none of these puts a filter on before. */
 void threads_resume(struct held_threads *held)
 {
+	struct user_regs_struct regs;
+
 	for (size_t i = 0; i < held->threads.count; i++)
-		thread_resume(&held->threads.items[i]);
+		if (thread_regs(&held->threads.items[i], &regs) == 0 &&
+			(int64_t)regs.orig_rax >= 0)
+			thread_resume(&held->threads.items[i]);
+	for (size_t i = 0; i < held->threads.count; i++)
+		if (held->threads.items[i].engine)
+			thread_resume(&held->threads.items[i]);
 	vec_free(&held->threads);
 	vec_free(&held->left);
 	vec_free(&held->ended);

@@ -151,6 +151,12 @@ bool uprobe_report_signal(struct uprobe_space *space, struct utrace_task *task,
 /** uprobe_defer_settle() - to be called now and then: see to threads that stopped on their way out */
 void uprobe_defer_settle(struct uprobe_space *space);
 
+/**
+ * uprobe_look_for_filter() - to be called now and then: has the process put a seccomp filter on?
+ * Its handlers make no system call then.  Looks at some threads at a time.
+ */
+void uprobe_look_for_filter(struct uprobe_space *space);
+
 /** will the conditional branch under the breakpoint at regs->rip be taken? */
 bool uprobe_branch_is_taken(
 	struct uprobe_space *space, const struct user_regs_struct *regs);

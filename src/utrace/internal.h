@@ -104,6 +104,7 @@ struct utrace_task {
 	bool is_reaped;    /* report_reap() has begun */
 	bool detaching;
 	bool is_left;      /* to be let go by the kernel */
+	bool is_returned;  /* into a call, by utrace_task_return_to_call(); until its exit-stop */
 	int exit_signal;   /* what its parent gets */
 	siginfo_t info;    /* the signal of this stop, also after it was dropped */
 	bool in_delivery;  /* the kernel delivers task->signal when it is resumed */

@@ -655,6 +655,58 @@ static void test_native_object(void)
 	tap_is_long(finish(&p), 0, "it ends as it should");
 }
 
+/* Launches a program, held, whose output comes from *ret_output. */
+static struct utrace_task *launch_piped(const char *path, int *ret_output)
+{
+	char *argv[] = {(char *)(uintptr_t)path, NULL};
+	struct utrace_error err = {0};
+	struct utrace_task *task = NULL;
+	int out[2], kept = dup(1);
+
+	fflush(stdout);
+	if (kept < 0 || pipe2(out, O_CLOEXEC) < 0 || dup2(out[1], 1) < 0)
+		exit(99);
+	int r = utrace_launch(utrace, argv, &task, &err);
+	dup2(kept, 1);
+	close(kept);
+	close(out[1]);
+	*ret_output = out[0];
+	if (r < 0)
+		printf("# %s\n", err.message);
+	return task;
+}
+
+/* A fault there would cost the program its handler. */
+static void test_native_blocked(void)
+{
+	char path[PATH_MAX], text[128] = {0};
+	const struct uprobe_code *code = NULL;
+	struct utrace_error err = {0};
+	int output;
+
+	begin(true);
+	snprintf(path, sizeof(path), "%s/blocked", tracee_dir);
+	bool ok = load("right", "probe_hit", &code, &err) == 0;
+	struct uprobe_consumer consumer = {.code = code, .cookie = 1};
+	struct uprobe_place look = {.size = sizeof(look), .path = path, .symbol = "look"};
+	ok = ok && uprobe_register(probes, &look, &consumer, NULL, &err) == 0;
+	struct utrace_task *task = launch_piped(path, &output);
+	pid_t pid = task ? utrace_task_pid(task) : 0;
+	ok = ok && pid && uprobes_add_process(probes, pid, &err) == 0;
+	tap_ok(ok, "a native function in a program that blocks SIGSEGV %s", err.message);
+	if (ok)
+		utrace_task_release(task);
+	while (ok && utrace_first_task(utrace, pid))
+		serve(100);
+	ok = ok && read(output, text, sizeof(text) - 1) > 0;
+	tap_is_string(text, "SIGSEGV blocked, its handler there, 1 caught\n",
+		"it still has its handler");
+	const struct seen *seen = uprobes_shared(probes);
+	tap_is_long((long)seen->unreadable, 12, "... and each read of nothing was told");
+	close(output);
+	end();
+}
+
 /* Registered and unregistered again and again, in the middle of hits. */
 static void test_unregister_during_hits(bool in_process)
 {
@@ -749,6 +801,7 @@ int main(int argc, char **argv)
 	test_errors();
 	test_native();
 	test_native_object();
+	test_native_blocked();
 	test_unregister_during_hits(false);
 	test_unregister_during_hits(true);
 	return tap_done();

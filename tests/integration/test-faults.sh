@@ -28,4 +28,10 @@ for how in '' '--mode=ptrace'; do
 	is "$out" "$alone
 3 9" "... with a handler that reads what cannot be read${how:+, $how}"
 done
+# Writes: to nothing, to a page without rights, and to one that is there.
+out=$("$utrace" run -g -e 'global bad, good probe process.function("look") {
+	try { set_user_char(&$text[0], 98) good++ } catch { bad++ } }
+	probe end { printf("%d %d\n", good, bad) }' -c "$2/blocked" 2>&1)
+is "$out" "$alone
+6 6" "... with a handler that writes where nothing can be written"
 tap_done

@@ -31,6 +31,21 @@ done
 is "$(grep work "$dir/out")" "work 1" "records and times in strict mode"
 like "$(cat "$dir/err")" "exited with status 7" "... it ends by itself"
 
+# What the kernel would be asked for is what was known last, or is asked of the tracer, and nobody sleeps at a lock.
+script="global n, wrong probe process(\"$program\").function(\"work\") {
+	n++
+	if (execname() != \"late-filter\" || uid() != $(id -u) || @var(\"done\") < 0 || user_long(16) ||
+		(n % 100 == 0 && symname(addr()) != \"work\") || user_string(16, \"none\") != \"none\") wrong++ }
+	probe end { printf(\"n=%d wrong=%d\n\", n, wrong) }"
+for case in "kill 0" "kill 3" "errno 2" "strict 0"; do
+	threads=${case#* }
+	want=$("$program" $case)
+	"$utrace" run -DMAXTRYLOCK=1000000000 -e "$script" -c "$program $case" >"$dir/out" 2>"$dir/err"
+	is "$(cat "$dir/out")" "$want
+n=$((3000 * (threads + 1))) wrong=0" "handlers that ask, lock and follow pointers, $case"
+	is "$(grep -v "Pass 5" "$dir/err")" "WARNING: Child process exited with status 7" "... it ends by itself"
+done
+
 begin() # ACTION THREADS END: a program that works, $target
 {
 	printf '  ' >"$dir/control"

@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -629,6 +630,23 @@ void test_step(void)
 		kill(getpid(), SIGKILL);
 }
 
+/* Of this session: others may be at work for somebody else. */
+static bool is_our_guardian(pid_t pid)
+{
+	enum {
+		GUARDIAN_SESSION_FD = 4
+	};
+	struct proc_status status = {0};
+	struct stat theirs, ours;
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)pid, GUARDIAN_SESSION_FD);
+	return proc_read_status(pid, &status, NULL) >= 0 &&
+	       !strcmp(status.name, "utrace-guardian") && status.state != 'Z' &&
+	       stat(path, &theirs) == 0 && fstat(session.session_fd, &ours) == 0 &&
+	       theirs.st_dev == ours.st_dev && theirs.st_ino == ours.st_ino;
+}
+
 /* Is there a guardian at work? */
 static bool is_guarded(void)
 {
@@ -637,11 +655,8 @@ static bool is_guarded(void)
 
 	if (proc_list_processes(&tids, NULL) < 0)
 		return false;
-	for (size_t i = 0; i < tids.tids.count && !found; i++) {
-		struct proc_status status = {0};
-		found = proc_read_status(tids.tids.items[i], &status, NULL) >= 0 &&
-			!strcmp(status.name, "utrace-guardian") && status.state != 'Z';
-	}
+	for (size_t i = 0; i < tids.tids.count && !found; i++)
+		found = is_our_guardian(tids.tids.items[i]);
 	vec_free(&tids.tids);
 	return found;
 }

@@ -5,6 +5,7 @@
  * straight into it.
  */
 #include <errno.h>
+#include <string.h>
 
 #include "arch/x86_64/liveness.h"
 #include "arch/x86_64/window.h"
@@ -172,11 +173,29 @@ static int plan_all(struct exit_planner *p, struct error *err)
 	return 0;
 }
 
+/*
+ * rt_sigreturn as the C libraries spell it, to be known by debuggers and unwinders: the thread goes on where the
+ * signal came, and what runs on behind it is another function.
+ */
+static bool is_way_back_from_signal(struct arch_text *text, uint64_t start)
+{
+	static const uint8_t wide[] = {0x48, 0xc7, 0xc0, 15, 0, 0, 0, 0x0f, 0x05},
+			     narrow[] = {0xb8, 15, 0, 0, 0, 0x0f, 0x05};
+	size_t size;
+	const uint8_t *bytes = text_bytes(text, start, false, &size);
+	return bytes && ((size >= sizeof(wide) && !memcmp(bytes, wide, sizeof(wide))) ||
+				(size >= sizeof(narrow) &&
+					!memcmp(bytes, narrow, sizeof(narrow))));
+}
+
 int arch_plan_exits(struct arch_text *text, uint64_t start, uint64_t end,
 	const struct arch_plan_options *options, struct arch_plan **ret,
 	size_t *ret_count, struct error *err)
 {
 	struct exit_planner p = {.text = text, .options = options};
+	if (is_way_back_from_signal(text, start))
+		return error_set(err, -EOPNOTSUPP,
+			"it leads back from signal handlers, and does not return");
 	int r = flow_get(text, start, end, &p.flow, err);
 	if (r < 0)
 		return r;

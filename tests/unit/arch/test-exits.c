@@ -50,6 +50,8 @@ CODE(shared_tail,
 	"test %edi,%edi\n jmp 2f\n .skip 12,0xcc\n mov $3,%edx\n 2: mov $7,%eax\n ret\n" PAD5);
 CODE(fall_padded, "cmp %rdx,%rcx\n jb code_fall_padded\n .byte 0x66,0x66,0x2e,0x0f,0x1f,0x84,0,0,0,0,0\n ret\n" PAD5);
 CODE(fall_call, "call code_fall_call\n .byte 0x66,0x66,0x2e,0x0f,0x1f,0x84,0,0,0,0,0\n ret\n" PAD5);
+CODE(signal_return, "mov $15,%rax\n syscall\n nop\n ret\n" PAD5);
+CODE(signal_return_short, "mov $15,%eax\n syscall\n nop\n ret\n" PAD5);
 CODE(fall_through, "mov $1,%eax\n 1: mov $2,%eax\n ret\n" PAD5);
 CODE(tiny, "xor %eax,%eax\n ret\n" PAD5 PAD5);
 CODE(frame_pointer,
@@ -131,6 +133,10 @@ static const struct row {
 		.other_start = 16, .count = 1, .exits = {{5, 5, 'j', S}}},
 	{"padding behind a call", CODE_BYTES(fall_call), .end = 5, .other_start = 16,
 		.count = 0},
+	{"the way back from a signal handler", CODE_BYTES(signal_return), .end = 9,
+		.refusal = "signal handlers"},
+	{"... of another C library", CODE_BYTES(signal_return_short), .end = 7,
+		.refusal = "signal handlers"},
 	{"falls into the next function", CODE_BYTES(fall_through), .end = 5,
 		.other_start = 5, .count = 1, .exits = {{10, 10, 'r', S}}},
 	{"tiny: next to the entry", CODE_BYTES(tiny), .end = 3, .count = 1,
