@@ -817,6 +817,16 @@ static bool lower_enum_name(struct lowering *lower, struct stap_expr *expr)
 	return true;
 }
 
+/*
+ * Where $variables are, a branch that is never taken is gone before its names are looked up.
+ * Elsewhere they must be known, as in SystemTap.
+ */
+static bool drops_dead(const struct lowering *lower)
+{
+	return lower->location || (lower->owner.probe && lower->owner.probe->kind ==
+								 STAP_PROBE_CONTROL_FILE);
+}
+
 /* The access borrows its operands from the tree: they are lowered first, in place. */
 static bool lower_expr(struct stap_expr *expr, void *data)
 {
@@ -830,6 +840,8 @@ static bool lower_expr(struct stap_expr *expr, void *data)
 		lower_entry(lower, expr);
 		return true;
 	case STAP_EXPR_TERNARY:
+		if (!drops_dead(lower))
+			return sema_each_operand(expr, lower_expr, lower);
 		/* only the live arm: `@defined($x) ? $x : 0` says nothing about $x */
 		lower_expr(expr->ternary.condition, lower);
 		sema_fold_expr(expr->ternary.condition);
@@ -908,7 +920,7 @@ static bool lower_stmt(struct stap_stmt *stmt, void *data)
 	struct lowering *lower = data;
 	struct stap_stmt *live;
 
-	if (stmt->kind != STAP_STMT_IF)
+	if (stmt->kind != STAP_STMT_IF || !drops_dead(lower))
 		return sema_each_expr(stmt, lower_top, data) &&
 		       sema_each_stmt(stmt, lower_stmt, data);
 	lower_top(stmt->branch.condition, data);
