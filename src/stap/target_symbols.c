@@ -133,6 +133,24 @@ static struct stap_access *array_address(
 	return access_get(lower, address, ret_error);
 }
 
+/* The first component that something is wrong with: none, when the variable itself is. */
+static const struct stap_token *failing_component(
+	struct lowering *lower, const struct stap_expr *expr)
+{
+	struct stap_expr shorter = *expr;
+	const char *ignored;
+
+	if (expr->target.base == STAP_TARGET_AUTOCAST)
+		return expr->target.components[0].token;
+	shorter.target.pretty = 0;
+	for (uint32_t i = 0; i <= expr->target.component_count; i++) {
+		shorter.target.component_count = i;
+		if (!access_get(lower, &shorter, &ignored))
+			return i ? expr->target.components[i - 1].token : NULL;
+	}
+	return NULL;
+}
+
 static void access_set(struct lowering *lower, struct stap_expr *expr)
 {
 	const char *error = NULL;
@@ -146,7 +164,13 @@ static void access_set(struct lowering *lower, struct stap_expr *expr)
 	if (access)
 		error = access_shape_error(lower->sema, expr, access);
 	if (!access || error) {
+		uint32_t count = expr->target.component_count;
+
 		expr->target.error = error;
+		if (count)
+			expr->target.error_token =
+				access ? expr->target.components[count - 1].token
+				       : failing_component(lower, expr);
 		sign(lower, error);
 		return;
 	}

@@ -479,7 +479,10 @@ static void type_target(
 		if (typing->preliminary)
 			return;
 		if (typing->reporting)
-			sema_error(typing->sema, expr->token, "%s",
+			sema_error(typing->sema,
+				expr->target.error_token ? expr->target.error_token
+							 : expr->token,
+				"%s",
 				error ? error : "unresolved target-symbol expression");
 		expr->type = STAP_TYPE_LONG; /* one message about it is enough */
 		return;
