@@ -329,8 +329,9 @@ enum utrace_attach_flags {
  *	engine that matches.  _MATCH_OPS, _MATCH_DATA: what has to be equal; neither: any engine matches
  * @ret:   an engine with a reference for utrace_engine_put()
  * An engine that is attached during a report does not get the event that is being reported.
- * Return: 0; -ENOENT: none matches; -EEXIST: one does (_EXCLUSIVE); -EINVAL: no @ops; -ESRCH: the task
- * is gone (while its death is reported engines can still be attached: they get report_reap()); -ENOMEM
+ * Return: 0; -ENOENT: none matches; -EEXIST: one does (_EXCLUSIVE); -EINVAL: no @ops, or a flag that is
+ * none of these; -ESRCH: the task is gone (while its death is reported engines can still be attached: they
+ * get report_reap()); -ENOMEM
  */
 UTRACE_MUST_CHECK int utrace_attach_task(struct utrace_task *task, int flags,
 	const struct utrace_engine_ops *ops, void *data, struct utrace_engine **ret);

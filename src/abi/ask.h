@@ -36,7 +36,9 @@ enum abi_ask_kind {
 	/* program counter, stack pointer, limit, text: rbx rbp r12..r15: result: how many
 	 * frames, text: their program counters */
 	ABI_ASK_UNWIND = 12,
-	ABI_ASK_BIAS = 13, /* text: path of a file: result: runtime less link-time addresses */
+	ABI_ASK_BIAS =
+		13, /* text: path of a file: result: runtime less link-time addresses */
+	ABI_ASK_COUNTER = 14, /* thread id, text: of @perf: result */
 };
 
 /* 0 where the thread does not exist */

@@ -17,6 +17,7 @@
 #include <stdint.h>
 
 #include "abi/ask.h"
+#include "abi/record.h"
 #include "abi/unwind.h"
 
 /* General registers as a trampoline pushes them; the handler gets a pointer to it.  The
@@ -84,6 +85,10 @@ struct abi_context {
 	uint64_t fault_ip;                /* set by the fault path of a safe read */
 
 	char error_text[ABI_ERROR_SIZE];
+	/* calls of script functions that the error has come through, the innermost first; none but
+	 * while there is an error */
+	uint32_t error_caller_count;
+	uint32_t error_callers[ABI_RECORD_CALLERS]; /* as location */
 	uint64_t tokenize_offset; /* tokenize(): position in tokenize_text */
 	char tokenize_text[4096];
 	/* the last =~ of scripts that ask for its groups: where each is in match_text */

@@ -12,8 +12,9 @@
 
 enum abi_record_kind {
 	ABI_RECORD_PAD = 0,
-	ABI_RECORD_PRINT = 1,  /* id: index of a format in the compiled script */
-	ABI_RECORD_ERROR = 2,  /* id: site; payload: uint64 location, then one string */
+	ABI_RECORD_PRINT = 1, /* id: index of a format in the compiled script */
+	ABI_RECORD_ERROR =
+		2, /* id: site; payload: struct abi_error_place, then one string */
 	ABI_RECORD_WARN = 3,   /* payload: one string */
 	ABI_RECORD_SYSTEM = 4, /* payload: one string, for sh -c */
 	ABI_RECORD_LOG = 5,    /* payload: one string, printed with a newline */
@@ -30,6 +31,15 @@ struct abi_record {
 	uint64_t stamp; /* TSC; the same for all records of one handler run */
 	uint32_t id;
 	uint32_t reserved2;
+};
+
+/* Where a script error was raised, and through which calls it came: indexes of the script's places. */
+enum {
+	ABI_RECORD_CALLERS = 16 /* more are left out, the outer ones */
+};
+struct abi_error_place {
+	uint32_t location, caller_count;
+	uint32_t callers[ABI_RECORD_CALLERS]; /* the innermost first */
 };
 
 /*

@@ -384,13 +384,32 @@ static void place_registers(const struct abi_value *value, const uint8_t *intege
 	}
 }
 
+static bool is_rust(Dwarf_Die *function)
+{
+	Dwarf_Die unit;
+	return dwarf_diecu(function, &unit, NULL, NULL) &&
+	       dwarf_srclang(&unit) == DW_LANG_Rust;
+}
+
+/* Rust has a convention of its own that is written down nowhere: scalars, references and slices go where
+ * C's go. */
+static bool is_as_in_c(
+	struct elf_module *module, Dwarf_Die *type, const struct abi_value *value)
+{
+	Dwarf_Die peeled;
+	int tag = elf_type_peel(module, type, &peeled);
+	return tag == DW_TAG_base_type || tag == DW_TAG_pointer_type ||
+	       tag == DW_TAG_reference_type ||
+	       (value->size == 16 && value->integers == 2);
+}
+
 int elf_abi_parameter(const struct elf_frame *frame, Dwarf_Die *parameter,
 	struct elf_op_list *ops, struct elf_place *ret, struct error *err)
 {
 	Dwarf_Die function = frame->function->die, die, type;
 	struct abi_cursor cursor = {0};
 	struct abi_value value;
-	bool clone = is_clone(frame);
+	bool clone = is_clone(frame), rust = is_rust(&function);
 	*ret = (struct elf_place){0};
 	if (elf_die_type(&function, &type)) {
 		classify_value(frame->module, &type, &value);
@@ -405,6 +424,11 @@ int elf_abi_parameter(const struct elf_frame *frame, Dwarf_Die *parameter,
 			!elf_die_type(&die, &type) || is_dropped(clone, &die))
 			continue;
 		classify_value(frame->module, &type, &value);
+		if (rust && !is_as_in_c(frame->module, &type, &value))
+			return error_set(err, -ENOTSUP,
+				"not accessible at this address (pc: %#llx) [man error::dwarf]: "
+				"Rust may pass it in any place",
+				(unsigned long long)frame->pc);
 		unsigned first = cursor.integers, first_float = cursor.floats;
 		bool on_stack = assign(&cursor, &value, &stack);
 		if (!same_die(&die, parameter))

@@ -404,7 +404,18 @@ bool elf_die_location(Dwarf_Die *die, unsigned name, Dwarf_Attribute *ret)
 	return true;
 }
 
-bool elf_is_prologue_slot(Dwarf_Die *variable)
+/* Without frame pointers rustc and clang count from the stack pointer as the prologue leaves it. */
+static bool is_by_stack_pointer(Dwarf_Die *function)
+{
+	Dwarf_Attribute attr;
+	Dwarf_Op *ops;
+	size_t count;
+	return elf_die_location(function, DW_AT_frame_base, &attr) &&
+	       dwarf_getlocation(&attr, &ops, &count) == 0 && count == 1 &&
+	       ops[0].atom == DW_OP_reg7;
+}
+
+bool elf_is_prologue_slot(Dwarf_Die *function, Dwarf_Die *variable)
 {
 	Dwarf_Attribute attr;
 	Dwarf_Op *ops;
@@ -415,7 +426,8 @@ bool elf_is_prologue_slot(Dwarf_Die *variable)
 	if (form != DW_FORM_exprloc && form != DW_FORM_block1 && form != DW_FORM_block)
 		return false;
 	return dwarf_getlocation(&attr, &ops, &count) == 0 && count >= 1 &&
-	       ops[0].atom == DW_OP_fbreg && (int64_t)ops[0].number < 0;
+	       ops[0].atom == DW_OP_fbreg &&
+	       ((int64_t)ops[0].number < 0 || is_by_stack_pointer(function));
 }
 
 /* Without optimisation every parameter is described by one place; with it, by lists. */
@@ -424,15 +436,16 @@ static bool has_prologue_parameters(const struct elf_instance *function)
 	Dwarf_Die parent = function->die, die;
 	if (dwarf_child(&parent, &die) != 0)
 		return false;
-	bool found = false;
+	bool found = false, all = true;
 	do {
 		Dwarf_Attribute attr;
 		if (dwarf_tag(&die) != DW_TAG_formal_parameter)
 			continue;
-		if (elf_is_prologue_slot(&die)) {
+		if (elf_is_prologue_slot(&parent, &die)) {
 			found = true;
 			continue;
 		}
+		all = false;
 		if (!elf_die_location(&die, DW_AT_location, &attr))
 			continue;
 		unsigned form = dwarf_whatform(&attr);
@@ -440,7 +453,8 @@ static bool has_prologue_parameters(const struct elf_instance *function)
 			form == DW_FORM_data4 || form == DW_FORM_data8)
 			return false;
 	} while (dwarf_siblingof(&die, &die) == 0);
-	return found;
+	/* optimised code may keep one that has its address taken there, and leave others out */
+	return found && (all || !is_by_stack_pointer(&parent));
 }
 
 /*

@@ -80,4 +80,4 @@ void elf_die_declaration(Dwarf_Die *die, struct elf_declaration *ret);
 bool elf_die_location(Dwarf_Die *die, unsigned name, Dwarf_Attribute *ret);
 /** is this parameter described by one stack slot below the frame that the prologue fills?
  */
-bool elf_is_prologue_slot(Dwarf_Die *variable);
+bool elf_is_prologue_slot(Dwarf_Die *function, Dwarf_Die *variable);

@@ -6,9 +6,12 @@
 #include <fcntl.h>
 #include <glob.h>
 #include <limits.h>
+#include <linux/openat2.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -22,6 +25,38 @@ enum {
 	LIBRARIES_MAX = 4096
 };
 
+/* ---- roots ----------------------------------------------------------------------------------------------- */
+
+/* What an open file is called, from our root or that of its mount namespace. */
+static bool descriptor_path(int fd, char path[static PATH_MAX])
+{
+	char link[64];
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	ssize_t size = readlink(link, path, PATH_MAX - 1);
+	path[size < 0 ? 0 : size] = '\0';
+	return path[0] == '/';
+}
+
+const char *elf_root_resolve(const char *root, const char *path, struct arena *arena)
+{
+	if (!root[0]) {
+		CLEANUP(cleanup_free) char *real = realpath(path, NULL);
+		return real ? arena_strdup(arena, real) : NULL;
+	}
+	/* a link to an absolute path means the root's: the kernel would take it for ours */
+	struct open_how how = {.flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_IN_ROOT};
+	CLEANUP(cleanup_fd) int top = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	CLEANUP(cleanup_fd)
+	int fd = top < 0 ? -1 : (int)syscall(SYS_openat2, top, path, &how, sizeof(how));
+	char top_path[PATH_MAX], real[PATH_MAX];
+	if (fd < 0 || !descriptor_path(top, top_path) || !descriptor_path(fd, real))
+		return NULL;
+	size_t size = top_path[1] ? strlen(top_path) : 0;
+	if (strncmp(real, top_path, size) != 0 || real[size] != '/')
+		return NULL; /* a file bound from elsewhere has no name here */
+	return arena_strdup(arena, real + size);
+}
+
 /* ---- programs -------------------------------------------------------------------------------------------- */
 
 static bool is_regular_file(const char *path)
@@ -30,10 +65,19 @@ static bool is_regular_file(const char *path)
 	return stat(path, &st) == 0 && S_ISREG(st.st_mode);
 }
 
-static const char *search_path(const char *name, struct arena *arena)
+/* @ret: the same without links */
+static bool find_regular_file(
+	const char *root, const char *path, struct arena *arena, const char **ret)
 {
+	*ret = elf_root_resolve(root, path, arena);
+	return *ret && is_regular_file(arena_printf(arena, "%s%s", root, *ret));
+}
+
+static const char *search_path(const char *root, const char *name, struct arena *arena)
+{
+	const char *found;
 	if (strchr(name, '/'))
-		return name;
+		return find_regular_file(root, name, arena, &found) ? found : NULL;
 	const char *path = getenv("PATH");
 	if (!path)
 		path = "/usr/local/bin:/usr/bin:/bin";
@@ -42,8 +86,9 @@ static const char *search_path(const char *name, struct arena *arena)
 		const char *candidate =
 			length ? arena_printf(arena, "%.*s/%s", (int)length, path, name)
 			       : name;
-		if (is_regular_file(candidate) && access(candidate, X_OK) == 0)
-			return candidate;
+		if (find_regular_file(root, candidate, arena, &found) &&
+			access(arena_printf(arena, "%s%s", root, found), X_OK) == 0)
+			return found;
 		path = path[length] ? path + length + 1 : NULL;
 	}
 	return NULL;
@@ -74,17 +119,18 @@ static const char *script_interpreter(const char *path, struct arena *arena)
 	return arena_strdup(arena, interpreter);
 }
 
-int elf_program_find(const char *name, struct arena *arena, const char **ret)
+int elf_program_find(
+	const char *root, const char *name, struct arena *arena, const char **ret)
 {
 	const char *path = name;
 	for (int depth = 0; depth < SCRIPT_DEPTH_MAX; depth++) {
-		path = search_path(path, arena);
-		if (!path || !is_regular_file(path))
+		path = search_path(root, path, arena);
+		if (!path)
 			return -ENOENT;
-		const char *interpreter = script_interpreter(path, arena);
+		const char *interpreter = script_interpreter(
+			arena_printf(arena, "%s%s", root, path), arena);
 		if (!interpreter) {
-			CLEANUP(cleanup_free) char *real = realpath(path, NULL);
-			*ret = arena_strdup(arena, real ? real : path);
+			*ret = path;
 			return 0;
 		}
 		path = interpreter;
@@ -209,6 +255,12 @@ static const char *directory_of(const char *path, struct arena *arena)
 	return slash ? arena_strndup(arena, path, (size_t)(slash - path)) : ".";
 }
 
+static const char *below(const char *root, const char *path)
+{
+	size_t size = strlen(root);
+	return strncmp(path, root, size) == 0 ? path + size : path;
+}
+
 /* $ORIGIN, ${ORIGIN} and $LIB in one RPATH element. */
 static const char *expand_tokens(
 	const char *element, size_t length, const char *origin, struct arena *arena)
@@ -233,42 +285,40 @@ static const char *expand_tokens(
 	return text;
 }
 
-static bool is_loadable(const char *path)
+/* The file without links, or NULL. */
+static const char *find_loadable(const char *root, const char *path, struct arena *arena)
 {
 	struct elf_image image;
-	if (!is_regular_file(path) || elf_image_open(&image, path, path, NULL) < 0)
-		return false;
+	const char *found;
+	if (!find_regular_file(root, path, arena, &found))
+		return NULL;
+	const char *open_path = arena_printf(arena, "%s%s", root, found);
+	if (elf_image_open(&image, open_path, open_path, NULL) < 0)
+		return NULL;
 	elf_image_close(&image);
-	return true;
+	return found;
 }
 
 static const char *find_library(const char *name, const char *rpath, const char *origin,
 	const struct string_list *dirs, const char *root, struct arena *arena)
 {
+	const char *found;
 	if (strchr(name, '/'))
-		return is_loadable(arena_printf(arena, "%s%s", root, name)) ? name : NULL;
+		return find_loadable(root, name, arena);
 	while (rpath && *rpath) {
 		size_t length = strcspn(rpath, ":");
 		const char *path = arena_printf(arena, "%s/%s",
 			expand_tokens(rpath, length, origin, arena), name);
-		if (is_loadable(arena_printf(arena, "%s%s", root, path)))
-			return path;
+		if ((found = find_loadable(root, path, arena)))
+			return found;
 		rpath += length + (rpath[length] == ':');
 	}
 	for (size_t i = 0; i < dirs->count; i++) {
 		const char *path = arena_printf(arena, "%s/%s", dirs->items[i], name);
-		if (is_loadable(arena_printf(arena, "%s%s", root, path)))
-			return path;
+		if ((found = find_loadable(root, path, arena)))
+			return found;
 	}
 	return NULL;
-}
-
-static const char *canonical(const char *root, const char *path, struct arena *arena)
-{
-	if (root[0])
-		return path; /* links in there are not ours to resolve */
-	CLEANUP(cleanup_free) char *real = realpath(path, NULL);
-	return arena_strdup(arena, real ? real : path);
 }
 
 void elf_library_closure(const struct elf_module *module, const char *root,
@@ -277,8 +327,9 @@ void elf_library_closure(const struct elf_module *module, const char *root,
 	struct string_list dirs = {0}, found = {0};
 	const char *interpreter = elf_module_interpreter(module);
 	default_directories(root, interpreter, &dirs, arena);
-	if (interpreter && is_loadable(arena_printf(arena, "%s%s", root, interpreter)))
-		list_add(&found, canonical(root, interpreter, arena));
+	const char *loader = interpreter ? find_loadable(root, interpreter, arena) : NULL;
+	if (loader)
+		list_add(&found, loader);
 	/* Breadth first: `found` is also the queue; index 0 of the walk is the module itself. */
 	for (size_t next = 0; next <= found.count; next++) {
 		struct elf_module *library = NULL;
@@ -292,13 +343,15 @@ void elf_library_closure(const struct elf_module *module, const char *root,
 		}
 		struct needs needs = {0};
 		read_needs(current, &needs);
-		const char *origin = directory_of(
-			next ? found.items[next - 1] : elf_module_path(module), arena);
+		const char *origin =
+			directory_of(next ? found.items[next - 1]
+					  : below(root, elf_module_path(module)),
+				arena);
 		for (size_t i = 0; i < needs.libraries.count; i++) {
 			const char *path = find_library(needs.libraries.items[i],
 				needs.rpath, origin, &dirs, root, arena);
 			if (path)
-				list_add(&found, canonical(root, path, arena));
+				list_add(&found, path);
 		}
 		vec_free(&needs.libraries);
 		elf_module_close(library);

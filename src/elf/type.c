@@ -36,6 +36,47 @@ static bool is_compound(int tag)
 	       tag == DW_TAG_class_type;
 }
 
+/*
+ * "long", "long int" and "signed long" are one type, of which each compiler has its own name.
+ * Return: the same number for all names of it; 0: no such name
+ */
+static unsigned base_type_key(const char *name)
+{
+	static const struct {
+		const char *word;
+		unsigned count; /* what one more adds */
+	} words[] = {{"int", 0}, {"signed", 0}, {"unsigned", 1}, {"short", 4},
+		{"long", 16}, {"char", 64}, {"double", 256}};
+	unsigned key = 1024;
+	bool is_signed = false;
+	while (*name) {
+		size_t size = strcspn(name, " "), i = 0;
+		while (i < sizeof(words) / sizeof(words[0]) &&
+			(strlen(words[i].word) != size ||
+				memcmp(words[i].word, name, size) != 0))
+			i++;
+		if (i == sizeof(words) / sizeof(words[0]))
+			return 0;
+		key += words[i].count;
+		is_signed |= words[i].word[0] == 's' && words[i].word[1] == 'i';
+		name += size;
+		name += strspn(name, " ");
+	}
+	/* char is a type of its own beside signed char */
+	return is_signed && key == 1024 + 64 ? 512 : key;
+}
+
+static bool is_named(Dwarf_Die *type, int tag, const char *name)
+{
+	const char *type_name = dwarf_diename(type);
+	if (!type_name)
+		return false;
+	if (tag != DW_TAG_base_type || strcmp(type_name, name) == 0)
+		return strcmp(type_name, name) == 0;
+	unsigned key = base_type_key(name);
+	return key && key == base_type_key(type_name);
+}
+
 /* A type of that tag and name among the children of a unit or namespace. */
 static bool find_in_scope(
 	Dwarf_Die *scope, int tag, const char *name, int depth, Dwarf_Die *ret)
@@ -59,8 +100,7 @@ static bool find_in_scope(
 					  (is_compound(tag) && is_compound(found));
 		if (!is_candidate)
 			continue;
-		const char *die_name = dwarf_diename(&die);
-		if (die_name && strcmp(die_name, name) == 0 && !is_declaration(&die)) {
+		if (is_named(&die, found, name) && !is_declaration(&die)) {
 			*ret = die;
 			return true;
 		}

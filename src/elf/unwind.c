@@ -20,9 +20,20 @@ struct elf_unwinder {
 	pid_t pid;
 	time_t read_s;
 	const uint64_t *registers;
+	const struct elf_unwind_stack *stack;
 	uint64_t *frames;
 	size_t count, limit;
 };
+
+bool elf_unwind_stack_read(
+	const struct elf_unwind_stack *stack, uint64_t address, uint64_t size, void *ret)
+{
+	if (!stack || address < stack->start || size > stack->size ||
+		address - stack->start > stack->size - size)
+		return false;
+	memcpy(ret, (const char *)stack->data + (address - stack->start), size);
+	return true;
+}
 
 static pid_t next_thread(Dwfl *dwfl, void *data, void **state)
 {
@@ -44,8 +55,9 @@ static bool read_word(Dwfl *dwfl, Dwarf_Addr address, Dwarf_Word *ret, void *dat
 	const struct elf_unwinder *u = data;
 	struct iovec local = {ret, sizeof(*ret)};
 	struct iovec remote = {(void *)(uintptr_t)address, sizeof(*ret)};
-	return process_vm_readv(u->pid, &local, 1, &remote, 1, 0) ==
-	       (ssize_t)sizeof(*ret);
+	return elf_unwind_stack_read(u->stack, address, sizeof(*ret), ret) ||
+	       process_vm_readv(u->pid, &local, 1, &remote, 1, 0) ==
+		       (ssize_t)sizeof(*ret);
 }
 
 static bool set_registers(Dwfl_Thread *thread, void *state)
@@ -150,11 +162,13 @@ void elf_unwinder_forget(struct elf_unwinder *u, pid_t pid)
 }
 
 size_t elf_unwind(struct elf_unwinder *u, pid_t pid,
-	const uint64_t registers[ELF_UNWIND_REGISTERS], uint64_t *ret, size_t limit)
+	const uint64_t registers[ELF_UNWIND_REGISTERS],
+	const struct elf_unwind_stack *stack, uint64_t *ret, size_t limit)
 {
 	if (!know_process(u, pid))
 		return 0;
 	u->registers = registers;
+	u->stack = stack;
 	u->frames = ret;
 	u->count = 0;
 	u->limit = limit;

@@ -266,8 +266,12 @@ int elf_variable_place(const struct elf_frame *frame, struct elf_variable *varia
 	Dwarf_Attribute attr;
 	uint64_t address;
 	bool at_entry = elf_frame_is_entry(frame);
+	Dwarf_Die function;
 	*ret = (struct elf_place){0};
-	if (variable->is_parameter && at_entry && elf_is_prologue_slot(&variable->die))
+	if (at_entry)
+		function = frame->function->die;
+	if (variable->is_parameter && at_entry &&
+		elf_is_prologue_slot(&function, &variable->die))
 		return elf_abi_parameter(frame, &variable->die, ops, ret, err);
 	if (elf_die_location(&variable->die, DW_AT_location, &attr)) {
 		size_t before = ops->count;

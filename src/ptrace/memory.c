@@ -12,7 +12,7 @@
 int remote_memory_open(pid_t pid, struct error *err)
 {
 	char path[64];
-	snprintf(path, sizeof(path), "/proc/%d/mem", pid);
+	snprintf(path, sizeof(path), "/proc/%d/mem", proc_task_with_memory(pid));
 	int fd = open(path, O_RDWR | O_CLOEXEC);
 	if (fd >= 0)
 		return fd;

@@ -105,7 +105,7 @@ int proc_read_maps(pid_t pid, struct proc_maps *ret, struct error *err)
 {
 	char path[64];
 	struct proc_maps maps = {0};
-	snprintf(path, sizeof(path), "/proc/%d/maps", pid);
+	snprintf(path, sizeof(path), "/proc/%d/maps", proc_task_with_memory(pid));
 	ssize_t size = fd_read_file(path, &maps.text, NULL);
 	if (size < 0)
 		return missing(pid, (int)size, err);
@@ -344,10 +344,31 @@ int proc_read_syscall(pid_t pid, pid_t tid, struct proc_syscall *ret)
 	return 0;
 }
 
+static bool has_memory(pid_t tid)
+{
+	char path[64], program[2];
+	snprintf(path, sizeof(path), "/proc/%d/exe", tid);
+	return readlink(path, program, sizeof(program)) > 0;
+}
+
+pid_t proc_task_with_memory(pid_t pid)
+{
+	struct proc_tids list;
+	if (has_memory(pid) || proc_list_tasks(pid, &list, NULL) < 0)
+		return pid;
+	pid_t found = pid;
+	for (size_t i = 0; i < list.tids.count && found == pid; i++) {
+		if (has_memory(list.tids.items[i]))
+			found = list.tids.items[i];
+	}
+	vec_free(&list.tids);
+	return found;
+}
+
 int proc_read_exe(pid_t pid, char *ret, size_t size)
 {
 	char path[64];
-	snprintf(path, sizeof(path), "/proc/%d/exe", pid);
+	snprintf(path, sizeof(path), "/proc/%d/exe", proc_task_with_memory(pid));
 	ssize_t n = readlink(path, ret, size - 1);
 	if (n < 0)
 		return errno == ENOENT ? -ESRCH : -errno;
@@ -359,7 +380,7 @@ int proc_read_auxv(pid_t pid, unsigned long type, uint64_t *ret)
 {
 	char path[64];
 	CLEANUP(cleanup_free) char *bytes = NULL;
-	snprintf(path, sizeof(path), "/proc/%d/auxv", pid);
+	snprintf(path, sizeof(path), "/proc/%d/auxv", proc_task_with_memory(pid));
 	ssize_t size = fd_read_file(path, &bytes, NULL);
 	if (size < 0)
 		return size == -ENOENT ? -ESRCH : (int)size;

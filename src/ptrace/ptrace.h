@@ -172,6 +172,13 @@ struct proc_syscall {
 	uint64_t args[6], sp, pc;
 };
 must_check int proc_read_syscall(pid_t pid, pid_t tid, struct proc_syscall *ret);
+/**
+ * proc_task_with_memory() - the thread in whose name /proc shows what the process has in common
+ *
+ * A leader that has exited before its threads has no memory, program or root directory there any more.
+ * Return: @pid; or another of its threads, when that is so
+ */
+pid_t proc_task_with_memory(pid_t pid);
 /** readlink /proc/PID/exe into ret (size PATH_MAX) */
 must_check int proc_read_exe(pid_t pid, char *ret, size_t size);
 /** bits of AT_* from /proc/PID/auxv; 0 when absent */

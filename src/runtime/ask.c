@@ -113,6 +113,15 @@ int64_t rt_fn_is_descendant(struct abi_context *c, int64_t pid)
 	return rt_ask(c, ABI_ASK_DESCENDANT, pid, 0, 0) ? c->ask.result : 0;
 }
 
+int64_t rt_fn_perf_counter(struct abi_context *c, const char *name)
+{
+	rt_ask_text(c, name);
+	if (rt_ask(c, ABI_ASK_COUNTER, c->tid, 0, 0))
+		return c->ask.result;
+	rt_error(c, "perf counter is not counted in this thread");
+	return 0;
+}
+
 /* ---- what the process was started with ----------------------------------- */
 
 void rt_fn_cmdline_args(struct abi_context *c, char *dst, int64_t first, int64_t last,

@@ -98,15 +98,19 @@ static RT_NOINLINE void report_error(struct abi_context *c)
 {
 	struct abi_session *s = rt_session(c);
 	bool silent = c->error == 2 && !c->error_text[0]; /* abort() */
-	uint32_t location = c->location;
-	c->error = c->location = 0;
+	struct abi_error_place place = {
+		.location = c->location, .caller_count = c->error_caller_count};
+	for (uint32_t i = 0; i < ABI_RECORD_CALLERS; i++)
+		place.callers[i] = c->error_callers[i];
+	c->error = c->location = c->error_caller_count = 0;
 	if (silent)
 		return;
 	c->error_text[ABI_ERROR_SIZE - 1] = '\0';
-	uint32_t size = (uint32_t)sizeof(uint64_t) + rt_record_string_size(c->error_text);
-	uint64_t *payload = rt_record_reserve(c, ABI_RECORD_ERROR, c->site, size);
+	uint32_t size = (uint32_t)sizeof(place) + rt_record_string_size(c->error_text);
+	struct abi_error_place *payload =
+		rt_record_reserve(c, ABI_RECORD_ERROR, c->site, size);
 	if (payload) {
-		*payload = location;
+		*payload = place;
 		rt_record_string(payload + 1, c->error_text);
 		rt_record_commit(c);
 	}
@@ -237,7 +241,13 @@ void rt_catch(struct abi_context *c, char *dst)
 {
 	if (dst)
 		rt_put(dst, rt_session(c)->max_string, c->error_text);
-	c->error = c->location = 0;
+	c->error = c->location = c->error_caller_count = 0;
+}
+
+void rt_error_caller(struct abi_context *c, uint32_t location)
+{
+	if (c->error_caller_count < ABI_RECORD_CALLERS)
+		c->error_callers[c->error_caller_count++] = location;
 }
 
 /* ---- the end of the run -------------------------------------------------- */

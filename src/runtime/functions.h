@@ -61,6 +61,7 @@ RT_LONG(rt_fn_task_stime);
 RT_LONG(rt_fn_task_number, int64_t task, int64_t what, int64_t index);
 RT_STRING(rt_fn_task_text, int64_t task, int64_t what, int64_t index);
 RT_LONG(rt_fn_is_descendant, int64_t pid);
+RT_LONG(rt_fn_perf_counter, const char *name);
 RT_VOID(rt_fn_raise, int64_t signo);
 
 /* time */

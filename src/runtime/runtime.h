@@ -82,6 +82,8 @@ RT_EXPORT void rt_catch(struct abi_context *c, char *dst);
 /* MAXACTION used up or abort(): not catchable; c->error is 2 then (an ordinary error is
  * 1) */
 RT_EXPORT void rt_error_uncatchable(struct abi_context *c, const char *text);
+/** a script function has come back with an error; @location: of the call */
+RT_EXPORT void rt_error_caller(struct abi_context *c, uint32_t location);
 
 /* ---- ring ---------------------------------------------------------------- */
 /*

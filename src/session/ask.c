@@ -14,7 +14,9 @@
 #include "base/fd.h"
 #include "elf/unwind.h"
 #include "session/control_files.h"
+#include "session/perf_events.h"
 #include "session/process.h"
+#include "session/remote.h"
 #include "session/unwind.h"
 
 /* What /proc does not tell of a thread any more. */
@@ -97,8 +99,9 @@ static void answer_unwind(struct session_asker *asker,
 		limit = (size_t)question->arguments[2];
 	session_unwind_seek(asker->session, question->pid);
 	asker->stacks++;
-	size_t count =
-		elf_unwind(asker->unwinder, question->pid, registers, frames, limit);
+	bool is_owner = pthread_equal(pthread_self(), asker->owner);
+	size_t count = elf_unwind(asker->unwinder, proc_task_with_memory(question->pid),
+		registers, is_owner ? session_remote_stack() : NULL, frames, limit);
 	answer->result = (int64_t)count;
 	strbuf_append(&answer->text, (const char *)frames, count * sizeof(frames[0]));
 }
@@ -159,6 +162,10 @@ static void answer(struct session_asker *asker)
 	case ABI_ASK_DESCENDANT:
 		ask_descendant((pid_t)asker->session->memory.header->target_pid, question,
 			answer);
+		break;
+	case ABI_ASK_COUNTER:
+		answer->failed = !session_perf_read(asker->session, question->pid,
+			(pid_t)question->arguments[0], question->text, &answer->result);
 		break;
 	default:
 		answer->failed = true;
@@ -292,7 +299,7 @@ void session_ask_forget_maps(struct session *s, pid_t pid)
 	if (!s->asker)
 		return;
 	pthread_mutex_lock(&s->asker->lock);
-	elf_unwinder_forget(s->asker->unwinder, pid);
+	elf_unwinder_forget(s->asker->unwinder, proc_task_with_memory(pid));
 	pthread_mutex_unlock(&s->asker->lock);
 }
 

@@ -138,7 +138,7 @@ static bool is_fresh(const struct symbol_process *p)
 void ask_symbols_remember(struct ask_symbols *symbols, pid_t pid)
 {
 	struct symbol_process *p = find_process(symbols, pid);
-	if (!is_fresh(p))
+	if (!p->is_past && !is_fresh(p))
 		(void)refresh_maps(symbols, p);
 }
 

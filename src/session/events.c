@@ -71,18 +71,18 @@ void session_event(struct session *s, const struct session_process *p, pid_t tid
 	}
 }
 
-void session_event_at(struct session *s, uint32_t site, pid_t pid, pid_t tid,
-	const struct user_regs_struct *regs)
+void session_event_sample(struct session *s, const struct event_sample *sample)
 {
 	struct abi_regs copy;
-	session_remote_regs(regs, &copy);
+	session_remote_regs(sample->regs, &copy);
 	if (session_is_running(s) && !s->stopping)
-		session_remote_call(s, &(struct remote_probe){.site = site,
-					       .pid = pid,
-					       .tid = tid,
+		session_remote_call(s, &(struct remote_probe){.site = sample->site,
+					       .pid = sample->pid,
+					       .tid = sample->tid,
 					       .regs = &copy,
-					       .sp = regs->rsp,
-					       .ip = regs->rip});
+					       .sp = sample->regs->rsp,
+					       .ip = sample->regs->rip,
+					       .stack = sample->stack});
 }
 
 static void start_thread(struct session *s, struct session_process *p, pid_t tid)

@@ -157,6 +157,8 @@ struct session {
 	struct session_asker *asker;         /* ask.h; NULL: no target asks anything */
 	struct session_unwind *unwind; /* unwind.h; NULL: no handler looks at stacks */
 
+	struct session_perf *perf; /* perf_events.h; NULL: no probe asks for any */
+
 	struct utrace *utrace;
 	struct uprobe_session uprobes;
 	VEC(struct session_module) modules;
@@ -168,6 +170,7 @@ struct session {
 	pid_t command_pid; /* -c child, 0: none */
 	bool command_exited;
 	int command_status;  /* wait status */
+	bool interrupted;    /* by a signal */
 	bool stopping;       /* the loop ends */
 	bool attaching;      /* errors of single processes are fatal for the run */
 	bool poll_modules;   /* some probed library is not mapped everywhere yet */

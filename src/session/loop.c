@@ -11,6 +11,7 @@
 #include "session/control_files.h"
 #include "session/monitor.h"
 #include "session/output_file.h"
+#include "session/perf_events.h"
 
 enum {
 	TICK_NS = 10000000,     /* reading the rings */
@@ -27,6 +28,7 @@ enum loop_source {
 	LOOP_TIMEOUT,
 	LOOP_MONITOR,
 	LOOP_KEYS,
+	LOOP_PERF,
 	LOOP_CONTROL0,
 	LOOP_TIMER0 = LOOP_CONTROL0 + CONTROL_FDS
 };
@@ -148,6 +150,8 @@ static int loop_open(struct loop *l)
 		r = loop_add(l, l->tick, LOOP_TICK);
 	if (r == 0 && s->utrace)
 		r = loop_add(l, utrace_fd(s->utrace), LOOP_TRACEES);
+	if (r == 0 && session_perf_fd(s) >= 0)
+		r = loop_add(l, session_perf_fd(s), LOOP_PERF);
 	timer_arm(l->tick, TICK_NS, TICK_NS);
 	if (r == 0)
 		r = loop_open_control(l);
@@ -235,7 +239,7 @@ static void loop_signal(struct loop *l)
 			output_file_switch(l->s);
 			continue;
 		}
-		l->s->stopping = true;
+		l->s->stopping = l->s->interrupted = true;
 		if (++l->interrupts > 1)
 			_exit(1);
 	}
@@ -265,6 +269,9 @@ static int loop_handle(struct loop *l, uint32_t source, struct error *err)
 			session_output_drain(l->s, true);
 			session_monitor_draw(l->s);
 		}
+		break;
+	case LOOP_PERF:
+		session_perf_drain(l->s);
 		break;
 	case LOOP_KEYS:
 		session_monitor_key(l->s);

@@ -63,17 +63,18 @@ static struct elf_module *copy_vdso(pid_t pid, const struct proc_map *map)
 struct elf_module *mapped_file_open(pid_t pid, const struct proc_map *map)
 {
 	char path[PATH_MAX + 64];
+	pid_t task = proc_task_with_memory(pid);
 	if (strcmp(map->path, "[vdso]") == 0)
 		return copy_vdso(pid, map);
 	if (map->path[0] != '/')
 		return NULL;
 	/* this link leads to the file itself, and is for the privileged */
-	snprintf(path, sizeof(path), "/proc/%d/map_files/%" PRIx64 "-%" PRIx64, pid,
+	snprintf(path, sizeof(path), "/proc/%d/map_files/%" PRIx64 "-%" PRIx64, task,
 		map->start, map->end);
 	struct elf_module *module = is_deleted(map) ? open_path(path) : NULL;
 	if (module || is_deleted(map))
 		return module;
-	snprintf(path, sizeof(path), "/proc/%d/root%s", pid, map->path);
+	snprintf(path, sizeof(path), "/proc/%d/root%s", task, map->path);
 	module = open_path(path);
 	/* of a process that has ended, or is just about to, the root is not to be had */
 	if (!module && (kill(pid, 0) < 0 || is_same(map->path, map)))

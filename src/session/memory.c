@@ -39,6 +39,8 @@ static uint32_t memory_site_type(const struct stap_derived_probe *probe)
 		probe->location_count ? probe->locations[0]->event : STAP_EVENT_NONE;
 	if (event == STAP_EVENT_PROFILE)
 		return ABI_SITE_TYPE_PROFILE;
+	if (event == STAP_EVENT_PERF)
+		return ABI_SITE_TYPE_PERF;
 	if (event)
 		return event == STAP_EVENT_SYSCALL || event == STAP_EVENT_SYSCALL_RETURN
 			       ? ABI_SITE_TYPE_SYSCALL

@@ -44,7 +44,7 @@ static uint64_t program_of(pid_t pid)
 {
 	char path[32];
 	struct stat st;
-	snprintf(path, sizeof(path), "/proc/%d/exe", (int)pid);
+	snprintf(path, sizeof(path), "/proc/%d/exe", (int)proc_task_with_memory(pid));
 	return stat(path, &st) == 0 ? proc_fold_inode(st.st_dev, st.st_ino) : 0;
 }
 

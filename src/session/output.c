@@ -368,39 +368,59 @@ static const char *token_kind_name(const struct stap_token *token)
 	return "operator";
 }
 
-static bool print_error(struct session *s, struct payload *p)
+static void put_place(const struct session *s, const char *before, uint32_t location,
+	struct strbuf *out)
+{
+	const struct stap_token *token = location < s->code.location_count
+						 ? s->code.locations[location].token
+						 : NULL;
+	if (!token || !token->source)
+		return;
+	strbuf_printf(out, " %s%s", before, token_kind_name(token));
+	if (token->kind != STAP_TOKEN_KEYWORD && token->kind != STAP_TOKEN_EMBEDDED)
+		strbuf_printf(out, " '%s'", token->text);
+	strbuf_printf(
+		out, " at %s:%u:%u", token->source->name, token->line, token->column);
+}
+
+static const char *probe_point(const struct session *s, uint32_t site)
+{
+	if (site >= s->sites.count)
+		return NULL;
+	const struct session_site *at = &s->sites.items[site];
+	return at->location ? at->location->pp : at->handler->probe->pp;
+}
+
+static bool print_error(struct session *s, uint32_t site, struct payload *p)
 {
 	const unsigned char *bytes;
-	const char *text;
-	uint64_t location;
+	const char *text, *point = probe_point(s, site);
+	struct abi_error_place place;
 	size_t used = 0;
-	if (!payload_take(p, sizeof(location), &bytes))
+	if (!payload_take(p, sizeof(place), &bytes))
 		return false;
-	memcpy(&location, bytes, sizeof(location));
+	memcpy(&place, bytes, sizeof(place));
 	if (!payload_string(p, s->output.text, TEXT_MAX, &used, &text))
 		return false;
 	struct strbuf line;
 	strbuf_init(&line);
 	put_title(s, &line, "ERROR:");
 	strbuf_printf(&line, " %s", text);
-	const struct stap_token *token = NULL;
-	if (location < s->code.location_count)
-		token = s->code.locations[location].token;
-	if (token && token->source) {
-		strbuf_printf(&line, " near %s", token_kind_name(token));
-		if (token->kind != STAP_TOKEN_KEYWORD &&
-			token->kind != STAP_TOKEN_EMBEDDED)
-			strbuf_printf(&line, " '%s'", token->text);
-		strbuf_printf(&line, " at %s:%u:%u", token->source->name, token->line,
-			token->column);
+	put_place(s, "near ", place.location, &line);
+	for (uint32_t i = 0; i < place.caller_count && i < ABI_RECORD_CALLERS; i++) {
+		size_t size = line.size;
+		put_place(s, "(called from ", place.callers[i], &line);
+		if (line.size > size)
+			strbuf_putc(&line, ')');
 	}
+	if (point)
+		strbuf_printf(&line, " in probe %s", point);
 	strbuf_putc(&line, '\n');
 	message(s, line.data);
 	strbuf_deinit(&line);
 	return true;
 }
 
-/* KEEP IN SYNC: rt_fn_print_stack() */
 static bool print_stack(struct session *s, struct payload *p)
 {
 	const unsigned char *bytes;
@@ -428,7 +448,7 @@ static bool print_other(
 	const char *text;
 	size_t used = 0;
 	if (record->kind == ABI_RECORD_ERROR)
-		return print_error(s, p);
+		return print_error(s, record->id, p);
 	if (record->kind == ABI_RECORD_STACK)
 		return print_stack(s, p);
 	if (!payload_string(p, s->output.text, TEXT_MAX, &used, &text))

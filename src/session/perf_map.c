@@ -85,8 +85,8 @@ static void parse(struct perf_map *map)
 static int open_file(const struct perf_map *map)
 {
 	char path[96];
-	snprintf(path, sizeof(path), "/proc/%d/root/tmp/perf-%d.map", map->pid,
-		map->seen_pid);
+	snprintf(path, sizeof(path), "/proc/%d/root/tmp/perf-%d.map",
+		proc_task_with_memory(map->pid), map->seen_pid);
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW);
 	if (fd < 0 && kill(map->pid, 0) < 0) { /* it has ended */
 		snprintf(path, sizeof(path), "/tmp/perf-%d.map", map->pid);

@@ -26,13 +26,20 @@ struct remote_thread {
 
 /* Whose memory the running handler reads: handlers do not nest, and the runtime cannot carry it. */
 static pid_t remote_pid;
+static const struct elf_unwind_stack *remote_stack;
+
+const struct elf_unwind_stack *session_remote_stack(void)
+{
+	return remote_stack;
+}
 
 static bool remote_read(uint64_t address, uint32_t size, uint64_t *ret)
 {
 	struct iovec here = {ret, size}, there = {(void *)(uintptr_t)address, size};
 	*ret = 0;
-	return remote_pid &&
-	       process_vm_readv(remote_pid, &here, 1, &there, 1, 0) == (ssize_t)size;
+	return remote_pid && (elf_unwind_stack_read(remote_stack, address, size, ret) ||
+				     process_vm_readv(remote_pid, &here, 1, &there, 1,
+					     0) == (ssize_t)size);
 }
 
 static bool remote_write(uint64_t address, uint32_t size, uint64_t *value)
@@ -157,6 +164,7 @@ static struct abi_context *find_context(struct session *s, pid_t pid, pid_t tid)
 	c->session = (uint64_t)(uintptr_t)s->memory.base;
 	c->slot = slot;
 	c->depth = c->error = c->locks_held = c->scratch_top = 0;
+	c->error_caller_count = 0;
 	c->nesting = c->location = c->frame_count = 0;
 	c->pair_top = c->pair_limit = c->pair_dropped = 0;
 	c->stamp = c->regs = c->random_state = c->tokenize_offset = 0;
@@ -252,10 +260,12 @@ void session_remote_call(struct session *s, const struct remote_probe *probe)
 	stale_context = probe->is_over ? NULL : c;
 	remote_pid = probe->tid;
 	remote_regs = probe->regs;
+	remote_stack = probe->stack;
 	has_remote_vectors = false;
 	session_host_run_handler(s, c, &call);
 	remote_pid = 0;
 	remote_regs = NULL;
+	remote_stack = NULL;
 	stale_context = NULL;
 }
 

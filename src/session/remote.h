@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include "elf/unwind.h"
 #include "session/internal.h"
 
 struct remote_probe {
@@ -13,11 +14,15 @@ struct remote_probe {
 	struct abi_regs *regs; /* NULL: not known; guru scripts may change them */
 	bool is_over; /* what /proc says of the thread is true no more, or of another program */
 	uint64_t sp, ip;
+	const struct elf_unwind_stack
+		*stack; /* the thread runs on, but this was its stack; or NULL */
 };
 
 /** give a thread its context now, while /proc still knows the thread */
 void session_remote_prepare(struct session *s, pid_t pid, pid_t tid);
 void session_remote_call(struct session *s, const struct remote_probe *probe);
+/** what was noted of the stack of the thread whose handler runs; NULL: its memory is as it was */
+const struct elf_unwind_stack *session_remote_stack(void);
 /* A thread at a breakpoint whose notice is a struct session_patch. */
 struct remote_hit {
 	struct uprobe_space *space;

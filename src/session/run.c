@@ -18,6 +18,7 @@
 #include "session/control_files.h"
 #include "session/front.h"
 #include "session/monitor.h"
+#include "session/perf_events.h"
 #include "session/process.h"
 #include "session/unwind.h"
 
@@ -354,6 +355,8 @@ static int session_prepare(struct session *s, struct error *err)
 	if (r == 0)
 		r = session_control_open(s, err);
 	if (r == 0)
+		r = session_perf_create(s, err);
+	if (r == 0)
 		r = session_ask_start(s, err);
 	if (r == 0)
 		session_clock_publish(&s->clock, s->memory.header);
@@ -447,14 +450,20 @@ static void session_finish(struct session *s)
 	session_output_reports(s);
 }
 
-/* The command outlives a script that ends first: wait for it as stap does. */
+/*
+ * The command outlives a script that ends first: wait for it as stap does.  That it fails counts whoever was
+ * first, unless the user has ended both.
+ */
 static void session_wait_command(struct session *s)
 {
 	if (!s->command_pid || s->command_exited)
 		return;
 	int status;
-	while (waitpid(s->command_pid, &status, 0) < 0 && errno == EINTR)
+	pid_t ended;
+	while ((ended = waitpid(s->command_pid, &status, 0)) < 0 && errno == EINTR)
 		;
+	s->command_exited = ended == s->command_pid && !s->interrupted;
+	s->command_status = s->command_exited ? status : 0;
 }
 
 static bool session_command_failed(const struct session *s)
@@ -516,6 +525,7 @@ void session_deinit(struct session *s)
 {
 	session_targets_free(s);
 	session_ask_stop(s);
+	session_perf_destroy(s);
 	session_unwind_destroy(s->unwind);
 	session_control_close(s);
 	session_monitor_close(s);

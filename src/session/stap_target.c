@@ -16,6 +16,7 @@
 #include "elf/enumeration.h"
 #include "elf/library.h"
 #include "elf/names.h"
+#include "session/perf_events.h"
 #include "session/target_internal.h"
 
 /* KEEP IN SYNC: elf_op_kind, elf_value_class */
@@ -273,7 +274,7 @@ static struct target_module *find_one_module(struct target *target,
 		if (target_path_matches(name, target->modules.items[i]->shown_path))
 			return target->modules.items[i];
 	}
-	if (elf_program_find(name, &target->arena, &path) == 0)
+	if (elf_program_find("", name, &target->arena, &path) == 0)
 		return target_open_module(target, path, path, &module, err) < 0 ? NULL
 										: module;
 	module = program ? find_library(target, program, name) : NULL;
@@ -591,12 +592,18 @@ static int target_enumerators(void *data, const struct stap_location *location,
 
 /* ---- life cycle ---------------------------------------------------------------------------------------------- */
 
+static int target_can_count(void *data, uint32_t type, uint64_t config, struct error *err)
+{
+	return session_perf_can_count(type, config, err);
+}
+
 static const struct stap_target_ops target_ops = {
 	.expand = target_expand,
 	.access = target_access,
 	.variables = target_variables,
 	.members = target_members,
 	.enumerators = target_enumerators,
+	.can_count = target_can_count,
 };
 
 int stap_target_create(const struct stap_target_config *config, struct stap_target *ret,

@@ -110,7 +110,7 @@ void target_expand_plt(struct expansion *e, struct error *err)
 	}
 	if (e->locations.count == before && count)
 		target_report_similar(
-			e, "functions", pattern, names.items, names.count, err);
+			e, "stubs", pattern, names.items, names.count, err);
 	else if (e->locations.count == before)
 		error_set(err, 0, "no match (%s calls no other modules by a .plt)",
 			e->module->shown_path);

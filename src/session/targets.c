@@ -16,6 +16,7 @@
 #include "runtime/runtime.h"
 #include "session/ask.h"
 #include "session/events.h"
+#include "session/perf_events.h"
 #include "session/remote.h"
 #include "session/stap_target.h"
 
@@ -151,6 +152,9 @@ static int task_watch(struct session *s, struct utrace_task *task)
 	r = utrace_set_events(task, engine, wanted_events(s, task));
 	utrace_engine_put(engine);
 	thread_remember(s, task);
+	const struct session_process *p = process_find(s, utrace_task_pid(task));
+	if (r == 0 && p)
+		session_perf_add(s, p, utrace_task_tid(task));
 	return r;
 }
 
@@ -242,6 +246,7 @@ static uint32_t target_report_exec(
 	/* the old program's end, the new one's beginning */
 	session_event(s, p, p->pid, STAP_EVENT_PROCESS_END, NULL);
 	process_learn_program(p);
+	session_perf_exec(s, p);
 	(void)!utrace_set_events(task, engine, wanted_events(s, task));
 	task_event(s, task, STAP_EVENT_PROCESS_BEGIN);
 	vec_append(&s->target_state->work,
@@ -318,8 +323,11 @@ static uint32_t target_report_quiesce(
 		/* it has waited for something since: that is no time of the processor */
 		if (now_ns() - sample.asked_ns < SAMPLE_FRESH_NS &&
 			utrace_get_regs(task, &regs) == 0)
-			session_event_at(
-				s, sample.site, utrace_task_pid(task), tid, &regs);
+			session_event_sample(
+				s, &(struct event_sample){.site = sample.site,
+					   .pid = utrace_task_pid(task),
+					   .tid = tid,
+					   .regs = &regs});
 	}
 	return UTRACE_RESUME;
 }
@@ -331,6 +339,7 @@ static uint32_t target_report_exit(
 	struct utrace_task *task = utrace_engine_task(engine);
 	const struct session_process *p = process_find(s, utrace_task_pid(task));
 	session_ask_remember(s, utrace_task_pid(task));
+	session_perf_drain_thread(s, utrace_task_tid(task));
 	/* its handlers run when the death is heard of, and know the thread still */
 	bool has_end = p && (session_event_is_wanted(s, p, STAP_EVENT_PROCESS_END) ||
 				    session_event_is_wanted(s, p, STAP_EVENT_THREAD_END));
@@ -369,6 +378,7 @@ static uint32_t target_report_death(
 	if (p && group_dead)
 		session_event(s, p, pid, STAP_EVENT_PROCESS_END, NULL);
 	vec_append(&s->target_state->dead_threads, thread_known(s, p, tid, false));
+	session_perf_remove(s, tid);
 	thread_forget(s, tid);
 	forget_samples(s, tid);
 	if (!group_dead)
@@ -762,6 +772,7 @@ void session_targets_stop(struct session *s)
 {
 	if (!s->utrace)
 		return;
+	session_perf_stop(s);
 	s->stopping = true;
 	for (const struct session_process *p = s->processes; p; p = p->next)
 		session_ask_remember(s, p->pid);

@@ -402,6 +402,15 @@ enum stap_probe_kind {
 	STAP_PROBE_CONTROL_FILE, /* procfs(...).read, .write */
 };
 
+/* What the processor or the kernel counts in a thread, perf_event_open(2). */
+struct stap_perf {
+	uint32_t type;
+	uint64_t config;
+	uint64_t interval; /* events from one sample to the next; 0: it is only counted */
+	bool is_frequency; /* interval: samples a second */
+	const char *counter; /* what @perf() calls it; NULL: it is sampled */
+};
+
 struct stap_derived_probe {
 	enum stap_probe_kind kind;
 	const struct stap_token *token;
@@ -412,7 +421,8 @@ struct stap_derived_probe {
 	int64_t priority;     /* BEGIN, END, ERROR */
 	uint64_t interval_ns; /* TIMER */
 	uint64_t randomize_ns;
-	const char *pn; /* as written after alias and wildcard expansion */
+	const struct stap_perf *perf; /* of STAP_EVENT_PERF */
+	const char *pn;               /* as written after alias and wildcard expansion */
 	const char *
 		pp; /* the resolved point; NULL for UPROBE, URETURN: see their locations */
 	/* UPROBE, URETURN: all places that run this same body */

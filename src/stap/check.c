@@ -265,10 +265,6 @@ static bool check_expr(struct stap_expr *expr, void *data)
 	case STAP_EXPR_REGEX:
 		check_regex(checking, expr);
 		break;
-	case STAP_EXPR_PERF:
-		sema_error(checking->sema, expr->token,
-			"perf counters are not available yet");
-		break;
 	default:
 		break;
 	}

@@ -370,6 +370,56 @@ static bool build_profile(
 	return true;
 }
 
+static void add_places(struct sema *sema, const struct sema_candidate *candidate,
+	struct stap_location **locations, uint32_t count, const struct stap_perf *perf)
+{
+	struct stap_derived_probe *probe =
+		location_probe(sema, candidate, locations[0], NULL);
+
+	probe->locations = arena_array(sema->arena, struct stap_location *, count);
+	memcpy(probe->locations, locations, count * sizeof(*locations));
+	probe->location_count = count;
+	probe->perf = perf;
+	probe_add(sema, probe);
+}
+
+/* A counter has no handler: who writes one may expect it to run. */
+static struct stap_stmt *counter_body(
+	struct sema *sema, const struct sema_candidate *candidate)
+{
+	const struct stap_stmt *written = candidate->origin->body;
+
+	if (written->kind != STAP_STMT_BLOCK || written->block.count)
+		sema_warn(sema, candidate->origin->token,
+			"the handler of a perf counter is never run");
+	return stap_stmt_new(sema->arena, STAP_STMT_NULL, candidate->origin->token);
+}
+
+static bool build_perf(
+	struct sema *sema, const struct sema_candidate *candidate, struct sema_error *err)
+{
+	const struct stap_point *point = candidate->point;
+	struct sema_candidate counter = *candidate;
+	const struct stap_perf *perf;
+	struct stap_location **locations;
+	uint32_t count;
+
+	if (!sema_perf_point(sema, point, &perf, err) ||
+		!sema_perf_locations(sema, point, perf, &locations, &count, err))
+		return false;
+	if (candidate->may_miss && !can_see_processes(sema) &&
+		!locations[0]->only_program)
+		return fail(err, point->components[0].token,
+			"perf probes look at the threads of a target: name one with -c "
+			"COMMAND or -x PID");
+	if (perf->counter) {
+		counter.body = counter_body(sema, candidate);
+		candidate = &counter;
+	}
+	add_places(sema, candidate, locations, count, perf);
+	return true;
+}
+
 static bool has_guards(struct stap_location **locations, uint32_t count)
 {
 	for (uint32_t i = 0; i < count; i++) {
@@ -413,14 +463,7 @@ static bool build_process(
 		has_guards(locations, count)) {
 		locations_group(sema, candidate, locations, count);
 	} else {
-		struct stap_derived_probe *probe =
-			location_probe(sema, candidate, locations[0], NULL);
-
-		probe->locations =
-			arena_array(sema->arena, struct stap_location *, count);
-		memcpy(probe->locations, locations, count * sizeof(*locations));
-		probe->location_count = count;
-		probe_add(sema, probe);
+		add_places(sema, candidate, locations, count, NULL);
 	}
 	free(locations);
 	return true;
@@ -476,6 +519,8 @@ bool sema_build_candidate(struct sema *sema, const struct sema_candidate *candid
 		return build_timer(sema, candidate, err);
 	case SEMA_POINT_PROFILE:
 		return build_profile(sema, candidate, err);
+	case SEMA_POINT_PERF:
+		return build_perf(sema, candidate, err);
 	case SEMA_POINT_PROCESS:
 		return build_process(sema, candidate, err);
 	case SEMA_POINT_CONTROL_FILE:

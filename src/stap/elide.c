@@ -450,7 +450,9 @@ static void elide_probes(struct sema *sema)
 	for (size_t i = 0; i < sema->program->probes.count; i++) {
 		struct stap_derived_probe *probe = sema->program->probes.items[i];
 
-		if (is_null(probe->body) && !sema->options->unoptimized) {
+		bool counts = probe->perf && probe->perf->counter;
+
+		if (is_null(probe->body) && !sema->options->unoptimized && !counts) {
 			if (sema_is_user_token(probe->token))
 				sema_warn(sema, probe->token,
 					"Probe '%.*s' has been elided",

@@ -73,6 +73,7 @@
 	X("__rt_task_number", L, "LLL", "task,what,index", PURE, rt_fn_task_number) \
 	X("__rt_task_text", S, "LLL", "task,what,index", PURE, rt_fn_task_text) \
 	X("__rt_is_descendant", L, "L", "pid", PURE, rt_fn_is_descendant) \
+	X("__rt_perf_counter", L, "S", "name", FALLIBLE, rt_fn_perf_counter) \
 	X("raise", V, "L", "signo", GURU, rt_fn_raise)
 
 /* time */

@@ -64,7 +64,6 @@ static const struct {
 	{"kprobe.**", SEMA_POINT_UNAVAILABLE},
 	{"netfilter.**", SEMA_POINT_UNAVAILABLE},
 	{"lsm.**", SEMA_POINT_UNAVAILABLE},
-	{"perf.**", SEMA_POINT_UNAVAILABLE},
 	{"procfs.read", SEMA_POINT_CONTROL_FILE},
 	{"procfs.read.maxsize(N)", SEMA_POINT_CONTROL_FILE},
 	{"procfs.umask(N).read", SEMA_POINT_CONTROL_FILE},
@@ -83,6 +82,8 @@ static const struct {
 	{"python3.**", SEMA_POINT_UNAVAILABLE},
 };
 
+static const char *const perf_samplings[] = {"", ".sample(N)", ".hz(N)"};
+static const char *const perf_processes[] = {"", ".process", ".process(S)"};
 static const char *const timer_units[] = {
 	"s", "sec", "ms", "msec", "us", "usec", "ns", "nsec", "jiffies"};
 static const char *const process_bases[] = {"process", "process(S)", "process(N)"};
@@ -205,6 +206,25 @@ static void process_patterns_add(struct sema *sema, struct sema_pattern *root)
 	}
 }
 
+static void perf_patterns_add(struct sema *sema, struct sema_pattern *root)
+{
+	struct sema_pattern *event =
+		pattern_add(sema, root, "perf.type(N).config(N)", SEMA_POINT_PERF);
+	size_t processes = sizeof(perf_processes) / sizeof(perf_processes[0]);
+
+	for (size_t i = 0; i < sizeof(perf_samplings) / sizeof(perf_samplings[0]); i++) {
+		struct sema_pattern *sampled =
+			pattern_add(sema, event, perf_samplings[i], SEMA_POINT_PERF);
+
+		for (size_t j = 0; j < processes; j++)
+			pattern_add(sema, sampled, perf_processes[j], SEMA_POINT_PERF);
+	}
+	for (size_t j = 0; j < processes; j++)
+		pattern_add(sema,
+			pattern_add(sema, event, perf_processes[j], SEMA_POINT_PERF),
+			"counter(S)", SEMA_POINT_PERF);
+}
+
 static void alias_add(struct sema *sema, const struct stap_probe *alias)
 {
 	struct sema_pattern *node = sema->patterns;
@@ -249,6 +269,7 @@ void sema_patterns_build(struct sema *sema)
 		pattern_add(sema, unit, "randomize(N)", SEMA_POINT_TIMER);
 	}
 	process_patterns_add(sema, root);
+	perf_patterns_add(sema, root);
 	for (uint32_t i = 0; i < options->library_file_count; i++) {
 		for (size_t j = 0; j < options->library_files[i]->aliases.count; j++)
 			alias_add(sema, options->library_files[i]->aliases.items[j]);

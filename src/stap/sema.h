@@ -5,6 +5,7 @@
  *   points.c          probe points matched against the patterns, aliases expanded
  *   derive.c          one derived probe per place or group of places, bodies copied
  *   target_symbols.c  $x, @cast, @var, @defined, @entry in a copied body
+ *   perf.c            points of perf.*, and @perf
  *   symbols.c         names bound to variables and functions; pulls in library files
  *   embedded.c        what C in the script says of itself
  *   autocast.c        p->x after p = $pointer
@@ -22,6 +23,12 @@
 
 struct sema_pattern;
 
+/* @perf("name"), where names are known only when all points have been looked at. */
+struct sema_counter_use {
+	const char *name;
+	const struct stap_token *token;
+};
+
 struct sema {
 	struct arena *arena;
 	const struct stap_semantic_options *options;
@@ -33,6 +40,7 @@ struct sema {
 	VEC(struct stap_function *) functions; /* of those files */
 	VEC(struct stap_var *) globals;
 	struct sema_pattern *patterns;
+	VEC(struct sema_counter_use) counter_uses;
 	bool uses_groups; /* something asks what =~ has matched */
 	/* of the latest traversal, see struct stap_function; usage_mark: those of usage.c */
 	uint32_t mark, usage_mark;
@@ -128,6 +136,7 @@ enum sema_point_kind {
 	SEMA_POINT_NEVER,
 	SEMA_POINT_TIMER,
 	SEMA_POINT_PROFILE,
+	SEMA_POINT_PERF,
 	SEMA_POINT_PROCESS,
 	SEMA_POINT_CONTROL_FILE,
 	SEMA_POINT_UNAVAILABLE,
@@ -151,6 +160,18 @@ const char *sema_enum_table(struct sema *sema, const struct stap_location *locat
 /** sema_control_file() - what the point of a procfs probe says; false with @err: nonsense */
 bool sema_control_file(struct sema *sema, struct stap_derived_probe *probe,
 	const struct stap_point *point, struct sema_error *err);
+/** sema_perf_point() - what a point of perf.* counts, once the machine can count it */
+bool sema_perf_point(struct sema *sema, const struct stap_point *point,
+	const struct stap_perf **ret, struct sema_error *err);
+/** sema_perf_locations() - the processes that it means */
+bool sema_perf_locations(struct sema *sema, const struct stap_point *point,
+	const struct stap_perf *perf, struct stap_location ***ret, uint32_t *ret_count,
+	struct sema_error *err);
+/** sema_lower_perf() - @perf("name") becomes a call; false: not in this kind of probe */
+bool sema_lower_perf(struct sema *sema, const struct stap_location *location,
+	struct stap_expr *expr, struct strbuf *signature);
+/** sema_check_counters() - has somebody defined what @perf names */
+void sema_check_counters(struct sema *sema);
 /** sema_lower_file_value() - $value in its body */
 void sema_lower_file_value(struct sema *sema, struct stap_derived_probe *probe);
 /** sema_autocast() - the types of pointers follow them through variables and functions */

@@ -117,6 +117,7 @@ struct stap_program *stap_analyze(struct arena *arena,
 	for (uint32_t i = 0; i < options->user_file_count; i++)
 		sema_activate_file(&sema, options->user_files[i]);
 	resolve_files(&sema);
+	sema_check_counters(&sema);
 	order_globals(&sema);
 	if (failed(&sema))
 		return NULL;

@@ -19,6 +19,7 @@ enum stap_event {
 	STAP_EVENT_SYSCALL,
 	STAP_EVENT_SYSCALL_RETURN,
 	STAP_EVENT_PROFILE, /* every interval_ns of its probe, where the thread runs */
+	STAP_EVENT_PERF,    /* of its probe's `perf` so many have been counted */
 };
 
 /* One place in one ELF file where a probe point applies.  Produced by expand(); the session knows
@@ -30,7 +31,7 @@ struct stap_location {
 	/* Not every process of the file is meant: this one, or those that run this program. */
 	int64_t only_pid;         /* 0: any */
 	const char *only_program; /* canonical; NULL: any */
-	const char *function;  /* name as matched */
+	const char *function;     /* name as matched */
 	uint64_t
 		link_address; /* probed instruction (entry) in the file's address space */
 	uint64_t function_start, function_end;
@@ -203,6 +204,8 @@ struct stap_target_ops {
 	int (*enumerators)(void *data, const struct stap_location *location,
 		const struct stap_enumerator_query *query, struct arena *arena,
 		struct stap_enumerator **ret, uint32_t *ret_count, struct error *err);
+	/** can_count() - is there this event, for this user; negative with the reason.  May be NULL */
+	int (*can_count)(void *data, uint32_t type, uint64_t config, struct error *err);
 };
 
 struct stap_target {

@@ -863,6 +863,12 @@ static bool lower_expr(struct stap_expr *expr, void *data)
 	case STAP_EXPR_ENTRY:
 		lower_entry(lower, expr);
 		return true;
+	case STAP_EXPR_PERF:
+		if (!sema_lower_perf(
+			    lower->sema, lower->location, expr, lower->signature))
+			lower_unresolved(lower, expr,
+				"perf counters are those of a thread: @perf is for probes of processes");
+		return true;
 	case STAP_EXPR_TERNARY:
 		if (!drops_dead(lower))
 			return sema_each_operand(expr, lower_expr, lower);

@@ -310,6 +310,7 @@ struct left_thread { /* to be left in the call that it is blocked in */
 struct held_threads {
 	VEC(struct held_thread) threads;
 	VEC(struct left_thread) left;
+	VEC(pid_t) ended;
 };
 
 /** every core has run something that serialises since; made by the tracer itself, and slow */

@@ -167,6 +167,9 @@ static bool is_held(const struct held_threads *held, pid_t tid)
 	for (size_t i = 0; i < held->threads.count; i++)
 		if (held->threads.items[i].tid == tid)
 			return true;
+	for (size_t i = 0; i < held->ended.count; i++)
+		if (held->ended.items[i] == tid)
+			return true;
 	return false;
 }
 
@@ -223,13 +226,17 @@ int threads_stop(
 	while ((task = next_unheld(utrace, pid, ret))) {
 		struct held_thread thread;
 		struct left_thread left;
+		pid_t tid = utrace_task_tid(task);
 		if (is_to_be_left(task, &left)) {
 			vec_append(&ret->left, left);
 			continue;
 		}
 		int r = thread_stop(task, &thread, err);
-		if (r == -ESRCH)
+		if (r == -ESRCH) {
+			/* a leader stays until its threads have exited, too */
+			vec_append(&ret->ended, tid);
 			continue;
+		}
 		if (r < 0) {
 			threads_resume(ret);
 			return r;
@@ -245,6 +252,7 @@ void threads_resume(struct held_threads *held)
 		thread_resume(&held->threads.items[i]);
 	vec_free(&held->threads);
 	vec_free(&held->left);
+	vec_free(&held->ended);
 }
 
 bool thread_has_pending_trap(pid_t tid)

@@ -396,7 +396,8 @@ static bool is_text_of_file(pid_t pid, const struct proc_map *map, uint64_t addr
 	uint8_t bytes[sizeof(((struct abi_journal_patch *)NULL)->original)];
 	struct stat st;
 
-	snprintf(path, sizeof(path), "/proc/%d/root%s", (int)pid, map->path);
+	snprintf(path, sizeof(path), "/proc/%d/root%s", (int)proc_task_with_memory(pid),
+		map->path);
 	CLEANUP(cleanup_fd) int fd = open(path, O_RDONLY | O_CLOEXEC);
 	return fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) &&
 	       pread(fd, bytes, size, (off_t)(map->offset + (address - map->start))) ==

@@ -137,6 +137,13 @@ static struct utrace_engine *create_engine(
 	return engine;
 }
 
+/* A flag of a later version would ask for something that is not done here. */
+static bool flags_are_known(int flags)
+{
+	return !(flags & ~(UTRACE_ATTACH_MATCH_OPS | UTRACE_ATTACH_MATCH_DATA |
+				 UTRACE_ATTACH_CREATE | UTRACE_ATTACH_EXCLUSIVE));
+}
+
 static int attach(struct utrace_task *task, int flags,
 	const struct utrace_engine_ops *ops, void *data, struct utrace_engine **ret)
 {
@@ -168,6 +175,8 @@ int utrace_attach_task(struct utrace_task *task, int flags,
 	const struct utrace_engine_ops *ops, void *data, struct utrace_engine **ret)
 {
 	struct utrace *utrace = task->utrace;
+	if (!flags_are_known(flags))
+		return -EINVAL;
 	utrace_lock(utrace);
 	int r = attach(task, flags, ops, data, ret);
 	utrace_unlock(utrace);
@@ -179,6 +188,8 @@ int utrace_attach_pid(struct utrace *utrace, pid_t tid, int flags,
 {
 	struct proc_status status;
 	int r = 0;
+	if (!flags_are_known(flags))
+		return -EINVAL;
 	utrace_lock(utrace);
 	struct utrace_task *task = utrace_lookup(utrace, tid);
 	if (!task && !(flags & UTRACE_ATTACH_CREATE)) {

@@ -16,6 +16,7 @@ file: nothing) on standard error.  Lines at its start say how it is run:
     #@ sorted                      the lines of standard output may come in any order
     #@ needs FILE                  skipped where there is no such file
 
+The folder TRACEES reads as "TRACEES" in what is printed.
 With UPDATE_EXPECTED in the environment the expected files are written instead: look at them.
 """
 import os
@@ -40,6 +41,7 @@ class Script:
     def __init__(self, folder, tracees, name):
         self.base = os.path.join(folder, name)
         self.folder, self.name = folder, name
+        self.tracees = tracees
         self.options, self.arguments, self.needs = [], [], []
         self.status, self.is_sorted = 0, False
         with open(self.base + ".stp", errors="surrogateescape") as file:
@@ -75,7 +77,9 @@ class Script:
         out = done.stdout
         if self.is_sorted:
             out = b"".join(sorted(out.splitlines(keepends=True)))
-        return out, done.stderr, done.returncode
+        # pp() tells where a program lies
+        place = self.tracees.encode()
+        return out.replace(place, b"TRACEES"), done.stderr.replace(place, b"TRACEES"), done.returncode
 
     def update(self, out, err):
         for suffix, text in ((".out", out), (".err", err)):

@@ -53,10 +53,14 @@ static void test_attach(void)
 		"a thread that nobody traces: ENOENT");
 	tap_is_long(utrace_attach_pid(utrace, pid, create, NULL, NULL, &a), -EINVAL,
 		"no ops: EINVAL");
+	tap_is_long(utrace_attach_pid(utrace, pid, create | 0x40, &recorder_ops, &ra, &a),
+		-EINVAL, "a flag that does not exist: EINVAL");
 	tap_ok(!utrace_find_task(utrace, pid), "nothing was seized for that");
 	tap_is_long(utrace_attach_pid(utrace, pid, create, &recorder_ops, &ra, &a), 0,
 		"create by tid seizes");
 	struct utrace_task *task = utrace_find_task(utrace, pid);
+	tap_is_long(utrace_attach_task(task, UTRACE_ATTACH_MATCH_MASK, NULL, NULL, &b),
+		-EINVAL, "a way to match that does not exist: EINVAL");
 	tap_is_long(utrace_attach_task(task, create, &recorder_ops, &rb, &b), 0,
 		"create a second one with the same ops");
 	tap_ok(a != b, "which is another one");

@@ -108,6 +108,12 @@ shows "$(launched "$python -c 'sum(len(str(i)) for i in range(300000))'" "$(e sa
 about profile
 shows "$(launched "$python -c 'sum(len(str(i)) for i in range(1500000))'" "$(e profile)")" '^[1-9][0-9]* samples' \
 	'^ +[0-9]+\.[0-9]% +[0-9]+ _PyEval_EvalFrameDefault \[.*python3'
+about page-faults
+if out=$("$utrace" run -p2 -e 'probe perf.sw.page_faults { exit() }' 2>&1); then
+	shows "$(launched "$python -c 'x = [0] * 10000000'" "$(e page-faults)")" '^[1-9][0-9]*00 pages' '^ 0x[0-9a-f]+ : .*\[/.*python3'
+else
+	skip "no perf events here: page-faults"
+fi
 about lines
 shows "$(launched "$tracees/points 3" "$(e lines)" points.c)" '^ +[0-9]+ leaf@.*points\.c:[0-9]+$'
 about memory-growth

@@ -15,7 +15,8 @@ fi
 
 mkfifo "$dir/to" "$dir/from"
 mkdir "$dir/there"
-unshare -pfm sh -c 'mount -t tmpfs none "$1/there"; cp "$2" "$1/there/hidden"; exec "$1/there/hidden"' - \
+unshare -pfm sh -c 'mount -t tmpfs none "$1/there"; cp "$2" "$1/there/hidden"
+	ln -s "$1/there/hidden" "$1/there/link"; exec "$1/there/hidden"' - \
 	"$dir" "$tracees/probed" <"$dir/to" >"$dir/from" &
 outside=$!
 exec 3>"$dir/to" 4<"$dir/from"
@@ -24,10 +25,13 @@ contained=$(cat "/proc/$outside/task/$outside/children")
 contained=${contained% }
 [ ! -e "$dir/there/hidden" ] && [ -n "$contained" ]
 ok $? "a program that only its own namespace has"
+# from here on its path means another program to the tracer
+cp "$utrace" "$dir/there/hidden"
 
 look() # POINT OPTION...
 {
 	point=$1
+	rm -f "$dir/out"
 	shift
 	"$utrace" run "$@" -x "$contained" -o "$dir/out" -e "probe begin { system(\"touch '$dir/begun'\") }
 		probe $point { printf(\"process %d\n\", pid()) print_ubacktrace() println(usymdata(ustack(1)))
@@ -45,7 +49,7 @@ look() # POINT OPTION...
 	done
 	wait $tracer
 	sed 's/^/# /' "$dir/err"
-	cat "$dir/out"
+	cat "$dir/out" 2>/dev/null
 }
 
 out=$(unshare -pf "$utrace" run -e 'probe begin { exit() }' -c true 2>&1)
@@ -60,10 +64,28 @@ for how in inject ptrace; do
 	like "$out" "^outer\\+0x[0-9a-f]+/0x[0-9a-f]+ \\[" "usymdata()"
 	like "$out" "probed.c:[0-9]+$" "usymfileline()"
 done
-out=$(look "process(\"$dir/there/hidden\").function(\"inner\")")
-like "$out" "^outer\\+0x" "a path that is found in its namespace"
+for name in hidden link 'hid*'; do
+	out=$(look "process(\"$dir/there/$name\").function(\"inner\")")
+	like "$out" "^outer\\+0x" "$name: a path means what it means in its namespace"
+done
 exec 3>&- 4<&-
 wait $outside
+is $? 0 "it ends as it should"
+
+# a file that was replaced while the program runs
+cp "$tracees/probed" "$dir/replaced"
+"$dir/replaced" <"$dir/to" >"$dir/from" &
+contained=$!
+exec 3>"$dir/to" 4<"$dir/from"
+read -r line <&4
+rm "$dir/replaced"
+for what in removed replaced; do
+	out=$(look "process(\"$dir/replaced\").function(\"inner\")")
+	like "$out" "^outer\\+0x" "the program of a $what file"
+	cp "$utrace" "$dir/replaced"
+done
+exec 3>&- 4<&-
+wait $contained
 is $? 0 "it ends as it should"
 contained=
 tap_done

@@ -140,7 +140,7 @@ like "$(list 'function("main").callees(2)')" "callee\(\"branch@[^\"]*\"\).callee
 
 # ---- the program's links to others
 is "$(count 'plt("printf")' "$points")" "n=1" ".plt"
-like "$(list 'plt("prin")')" "no match \(similar functions: printf" "a .plt that is not there"
+like "$(list 'plt("prin")')" "no match \(similar stubs: printf" "a .plt that is not there"
 is "$(run 'probe process.plt("printf") { printf("%s %s\n", $$name, user_string(pointer_arg(1), "?")); exit() }' "$points" |
 	cut -c1-14)" "printf rounds=" "arguments at a .plt"
 if test -x "$tracees/stubs"; then
@@ -230,6 +230,11 @@ if [ -x "$tracees/points-rust-v0" ]; then
 				"$program: ${point%:*}"
 		done
 	done
+	debug='process.function("total<*")'
+	is "$(run "probe $debug { println(\$all->length) }" "$tracees/points-rust-debug 7")" "7" \
+		"a parameter of Rust that is not optimised"
+	is "$(run "probe $debug.return { println(@entry(\$all->length), \" \", \$return) }" "$tracees/points-rust-debug 7")" \
+		"7 91" "... when the function returns"
 else
 	skip "no rustc here: Rust programs"
 fi

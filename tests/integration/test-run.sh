@@ -101,6 +101,12 @@ is "$out" "user string copy fault -14 at 0x8 [man error::fault]" "a bad pointer 
 "$utrace" run -e 'probe process.function("leaf") { exit() }' -c "sh -c 'exit 3'" >/dev/null 2>"$dir/err"
 like "$(cat "$dir/err")" "no match|error" "a function that is not there is told"
 
+for when in begin end; do
+	"$utrace" run -e "probe process.$when { exit() }" -c "sh -c 'exit 3'" >/dev/null 2>"$dir/err"
+	is "$? $(grep -c '^WARNING: Child process exited with status 3$' "$dir/err")" "1 1" \
+		"a command that fails behind exit() in process.$when"
+done
+
 # Output to a file, a closed pipe, a full disk.
 "$utrace" run -o "$dir/o" -e 'probe process.function("branchy") { println("hit") }' -c "$tracees/counter 1 50" \
 	>"$dir/out" 2>"$dir/err"

@@ -3,11 +3,20 @@
 
 usage: text-state.py PID [PATH-SUBSTRING]; prints "same", or one line per difference.
 """
+import os
 import sys
 
 
+def task_with_memory(pid):
+    """A leader that has exited before its threads has no memory any more."""
+    for task in [pid] + os.listdir(f"/proc/{pid}/task"):
+        if os.path.exists(f"/proc/{task}/exe"):
+            return task
+    return pid
+
+
 def main():
-    pid, want = sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else ""
+    pid, want = task_with_memory(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else ""
     found = []
     with open(f"/proc/{pid}/maps") as maps:
         lines = maps.read().splitlines()

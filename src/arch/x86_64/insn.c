@@ -86,6 +86,19 @@ static enum insn_kind classify(const ZydisDecodedInstruction *z)
 	}
 }
 
+/* AMD cuts the target to 16 bits and, where it is relative, reads a displacement of 16; Intel ignores the
+ * prefix.  No compiler emits it: such bytes are data. */
+static bool is_narrow_branch(const ZydisDecodedInstruction *z)
+{
+	if (z->meta.branch_type == ZYDIS_BRANCH_TYPE_NONE ||
+		z->meta.branch_type == ZYDIS_BRANCH_TYPE_FAR || z->raw.rex.W)
+		return false;
+	for (unsigned int i = 0; i < z->raw.prefix_count; i++)
+		if (z->raw.prefixes[i].value == 0x66)
+			return true;
+	return false;
+}
+
 bool insn_decode(const uint8_t *bytes, size_t size, uint64_t address, struct insn *ret)
 {
 	pthread_once(&decoder_once, decoder_init);
@@ -93,7 +106,8 @@ bool insn_decode(const uint8_t *bytes, size_t size, uint64_t address, struct ins
 		size = ZYDIS_MAX_INSTRUCTION_LENGTH;
 	ZydisDecodedInstruction *z = &ret->zydis;
 	if (!ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(
-		    &decoder, &ret->context, bytes, size, z)))
+		    &decoder, &ret->context, bytes, size, z)) ||
+		is_narrow_branch(z))
 		return false;
 	ret->address = address;
 	ret->bytes = bytes;

@@ -39,7 +39,8 @@ struct insn {
 	ZydisDecoderContext context;
 };
 
-/** insn_decode() - false: not an instruction, or cut off by @size */
+/** insn_decode() - false: not an instruction, cut off by @size, or one that processors take differently: a near
+ * branch with an operand-size prefix (AMD64 Architecture Programmer's Manual 3, "Near Branches in 64-Bit Mode") */
 bool insn_decode(const uint8_t *bytes, size_t size, uint64_t address, struct insn *ret);
 
 /** nothing after it runs next: jmp, ret, trap... */

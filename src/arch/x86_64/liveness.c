@@ -30,14 +30,17 @@ static unsigned int flags_written(const struct insn *insn)
 	const ZydisDecodedInstruction *z = &insn->zydis;
 	const ZydisInstructionAttributes repeated =
 		ZYDIS_ATTRIB_HAS_REP | ZYDIS_ATTRIB_HAS_REPE | ZYDIS_ATTRIB_HAS_REPNE;
-	/* undefined after a division, and on some processors what they were */
-	if (z->mnemonic == ZYDIS_MNEMONIC_DIV || z->mnemonic == ZYDIS_MNEMONIC_IDIV)
-		return 0;
 	if (!z->cpu_flags || (z->attributes & repeated) || may_shift_by_zero(z))
 		return 0;
-	return (z->cpu_flags->modified | z->cpu_flags->set_0 | z->cpu_flags->set_1 |
-		       z->cpu_flags->undefined) &
-	       STATUS_FLAGS;
+	unsigned int written =
+		z->cpu_flags->modified | z->cpu_flags->set_0 | z->cpu_flags->set_1;
+	/* what is undefined after a multiplication or a division is, on some processors, what it was; all
+	 * clear the adjust flag of a logical operation */
+	if (z->meta.category == ZYDIS_CATEGORY_LOGICAL)
+		written |= z->cpu_flags->undefined;
+	else
+		written &= ~z->cpu_flags->undefined;
+	return written & STATUS_FLAGS;
 }
 
 static bool live_from(const struct arch_text *text, uint64_t address, unsigned int live,

@@ -182,6 +182,23 @@ static void open_failed(struct emit_body *b)
 	LLVMPositionBuilderAtEnd(builder, current);
 }
 
+/* The same for errors that a script function comes back with, which has stored the place. */
+static void open_passed(struct emit_body *b)
+{
+	LLVMBuilderRef builder = b->e->builder;
+	LLVMBasicBlockRef current = LLVMGetInsertBlock(builder);
+
+	if (b->passed_catch == b->catch_block)
+		return;
+	b->passed_catch = b->catch_block;
+	b->passed_block = emit_block(b, "passed");
+	LLVMPositionBuilderAtEnd(builder, b->passed_block);
+	b->passed_location = LLVMBuildPhi(builder, b->e->i32, "");
+	EMIT_CALL(b, rt_error_caller, b->c, b->passed_location);
+	LLVMBuildBr(builder, b->catch_block);
+	LLVMPositionBuilderAtEnd(builder, current);
+}
+
 void emit_raise(struct emit_body *b, const struct stap_token *token, const char *text)
 {
 	EMIT_CALL(b, rt_error, b->c, emit_literal(b->e, text));
@@ -205,25 +222,38 @@ void emit_raise_if(struct emit_body *b, LLVMValueRef condition,
 void emit_check(struct emit_body *b, LLVMValueRef failed, const struct stap_token *token)
 {
 	LLVMBasicBlockRef fine = emit_block(b, "fine"), current;
+	LLVMValueRef location = location_of(b, token);
 
-	if (token) {
-		LLVMValueRef location = location_of(b, token);
-
-		open_failed(b);
-		current = LLVMGetInsertBlock(b->e->builder);
-		LLVMAddIncoming(b->failed_location, &location, &current, 1);
-	}
-	/* else a called script function has stored a better one */
-	emit_cold_branch(b, failed, token ? b->failed_block : b->catch_block, fine);
+	open_failed(b);
+	current = LLVMGetInsertBlock(b->e->builder);
+	LLVMAddIncoming(b->failed_location, &location, &current, 1);
+	emit_cold_branch(b, failed, b->failed_block, fine);
 	LLVMPositionBuilderAtEnd(b->e->builder, fine);
 }
 
-void emit_check_error(struct emit_body *b, const struct stap_token *token)
+static LLVMValueRef has_error(struct emit_body *b)
 {
 	LLVMValueRef error = emit_load(b, b->e->i32,
 		emit_at(b, b->c, offsetof(struct abi_context, error), "error"), "");
 
-	emit_check(b, emit_is_true(b, error), token);
+	return emit_is_true(b, error);
+}
+
+void emit_check_error(struct emit_body *b, const struct stap_token *token)
+{
+	emit_check(b, has_error(b), token);
+}
+
+void emit_check_call(struct emit_body *b, const struct stap_token *token)
+{
+	LLVMBasicBlockRef fine = emit_block(b, "fine"), current;
+	LLVMValueRef location = location_of(b, token), failed = has_error(b);
+
+	open_passed(b);
+	current = LLVMGetInsertBlock(b->e->builder);
+	LLVMAddIncoming(b->passed_location, &location, &current, 1);
+	emit_cold_branch(b, failed, b->passed_block, fine);
+	LLVMPositionBuilderAtEnd(b->e->builder, fine);
 }
 
 void emit_charge(struct emit_body *b, uint32_t count, const struct stap_token *token)

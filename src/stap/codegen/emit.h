@@ -86,6 +86,7 @@ struct codegen_global *emit_global(struct emit *e, const struct stap_var *var);
 	X(rt_lock, "b", "pii")                \
 	X(rt_error, "v", "pp")                \
 	X(rt_error_uncatchable, "v", "pp")    \
+	X(rt_error_caller, "v", "pi")         \
 	X(rt_catch, "v", "pp")                \
 	X(rt_record_reserve, "p", "piii")     \
 	X(rt_record_commit, "v", "p")         \
@@ -257,6 +258,8 @@ struct emit_body {
 	/* body.c: where checks go that fail, and what it is good for */
 	LLVMBasicBlockRef failed_block, failed_catch;
 	LLVMValueRef failed_location;
+	LLVMBasicBlockRef passed_block, passed_catch; /* for errors of script functions */
+	LLVMValueRef passed_location;
 	LLVMBasicBlockRef next_block; /* `next` */
 	LLVMBasicBlockRef break_block, continue_block;
 	LLVMValueRef keys;             /* u64[STAP_MAX_KEYS] in the frame, or NULL */
@@ -309,6 +312,8 @@ void emit_raise_if(struct emit_body *b, LLVMValueRef condition,
 /** emit_check() - go to the catch when @failed: the runtime has set the error */
 void emit_check(struct emit_body *b, LLVMValueRef failed, const struct stap_token *token);
 void emit_check_error(struct emit_body *b, const struct stap_token *token);
+/** emit_check_call() - the same behind the call of a script function, which has told where */
+void emit_check_call(struct emit_body *b, const struct stap_token *token);
 /** emit_charge() - take @count statements from the action budget */
 void emit_charge(struct emit_body *b, uint32_t count, const struct stap_token *token);
 

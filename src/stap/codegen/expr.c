@@ -235,7 +235,7 @@ LLVMValueRef emit_script_call(
 		args + count);
 	LLVMValueRef value = LLVMBuildCall2(b->e->builder, callee->type, callee->function,
 		args, count + arg_count, "");
-	emit_check_error(b, NULL);
+	emit_check_call(b, expr->token);
 	return value;
 }
 
@@ -259,17 +259,6 @@ static bool emit_context_field(struct emit_body *b, const char *symbol, LLVMValu
 		return true;
 	}
 	return false;
-}
-
-/* What error() and assert() raise is reported without a place. */
-static const struct stap_token *emit_error_place(const struct stap_expr *call)
-{
-	static const struct stap_token nowhere;
-	const char *symbol = call->call.intrinsic->symbol;
-
-	return !strcmp(symbol, "rt_fn_error") || !strncmp(symbol, "rt_fn_assert", 12)
-		       ? &nowhere
-		       : call->token;
 }
 
 LLVMValueRef emit_intrinsic_call(
@@ -299,7 +288,7 @@ LLVMValueRef emit_intrinsic_call(
 	value = LLVMBuildCall2(b->e->builder, callee.type, callee.function, args,
 		count + expr->call.args.count, "");
 	if (intrinsic->flags & STAP_INTRINSIC_FALLIBLE)
-		emit_check_error(b, emit_error_place(expr));
+		emit_check_error(b, expr->token);
 	return intrinsic->result == STAP_TYPE_LONG ? value : emit_const(b, 0);
 }
 

@@ -522,17 +522,23 @@ static void print_record(struct harness *h, const struct abi_record *record)
 
 static void error_record(struct harness *h, const struct abi_record *record)
 {
-	uint64_t location;
+	struct abi_error_place place;
 	uint32_t size;
 	const char *payload = (const char *)(record + 1);
 
-	memcpy(&location, payload, 8);
-	memcpy(&size, payload + 8, 4);
-	const struct stap_token *token = location < h->code.location_count
-						 ? h->code.locations[location].token
-						 : NULL;
-	strbuf_printf(&h->output, "ERROR: %.*s at %u:%u\n", (int)size, payload + 12,
-		token ? token->line : 0, token ? token->column : 0);
+	memcpy(&place, payload, sizeof(place));
+	payload += sizeof(place);
+	memcpy(&size, payload, sizeof(size));
+	strbuf_printf(&h->output, "ERROR: %.*s", (int)size, payload + sizeof(size));
+	for (uint32_t i = 0; i <= place.caller_count; i++) {
+		uint32_t at = i ? place.callers[i - 1] : place.location;
+		const struct stap_token *token =
+			at < h->code.location_count ? h->code.locations[at].token : NULL;
+
+		strbuf_printf(&h->output, "%s %u:%u", i ? " from" : " at",
+			token ? token->line : 0, token ? token->column : 0);
+	}
+	strbuf_putc(&h->output, '\n');
 }
 
 static void drain_ring(struct harness *h, uint32_t slot)

@@ -119,7 +119,7 @@ static const struct row statements[] = {
 		"one\ntwo\n", {0}},
 	{"uncaught error ends the handler",
 		BEGIN("println(\"a\"); error(\"boom\"); println(\"b\")"),
-		"a\nERROR: boom at 0:0\n", {0}},
+		"a\nERROR: boom at 2:15\n", {0}},
 	{"variables keep values through a catch",
 		BEGIN("a = 1; try { a = 2; println(1 / zero); a = 3 } catch { } printf(\"%d\\n\", a)"),
 		"2\n", {0}},
@@ -327,7 +327,10 @@ static const struct row functions[] = {
 			"println(f(5))"),
 		"543210\n", {0}},
 	{"too deep", "function f:long(n) { return f(n + 1) }\n" BEGIN("println(f(0))"),
-		"ERROR: MAXNESTING exceeded at 1:10\n", {0}},
+		"ERROR: MAXNESTING exceeded at 1:10"
+		" from 1:29 from 1:29 from 1:29 from 1:29 from 1:29 from 1:29 from 1:29 from 1:29"
+		" from 1:29 from 1:29 from 1:29 from 3:9\n",
+		{0}},
 	{"too deep is caught",
 		"function f:long(n) { return f(n + 1) }\n" BEGIN(
 			"try { println(f(0)) } catch (e) { println(e) } println(g(1))") "\nfunction g(n) { return n }",
@@ -337,7 +340,7 @@ static const struct row functions[] = {
 			"try { println(strlen(f(500))) } catch (e) { println(e) }"),
 		"MAXNESTING exceeded\n", {.max_nesting = 1000}},
 	{"error inside", "function f(n) {\n return 1 / n }\n" BEGIN("println(f(0))"),
-		"ERROR: division by 0 at 2:11\n", {0}},
+		"ERROR: division by 0 at 2:11 from 4:9\n", {0}},
 	{"error inside is caught",
 		"function f(n) { return 1 / n }\n" BEGIN(
 			"try { println(f(0)) } catch (e) { println(e) } println(f(1))"),
@@ -352,7 +355,7 @@ static const struct row functions[] = {
 		"all functions exhausted\n", {0}},
 	{"loops in functions are charged",
 		"global i\nfunction f() { while (1) i++ }\n" BEGIN("f()"),
-		"ERROR: MAXACTION exceeded at 2:16\n", {0}},
+		"ERROR: MAXACTION exceeded at 2:16 from 4:1\n", {0}},
 	{"return leaves loops",
 		"function f(n) { for (i = 0; i < 10; i++) if (i == n) return i * 2; return -1 }\n" BEGIN(
 			"printf(\"%d %d\\n\", f(4), f(40))"),

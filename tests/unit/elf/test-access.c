@@ -319,6 +319,9 @@ static void test_casts(void)
 		{"node_t*", "[0]->v", -5},
 		{"int", "", -5},
 		{"short int", "[0]", -5},
+		{"short", "[0]", -5},
+		{"signed", "", -5},
+		{"int signed", "", -5},
 	};
 	uint64_t pointer = (uint64_t)(uintptr_t)&first;
 	struct stop_registers registers = {0};

@@ -92,12 +92,20 @@ static void test_errors(void)
 	rt_enter(f.c, NULL, 0, 0, 3);
 	f.c->location = 42;
 	rt_error(f.c, "division by 0");
+	for (uint32_t i = 0; i < ABI_RECORD_CALLERS + 2; i++)
+		rt_error_caller(f.c, 50 + i);
 	rt_leave(f.c);
 	struct abi_record *r = fixture_record(&f, f.c);
+	const struct abi_error_place *place = (const void *)(r + 1);
 	tap_ok(r && r->kind == ABI_RECORD_ERROR && r->id == 3,
 		"an uncaught error is reported");
-	tap_is_long(*(long long *)(void *)(r + 1), 42, "with its place");
-	tap_is_string(fixture_record_text(r, 8), "division by 0", "and text");
+	tap_is_long(place->location, 42, "with its place");
+	tap_ok(place->caller_count == ABI_RECORD_CALLERS && place->callers[0] == 50 &&
+			place->callers[ABI_RECORD_CALLERS - 1] ==
+				50 + ABI_RECORD_CALLERS - 1,
+		"the calls it came through, not more than there is room for");
+	tap_is_string(
+		fixture_record_text(r, sizeof(*place)), "division by 0", "and text");
 	tap_is_long(f.session->error_count, 1, "counted");
 	tap_is_long(f.session->state, ABI_STATE_RUNNING, "one is allowed");
 
@@ -114,7 +122,7 @@ static void test_errors(void)
 	rt_error_uncatchable(f.c, "MAXACTION exceeded");
 	tap_is_long(f.c->error, 2, "not to be caught");
 	rt_leave(f.c);
-	tap_is_string(fixture_record_text(fixture_record(&f, f.c), 8),
+	tap_is_string(fixture_record_text(fixture_record(&f, f.c), sizeof(*place)),
 		"MAXACTION exceeded", "text");
 	tap_is_long(f.session->state, ABI_STATE_ERROR, "too many errors end the session");
 	tap_ok(fixture_context(&f, 5)->self == 0 && f.tracer->self != 0,

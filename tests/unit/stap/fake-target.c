@@ -87,6 +87,18 @@ static struct stap_location *location_new(
 	return location;
 }
 
+static struct stap_location *begin_new(
+	struct arena *arena, const struct stap_component *process)
+{
+	struct stap_location *location = arena_new(arena, struct stap_location);
+
+	location->event = STAP_EVENT_PROCESS_BEGIN;
+	location->only_program = process->has_argument ? process->argument->string : NULL;
+	location->pp = "process.begin";
+	location->ppfunc = "";
+	return location;
+}
+
 static int fake_expand(void *data, const struct stap_point *point, struct arena *arena,
 	struct stap_location ***ret, uint32_t *ret_count, struct error *err)
 {
@@ -100,6 +112,12 @@ static int fake_expand(void *data, const struct stap_point *point, struct arena 
 			: "/bin/app";
 	VEC(struct stap_location *) found = {0};
 
+	if (component_find(point, "begin")) {
+		vec_append(&found, begin_new(arena, process));
+		*ret = found.items;
+		*ret_count = 1;
+		return 0;
+	}
 	/* marks, statements, addresses: this program has none */
 	if (!function || function->argument->kind != STAP_EXPR_STRING) {
 		error_set(err, 0, "no match");
@@ -305,11 +323,19 @@ static int fake_members(void *data, const struct stap_location *location,
 	return 0;
 }
 
+/* A virtual machine's processor. */
+static int fake_can_count(void *data, uint32_t type, uint64_t config, struct error *err)
+{
+	return type == 0 ? error_set(err, -ENOENT, "this machine has no such perf event")
+			 : 0;
+}
+
 static const struct stap_target_ops fake_ops = {
 	.expand = fake_expand,
 	.access = fake_access,
 	.variables = fake_variables,
 	.members = fake_members,
+	.can_count = fake_can_count,
 };
 
 const struct stap_target fake_target = {.ops = &fake_ops};

@@ -1,0 +1,75 @@
+#!/bin/sh
+# Processes whose first thread exits before the others: /proc shows no memory under their number any more.
+# usage: test-leaderless.sh UTRACE TRACEES
+utrace=$1
+program=$2/leaderless
+. "$(dirname "$0")/../lib/tap.sh"
+dir=$(mktemp -d)
+trap 'kill -9 $pids 2>/dev/null; rm -rf "$dir"' EXIT
+mkfifo "$dir/to"
+
+start() # $target
+{
+	: >"$dir/said"
+	"$program" <"$dir/to" >"$dir/said" &
+	target=$!
+	pids="$pids $target"
+	exec 3>"$dir/to"
+	wait_for 60 grep -q ready "$dir/said"
+}
+
+is_leaderless() { grep -q '^State:.Z' /proc/$target/status; }
+
+end_leader()
+{
+	echo >&3
+	exec 3>&-
+	wait_for 60 is_leaderless
+}
+
+is_clean() { [ "$(text_state $target)" = same ]; }
+
+attach() # MODE: $tracer, whose output goes on until it ends
+{
+	: >"$dir/seen"
+	"$utrace" run --mode=$1 -o "$dir/seen" -e "global n probe process(\"$program\").function(\"work\") {
+			if (n++ == 10) print_ubacktrace() if (n % 10 == 0) println(\"hit \", n) }
+		probe end { println(\"end\") }" -x $target 2>"$dir/err" &
+	tracer=$!
+	pids="$pids $tracer"
+	wait_for 60 grep -q hit "$dir/seen"
+}
+
+goes_on() # whoever hits now does so after the leader has gone
+{
+	lines=$(grep -c hit "$dir/seen")
+	more() { [ "$(grep -c hit "$dir/seen")" -gt $((lines + 5)) ]; }
+	wait_for 60 more
+}
+
+leave() # SIGNAL MODE NAME
+{
+	goes_on
+	ok $? "$3, $2: hits"
+	like "$(tr "\n" " " <"$dir/seen")" " : labour\\+0x.* : start_thread\\+0x" "... with their callers"
+	kill -$1 $tracer
+	wait $tracer 2>/dev/null
+	[ $1 = KILL ] || like "$(tail -n 1 "$dir/seen")" "^end$" "... a whole run"
+	wait_for 60 is_clean
+	ok $? "... nothing stays behind SIG$1"
+	kill -0 $target
+	ok $? "... and the process lives"
+}
+
+for mode in inject ptrace; do
+	for signal in INT KILL; do
+		start
+		attach $mode
+		end_leader
+		leave $signal $mode "the leader exits while traced"
+		attach $mode
+		leave $signal $mode "it was gone before"
+		kill -9 $target
+	done
+done
+tap_done
