@@ -452,6 +452,16 @@ int elf_abi_parameter(const struct elf_frame *frame, Dwarf_Die *parameter,
 	return error_set(err, -ENOTSUP, "corrupt debug information");
 }
 
+int elf_abi_no_value(Dwarf_Die *function, struct error *err)
+{
+	Dwarf_Die unit;
+	const char *name = dwarf_diename(function);
+	const char *file =
+		dwarf_diecu(function, &unit, NULL, NULL) ? dwarf_diename(&unit) : NULL;
+	return error_set(err, -ENOENT, "function %s (%s) has no return value",
+		name ? name : "?", file ? file : "?");
+}
+
 int elf_abi_return(const struct elf_frame *frame, struct elf_op_list *ops,
 	struct elf_place *ret, Dwarf_Die *ret_type, struct error *err)
 {
@@ -459,8 +469,7 @@ int elf_abi_return(const struct elf_frame *frame, struct elf_op_list *ops,
 	const char *name = dwarf_diename(&function);
 	struct abi_value value;
 	if (!elf_die_type(&function, ret_type))
-		return error_set(err, -ENOENT, "function '%s' has no return value",
-			name ? name : "?");
+		return elf_abi_no_value(&function, err);
 	classify_value(frame->module, ret_type, &value);
 	*ret = (struct elf_place){0};
 	if (value.is_x87)

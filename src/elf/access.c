@@ -173,6 +173,9 @@ static int walk_member(struct walk *w, const char *member)
 	}
 	if (r < 0)
 		return r;
+	if (tag == DW_TAG_array_type)
+		return error_set(
+			w->err, -ENOENT, "invalid access '->%s' for array type", member);
 	if (tag != DW_TAG_structure_type && tag != DW_TAG_union_type &&
 		tag != DW_TAG_class_type)
 		return error_set(
@@ -337,7 +340,7 @@ static int walk_finish_address(struct walk *w, struct elf_access *ret)
 		w->place.is_value = true;
 	if (w->place.is_value)
 		return error_set(
-			w->err, -ENOTSUP, "cannot take address of a value in a register");
+			w->err, -ENOTSUP, "cannot take address of object in register");
 	if (w->bit_size)
 		return error_set(w->err, -ENOTSUP, "cannot take address of bit-field");
 	ret->value_class = ELF_VALUE_POINTER;

@@ -156,8 +156,7 @@ int elf_go_return(const struct elf_frame *frame, struct elf_op_list *ops,
 	struct part_list list = {0};
 	*ret = (struct elf_place){0};
 	if (!first_result(&function, ret_type))
-		return error_set(err, -ENOENT, "function '%s' has no return value",
-			name ? name : "?");
+		return elf_abi_no_value(&function, err);
 	if (dwarf_diecu(&function, &unit, NULL, NULL) &&
 		dwarf_attr(&unit, DW_AT_producer, &attr))
 		producer = dwarf_formstring(&attr);

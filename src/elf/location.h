@@ -41,6 +41,8 @@ must_check int elf_location_compile(const struct elf_frame *frame, Dwarf_Attribu
 must_check int elf_abi_parameter(const struct elf_frame *frame, Dwarf_Die *parameter,
 	struct elf_op_list *ops, struct elf_place *ret, struct error *err);
 
+/** elf_abi_no_value() - says that a function returns nothing; -ENOENT */
+int elf_abi_no_value(Dwarf_Die *function, struct error *err);
 /** elf_abi_return() - where the convention returns the function's value, right after it
  * returns */
 must_check int elf_abi_return(const struct elf_frame *frame, struct elf_op_list *ops,

@@ -539,10 +539,9 @@ static int target_variables(void *data, const struct stap_location *location,
 	struct elf_variable_info *all;
 	size_t count;
 	*ret_count = 0;
-	if (location->event) {
-		target_event_variables(location, parameters, arena, ret, ret_count);
-		return 0;
-	}
+	if (location->event)
+		return target_event_variables(
+			location, parameters, arena, ret, ret_count, err);
 	if (place->mark)
 		return parameters ? list_arguments(place->mark, arena, ret, ret_count)
 				  : 0;

@@ -121,22 +121,34 @@ static int argument_register(const char *name)
 							  : -ERANGE;
 }
 
+static bool is_syscall_event(const struct stap_location *location)
+{
+	return location->event == STAP_EVENT_SYSCALL ||
+	       location->event == STAP_EVENT_SYSCALL_RETURN;
+}
+
+static int no_variables(struct error *err)
+{
+	return error_set(err, -EINVAL,
+		"only \"process(PATH_OR_PID).syscall\" and \"process(PATH_OR_PID).syscall.return\" "
+		"probes support target symbols");
+}
+
 static int find_register(
 	const struct stap_location *location, const char *name, struct error *err)
 {
 	bool is_call = location->event == STAP_EVENT_SYSCALL;
 	bool is_return = location->event == STAP_EVENT_SYSCALL_RETURN;
 	int argument = argument_register(name);
+	if (!is_syscall_event(location))
+		return no_variables(err);
 	if (strcmp(name, "return") == 0)
 		return is_return ? DWARF_RAX
 				 : error_set(err, -EINVAL,
 					   "only \"process(PATH_OR_PID).syscall.return\" "
 					   "support $return.");
 	if (strcmp(name, "syscall") == 0)
-		return is_call || is_return
-			       ? DWARF_RCX
-			       : error_set(err, -EINVAL,
-					 "only \"process(PATH_OR_PID).syscall\" support $syscall.");
+		return DWARF_RCX;
 	if (argument == -ERANGE)
 		return error_set(err, -EINVAL, "invalid syscall argument number (1-6)");
 	if (argument >= 0)
@@ -172,9 +184,12 @@ int target_event_access(const struct stap_location *location,
 	return 0;
 }
 
-void target_event_variables(const struct stap_location *location, bool parameters,
-	struct arena *arena, struct stap_variable_info **ret, uint32_t *ret_count)
+int target_event_variables(const struct stap_location *location, bool parameters,
+	struct arena *arena, struct stap_variable_info **ret, uint32_t *ret_count,
+	struct error *err)
 {
+	if (!is_syscall_event(location))
+		return no_variables(err);
 	bool is_call = location->event == STAP_EVENT_SYSCALL;
 	uint32_t count = 0;
 	*ret = arena_array(arena, struct stap_variable_info, SYSCALL_ARGUMENTS + 1);
@@ -188,4 +203,5 @@ void target_event_variables(const struct stap_location *location, bool parameter
 		(*ret)[i].is_parameter = (*ret)[i].is_available = true;
 	}
 	*ret_count = count;
+	return 0;
 }

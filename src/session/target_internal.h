@@ -153,8 +153,9 @@ must_check int target_expand_event(
 must_check int target_event_access(const struct stap_location *location,
 	const struct stap_expr *target, struct arena *arena, struct stap_access *ret,
 	struct error *err);
-void target_event_variables(const struct stap_location *location, bool parameters,
-	struct arena *arena, struct stap_variable_info **ret, uint32_t *ret_count);
+int target_event_variables(const struct stap_location *location, bool parameters,
+	struct arena *arena, struct stap_variable_info **ret, uint32_t *ret_count,
+	struct error *err);
 void target_expand_functions(struct expansion *e, struct error *err);
 void target_expand_marks(struct expansion *e, struct error *err);
 void target_expand_plt(struct expansion *e, struct error *err);

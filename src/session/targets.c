@@ -634,6 +634,8 @@ static int target_arm_command(struct session *s, struct error *err)
 		return error_set(
 			err, -ESRCH, "the command ended before it could be probed");
 	process_hold(p);
+	/* on its way to the entry point it makes calls: its beginning is told before theirs */
+	session_event_start_process(s, p);
 	int r = process_arm_at_exec(s, p, task, err);
 	process_drop(s, p);
 	return r;
@@ -668,9 +670,10 @@ void session_targets_release(struct session *s)
 	struct session_process *p =
 		s->command_pid ? process_find(s, s->command_pid) : NULL;
 	struct error err = {0};
-	session_event_start(s);
-	if (!p)
+	if (!p) {
+		session_event_start(s);
 		return;
+	}
 	if (process_release(p, &err) < 0)
 		return;
 	struct utrace_task *task = utrace_find_task(s->utrace, s->command_pid);

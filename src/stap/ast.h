@@ -244,6 +244,7 @@ struct stap_expr {
 			bool address_of;
 			struct stap_access *access; /* semantic pass */
 			const char *error; /* semantic pass: why there is no access */
+			const struct stap_token *error_token; /* where; NULL: the whole */
 		} target;
 		struct {
 			struct stap_expr *operand;

@@ -95,16 +95,22 @@ static bool build_control_file(
 	return true;
 }
 
+enum {
+	INTERVAL_MIN_NS = 100000
+};
+
 static bool timer_interval(struct sema *sema, const struct stap_component *component,
 	struct stap_derived_probe *probe, uint64_t *ret_unit, struct sema_error *err)
 {
 	int64_t value = component->argument->number;
 
 	if (!strcmp(component->name, "hz")) {
-		if (value <= 0 || value > 1000000000)
+		if (value <= 0)
 			return fail(err, component->token,
-				value <= 0 ? "frequency must be greater than 0"
-					   : "frequency out of range");
+				"frequency must be greater than 0");
+		if (value > 1000000000 / INTERVAL_MIN_NS)
+			return fail(err, component->token,
+				"interval value out of range (100000, 86400000000000)");
 		probe->interval_ns = 1000000000u / (uint64_t)value;
 		return true;
 	}
@@ -447,7 +453,7 @@ static bool build_process(
 	if (process->has_argument && process->argument->kind == STAP_EXPR_NUMBER &&
 		process->argument->number < 1)
 		return fail(err, process->token,
-			arena_printf(sema->arena, "%lld is no process ID",
+			arena_printf(sema->arena, "cannot probe pid %lld: Invalid pid",
 				(long long)process->argument->number));
 	if (!ops)
 		return fail(err, process->token, "process probes are not available here");

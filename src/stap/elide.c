@@ -482,9 +482,11 @@ static bool elide_round(struct eliding *eliding)
 		warn_empty_functions(eliding);
 		elide_bodies(eliding, reduce_stmt);
 	}
+	if (eliding->is_first)
+		sema_learn_types(sema); /* dead branches say what a name is, too */
 	fold_bodies(eliding);
 	eliding->is_first = false;
-	return eliding->changed;
+	return eliding->changed && !sema->diag->error_count;
 }
 
 void sema_elide(struct sema *sema)

@@ -206,6 +206,12 @@ void sema_collect_uses(struct sema *sema);
 /** sema_has_effect() - would anybody notice that an expression is not evaluated */
 bool sema_has_effect(struct sema *sema, struct stap_expr *expr);
 void sema_elide(struct sema *sema);
+/**
+ * sema_learn_types() - types from all that was written, branches that are never taken included
+ *
+ * What contradicts itself is reported; what stays untyped is not: it may be elided.
+ */
+void sema_learn_types(struct sema *sema);
 void sema_infer_types(struct sema *sema);
 void sema_check(struct sema *sema);
 void sema_usage(struct sema *sema);

@@ -299,10 +299,8 @@ static void render_message(struct renderer *r, const struct stap_diagnostic *dia
 	} else {
 		strbuf_putc(r->out, '\n');
 	}
-	if (diagnostic->token2) {
-		strbuf_fill(r->out, ' ', indent);
+	if (diagnostic->token2)
 		render_place(r, diagnostic->token2, indent);
-	}
 }
 
 static void render(struct renderer *r, const struct stap_diagnostic *diagnostic)

@@ -133,6 +133,24 @@ static struct stap_access *array_address(
 	return access_get(lower, address, ret_error);
 }
 
+/* The first component that something is wrong with: none, when the variable itself is. */
+static const struct stap_token *failing_component(
+	struct lowering *lower, const struct stap_expr *expr)
+{
+	struct stap_expr shorter = *expr;
+	const char *ignored;
+
+	if (expr->target.base == STAP_TARGET_AUTOCAST)
+		return expr->target.components[0].token;
+	shorter.target.pretty = 0;
+	for (uint32_t i = 0; i <= expr->target.component_count; i++) {
+		shorter.target.component_count = i;
+		if (!access_get(lower, &shorter, &ignored))
+			return i ? expr->target.components[i - 1].token : NULL;
+	}
+	return NULL;
+}
+
 static void access_set(struct lowering *lower, struct stap_expr *expr)
 {
 	const char *error = NULL;
@@ -146,7 +164,13 @@ static void access_set(struct lowering *lower, struct stap_expr *expr)
 	if (access)
 		error = access_shape_error(lower->sema, expr, access);
 	if (!access || error) {
+		uint32_t count = expr->target.component_count;
+
 		expr->target.error = error;
+		if (count)
+			expr->target.error_token =
+				access ? expr->target.components[count - 1].token
+				       : failing_component(lower, expr);
 		sign(lower, error);
 		return;
 	}
@@ -817,6 +841,16 @@ static bool lower_enum_name(struct lowering *lower, struct stap_expr *expr)
 	return true;
 }
 
+/*
+ * Where $variables are, a branch that is never taken is gone before its names are looked up.
+ * Elsewhere they must be known, as in SystemTap.
+ */
+static bool drops_dead(const struct lowering *lower)
+{
+	return lower->location || (lower->owner.probe && lower->owner.probe->kind ==
+								 STAP_PROBE_CONTROL_FILE);
+}
+
 /* The access borrows its operands from the tree: they are lowered first, in place. */
 static bool lower_expr(struct stap_expr *expr, void *data)
 {
@@ -836,6 +870,8 @@ static bool lower_expr(struct stap_expr *expr, void *data)
 				"perf counters are those of a thread: @perf is for probes of processes");
 		return true;
 	case STAP_EXPR_TERNARY:
+		if (!drops_dead(lower))
+			return sema_each_operand(expr, lower_expr, lower);
 		/* only the live arm: `@defined($x) ? $x : 0` says nothing about $x */
 		lower_expr(expr->ternary.condition, lower);
 		sema_fold_expr(expr->ternary.condition);
@@ -914,7 +950,7 @@ static bool lower_stmt(struct stap_stmt *stmt, void *data)
 	struct lowering *lower = data;
 	struct stap_stmt *live;
 
-	if (stmt->kind != STAP_STMT_IF)
+	if (stmt->kind != STAP_STMT_IF || !drops_dead(lower))
 		return sema_each_expr(stmt, lower_top, data) &&
 		       sema_each_stmt(stmt, lower_stmt, data);
 	lower_top(stmt->branch.condition, data);

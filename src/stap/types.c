@@ -23,6 +23,7 @@ struct typing {
 	struct sema_owner owner;
 	const struct stap_expr *statement; /* its value is dropped */
 	bool reporting;
+	bool preliminary; /* what is open may still go away */
 	unsigned resolved, open;
 	enum complexity complexity; /* worst of the last silent round */
 };
@@ -48,6 +49,12 @@ static bool is_shown(struct typing *typing, enum complexity complexity)
 	if (complexity > typing->complexity)
 		typing->complexity = complexity;
 	return false;
+}
+
+/* Is what nobody has typed, or what no type could help, told in this round? */
+static bool tells_all(const struct typing *typing)
+{
+	return typing->reporting && !typing->preliminary;
 }
 
 static void unresolved(struct typing *typing, const struct stap_token *token)
@@ -469,8 +476,13 @@ static void type_target(
 		const char *error = expr->target.error;
 
 		typing->open++;
+		if (typing->preliminary)
+			return;
 		if (typing->reporting)
-			sema_error(typing->sema, expr->token, "%s",
+			sema_error(typing->sema,
+				expr->target.error_token ? expr->target.error_token
+							 : expr->token,
+				"%s",
 				error ? error : "unresolved target-symbol expression");
 		expr->type = STAP_TYPE_LONG; /* one message about it is enough */
 		return;
@@ -692,7 +704,7 @@ static void local_check(struct typing *typing, const struct stap_var *var)
 		unresolved(typing, var->token);
 	} else if (var->type == STAP_TYPE_STATS) {
 		typing->open++;
-		if (typing->reporting)
+		if (tells_all(typing))
 			sema_error(typing->sema, var->token,
 				"stat locals not supported, missing global declaration? ");
 	}
@@ -763,20 +775,36 @@ static void types_prepare(struct sema *sema)
 	}
 }
 
+static void type_rounds(struct typing *typing)
+{
+	struct sema *sema = typing->sema;
+
+	types_prepare(sema);
+	while (!sema->diag->error_count) {
+		type_round(typing);
+		if (typing->resolved)
+			typing->reporting = false;
+		else if (!typing->open || typing->reporting)
+			break;
+		else if (typing->preliminary && typing->complexity == UNRESOLVED)
+			break;
+		else
+			typing->reporting = true;
+	}
+}
+
+void sema_learn_types(struct sema *sema)
+{
+	struct typing typing = {.sema = sema, .preliminary = true};
+
+	type_rounds(&typing);
+}
+
 void sema_infer_types(struct sema *sema)
 {
 	struct typing typing = {.sema = sema};
 
-	types_prepare(sema);
-	while (!sema->diag->error_count) {
-		type_round(&typing);
-		if (typing.resolved)
-			typing.reporting = false;
-		else if (!typing.open || typing.reporting)
-			break;
-		else
-			typing.reporting = true;
-	}
+	type_rounds(&typing);
 	/* whatever else happens, nothing untyped goes on */
 	if (typing.open && !sema->diag->error_count)
 		sema_error(sema, NULL, "unresolved type ");

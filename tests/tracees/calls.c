@@ -144,6 +144,23 @@ static void processes(void)
 	CALL(mount, AT(0), AT(0), TEXT(96, "none"), 1 | 2, NULL);
 }
 
+/* None of them does anything. */
+static void seldom(void)
+{
+	CALL(mq_open, TEXT(0, "nowhere/b"), O_RDWR | O_CREAT | O_EXCL, 0600, NULL);
+	CALL(mq_unlink, AT(0));
+	CALL(pkey_alloc, 7, 3);
+	CALL(kcmp, 0, 0, 4, 1, 2);
+	CALL(preadv2, -1, AT(64), 2, 5L, 0L, 9);
+	CALL(ioprio_get, 3, -7);
+	CALL(ioprio_set, 1, -7, 2 << 13 | 4);
+	CALL(add_key, TEXT(16, "no type"), TEXT(32, "key"), TEXT(48, "load"), 4, -1);
+	CALL(swapon, AT(0), -1);
+	CALL(userfaultfd, -1);
+	CALL(name_to_handle_at, AT_FDCWD, AT(0), NULL, NULL, 0);
+	CALL(mbind, 1, 2, 3, NULL, 5, -1);
+}
+
 int main(void)
 {
 	if (mmap(AT(0), 4096, PROT_READ | PROT_WRITE,
@@ -156,6 +173,7 @@ int main(void)
 	times();
 	sockets();
 	processes();
+	seldom();
 	CALL(access, TEXT(0, "end"), F_OK);
 	return 0;
 }

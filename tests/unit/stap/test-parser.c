@@ -357,7 +357,7 @@ static void test_renderings(void)
 		"semantic error: conflict: identifier 'foo' at t.stp:2:2\n"
 		"        source: \tfoo(1)\n"
 		"                \t^\n"
-		"        identifier 'bar' at :3:2\n"
+		"identifier 'bar' at :3:2\n"
 		"        source: \tbar(\"a\\n\")\n"
 		"                \t^\n"
 		"\n"
