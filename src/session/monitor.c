@@ -258,6 +258,6 @@ void session_monitor_key(struct session *s)
 			m->order = (m->order + 1) % ORDER_COUNT;
 		else if (keys[i] == 'p' || keys[i] == ' ')
 			m->is_paused = !m->is_paused;
+		draw(s); /* what several keys at once lead to is seen, too */
 	}
-	draw(s);
 }

@@ -490,9 +490,14 @@ static bool fail_unavailable(
 					 !strcmp(point->components[at].name, "call")))
 			at--;
 		component = &point->components[at];
-		err->message =
-			arena_printf(sema->arena, "%s.%s probes are not available yet",
-				is_timer ? "timer" : "process(...)", component->name);
+		bool is_step = !strcmp(component->name, "insn") ||
+			       !strcmp(component->name, "block");
+		err->message = arena_printf(sema->arena,
+			"%s.%s probes are not available yet%s",
+			is_timer ? "timer" : "process(...)", component->name,
+			is_step ? ": a process that is stepped would not outlive a "
+				  "tracer that is killed"
+				: "");
 	} else if (!strcmp(component->name, "kernel") ||
 		   !strcmp(component->name, "module") ||
 		   !strcmp(component->name, "kprobe") ||
