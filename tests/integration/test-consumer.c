@@ -695,7 +695,7 @@ static void test_native_blocked(void)
 	ok = ok && pid && uprobes_add_process(probes, pid, &err) == 0;
 	tap_ok(ok, "a native function in a program that blocks SIGSEGV %s", err.message);
 	if (ok)
-		utrace_task_release(task);
+		ok = utrace_task_release(task) == 0;
 	while (ok && utrace_first_task(utrace, pid))
 		serve(100);
 	ok = ok && read(output, text, sizeof(text) - 1) > 0;
