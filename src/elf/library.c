@@ -37,12 +37,22 @@ static bool descriptor_path(int fd, char path[static PATH_MAX])
 	return path[0] == '/';
 }
 
+/* What /proc/PID/exe reads may be the name of no file, or of another. */
+static const char *resolve_own(const char *path, struct arena *arena)
+{
+	struct stat st, real_st;
+	CLEANUP(cleanup_free) char *real = realpath(path, NULL);
+	if (stat(path, &st) < 0)
+		return NULL;
+	bool is_same = real && stat(real, &real_st) == 0 && real_st.st_dev == st.st_dev &&
+		       real_st.st_ino == st.st_ino;
+	return arena_strdup(arena, is_same ? real : path);
+}
+
 const char *elf_root_resolve(const char *root, const char *path, struct arena *arena)
 {
-	if (!root[0]) {
-		CLEANUP(cleanup_free) char *real = realpath(path, NULL);
-		return real ? arena_strdup(arena, real) : NULL;
-	}
+	if (!root[0])
+		return resolve_own(path, arena);
 	/* a link to an absolute path means the root's: the kernel would take it for ours */
 	struct open_how how = {.flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_IN_ROOT};
 	CLEANUP(cleanup_fd) int top = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
