@@ -9,32 +9,16 @@
  */
 #include <string.h>
 
-#include "stap/format_parse.h"
-#include "stap/sema.h"
-
-enum {
-	PRETTY_LIMIT = 30,
-	POINTER_DEPTH = 4, /* pointers to pointers */
-	FULL_DEPTH = 16    /* what $$ expands */
-};
-
-struct lowering {
-	struct sema *sema;
-	struct sema_owner owner;
-	const struct stap_location *location;
-	struct strbuf *signature; /* may be NULL */
-	bool at_entry;            /* inside @entry or a value saved at entry */
-	bool trying;              /* inside @defined: no warnings, no entry values kept */
-};
+#include "stap/lowering.h"
 
 static bool lower_expr(struct stap_expr *expr, void *data);
 
-static bool is_return(struct lowering *lower)
+bool lowering_is_return(struct lowering *lower)
 {
 	return lower->owner.probe && lower->owner.probe->kind == STAP_PROBE_URETURN;
 }
 
-static void sign(struct lowering *lower, const char *text)
+void lowering_sign(struct lowering *lower, const char *text)
 {
 	if (lower->signature)
 		strbuf_printf(lower->signature, "%s;", text);
@@ -86,14 +70,14 @@ static const char *access_shape_error(
 	return NULL;
 }
 
-static bool access_is_array(const struct stap_access *access)
+bool lowering_is_array(const struct stap_access *access)
 {
 	return access->value_class == STAP_VALUE_ARRAY ||
 	       access->value_class == STAP_VALUE_CHAR_ARRAY;
 }
 
 /* The access itself, or NULL with the reason. */
-static struct stap_access *access_get(
+struct stap_access *lowering_access(
 	struct lowering *lower, const struct stap_expr *expr, const char **ret_error)
 {
 	struct sema *sema = lower->sema;
@@ -130,7 +114,7 @@ static struct stap_access *array_address(
 	struct stap_expr *address = stap_expr_copy(lower->sema->arena, expr);
 
 	address->target.address_of = true;
-	return access_get(lower, address, ret_error);
+	return lowering_access(lower, address, ret_error);
 }
 
 /* The first component that something is wrong with: none, when the variable itself is. */
@@ -145,21 +129,21 @@ static const struct stap_token *failing_component(
 	shorter.target.pretty = 0;
 	for (uint32_t i = 0; i <= expr->target.component_count; i++) {
 		shorter.target.component_count = i;
-		if (!access_get(lower, &shorter, &ignored))
+		if (!lowering_access(lower, &shorter, &ignored))
 			return i ? expr->target.components[i - 1].token : NULL;
 	}
 	return NULL;
 }
 
-static void access_set(struct lowering *lower, struct stap_expr *expr)
+void lowering_set_access(struct lowering *lower, struct stap_expr *expr)
 {
 	const char *error = NULL;
-	struct stap_access *access = access_get(lower, expr, &error);
+	struct stap_access *access = lowering_access(lower, expr, &error);
 
-	if (access && expr->target.base == STAP_TARGET_VAR && is_return(lower) &&
+	if (access && expr->target.base == STAP_TARGET_VAR && lowering_is_return(lower) &&
 		!strcmp(expr->target.name, "return"))
 		lower->owner.probe->uses_return_value |= !lower->trying;
-	if (access && access_is_array(access) && !expr->target.address_of)
+	if (access && lowering_is_array(access) && !expr->target.address_of)
 		access = array_address(lower, expr, &error);
 	if (access)
 		error = access_shape_error(lower->sema, expr, access);
@@ -171,7 +155,7 @@ static void access_set(struct lowering *lower, struct stap_expr *expr)
 			expr->target.error_token =
 				access ? expr->target.components[count - 1].token
 				       : failing_component(lower, expr);
-		sign(lower, error);
+		lowering_sign(lower, error);
 		return;
 	}
 	expr->target.access = access;
@@ -180,7 +164,7 @@ static void access_set(struct lowering *lower, struct stap_expr *expr)
 	sign_access(lower, access);
 }
 
-static struct stap_expr *target_named(
+struct stap_expr *lowering_variable(
 	struct lowering *lower, const char *name, const struct stap_token *token)
 {
 	struct stap_expr *expr =
@@ -191,377 +175,12 @@ static struct stap_expr *target_named(
 	return expr;
 }
 
-static struct stap_expr *target_plain(
-	struct lowering *lower, const struct stap_expr *expr)
+struct stap_expr *lowering_plain(struct lowering *lower, const struct stap_expr *expr)
 {
 	struct stap_expr *plain = stap_expr_copy(lower->sema->arena, expr);
 
 	plain->target.pretty = 0;
 	return plain;
-}
-
-/* ---- pretty printing ------------------------------------------------------------------- */
-
-struct pretty {
-	struct lowering *lower;
-	struct format_builder *format;
-	struct stap_expr *args[PRETTY_LIMIT];
-	uint32_t count;
-	const char *error;
-};
-
-static void pretty_text(struct pretty *pretty, const char *text)
-{
-	stap_format_add_literal(pretty->format, text, strlen(text));
-}
-
-static bool pretty_value(struct pretty *pretty, struct stap_expr *expr, int depth);
-
-static void pretty_long(struct pretty *pretty, struct stap_expr *expr, char conversion)
-{
-	stap_format_add_long(pretty->format, conversion);
-	pretty->args[pretty->count++] = expr;
-}
-
-/* A char pointer or array as a quoted string. */
-static void pretty_string(
-	struct pretty *pretty, struct stap_expr *expr, const struct stap_access *access)
-{
-	struct sema *sema = pretty->lower->sema;
-	bool is_array = access->value_class == STAP_VALUE_CHAR_ARRAY;
-	struct stap_expr *call = stap_expr_new(sema->arena, STAP_EXPR_CALL, expr->token);
-
-	call->call.name = is_array ? "user_string_n_quoted" : "user_string_quoted";
-	call->call.args.count = is_array ? 2 : 1;
-	call->call.args.items = arena_array(sema->arena, struct stap_expr *, 2);
-	call->call.args.items[0] = expr;
-	if (is_array) {
-		call->call.args.items[1] = sema_number(sema, access->size, expr->token);
-		expr->target.address_of = true;
-		access_set(pretty->lower, expr);
-	}
-	call->call.intrinsic =
-		stap_intrinsic_find(call->call.name, call->call.args.count);
-	call->type = STAP_TYPE_STRING;
-	stap_format_add_string(pretty->format);
-	pretty->args[pretty->count++] = call;
-}
-
-static struct stap_expr *member_expr(struct lowering *lower, const struct stap_expr *base,
-	const struct stap_member_info *member)
-{
-	struct arena *arena = lower->sema->arena;
-	struct stap_expr *expr = target_plain(lower, base);
-	uint32_t count = expr->target.component_count;
-	struct stap_target_component *components =
-		arena_array(arena, struct stap_target_component, count + 1);
-
-	if (count)
-		memcpy(components, expr->target.components, count * sizeof(*components));
-	components[count].token = base->token;
-	if (member->name)
-		components[count].member = member->name;
-	else
-		components[count].index =
-			sema_number(lower->sema, (int64_t)member->index, base->token);
-	expr->target.components = components;
-	expr->target.component_count = count + 1;
-	return expr;
-}
-
-static bool pretty_members(struct pretty *pretty, struct stap_expr *expr,
-	const struct stap_access *access, int depth)
-{
-	struct lowering *lower = pretty->lower;
-	const struct stap_target *target = lower->sema->target;
-	bool is_array = access->value_class == STAP_VALUE_ARRAY;
-	struct stap_member_info *members = NULL;
-	struct error why = {0};
-	uint32_t count = 0;
-
-	if (!target->ops->members) {
-		pretty->error = arena_printf(lower->sema->arena,
-			"pretty-printing of type '%s' is not available yet",
-			access->type_name ? access->type_name : "struct");
-		return false;
-	}
-	if (target->ops->members(target->data, lower->location, expr, lower->at_entry,
-		    lower->sema->arena, &members, &count, &why) < 0) {
-		pretty->error = arena_strdup(lower->sema->arena, why.message);
-		return false;
-	}
-	pretty_text(pretty, is_array ? "[" : "{");
-	for (uint32_t i = 0; i < count; i++) {
-		if (i)
-			pretty_text(pretty, ", ");
-		/* of arrays the first element stands for all, as in SystemTap */
-		if (pretty->count + 2 > PRETTY_LIMIT || (is_array && i)) {
-			pretty_text(pretty, "...");
-			break;
-		}
-		if (members[i].name) {
-			pretty_text(pretty, ".");
-			pretty_text(pretty, members[i].name);
-			pretty_text(pretty, "=");
-		}
-		if (!pretty_value(
-			    pretty, member_expr(lower, expr, &members[i]), depth - 1))
-			pretty_text(pretty, "?");
-	}
-	pretty_text(pretty, is_array ? "]" : "}");
-	return true;
-}
-
-/* A pointer at the top is followed to what it points to; NULL: that cannot be shown. */
-static struct stap_expr *pretty_pointee(struct pretty *pretty, struct stap_expr *expr)
-{
-	static const struct stap_member_info first = {0};
-	struct stap_expr *pointee = member_expr(pretty->lower, expr, &first);
-	const char *unused;
-	const struct stap_access *access = access_get(pretty->lower, pointee, &unused);
-
-	return access && access->value_class != STAP_VALUE_VOID ? pointee : NULL;
-}
-
-static bool pretty_top(struct pretty *pretty, struct stap_expr *expr, int depth)
-{
-	const char *unused;
-
-	if (depth > 1)
-		depth = FULL_DEPTH;
-	for (int i = 0; i < POINTER_DEPTH; i++) {
-		const struct stap_access *access =
-			access_get(pretty->lower, expr, &unused);
-		struct stap_expr *pointee = NULL;
-
-		if (access && access->value_class == STAP_VALUE_POINTER)
-			pointee = pretty_pointee(pretty, expr);
-		if (!pointee)
-			break;
-		expr = pointee;
-	}
-	return pretty_value(pretty, expr, depth);
-}
-
-/* One value into the format; false with pretty->error when it has no access.  Expanding goes on
- * while depth is positive. */
-static bool pretty_value(struct pretty *pretty, struct stap_expr *expr, int depth)
-{
-	const struct stap_access *access =
-		access_get(pretty->lower, expr, &pretty->error);
-
-	if (!access)
-		return false;
-	switch (access->value_class) {
-	case STAP_VALUE_AGGREGATE:
-	case STAP_VALUE_ARRAY:
-		if (depth > 0)
-			return pretty_members(pretty, expr, access, depth);
-		pretty_text(pretty,
-			access->value_class == STAP_VALUE_ARRAY ? "[...]" : "{...}");
-		return true;
-	case STAP_VALUE_CHAR_ARRAY:
-		pretty_string(pretty, expr, access);
-		return true;
-	case STAP_VALUE_VOID:
-	case STAP_VALUE_FLOAT:
-		pretty_text(pretty, "?");
-		return true;
-	case STAP_VALUE_STRING_POINTER:
-		access_set(pretty->lower, expr);
-		pretty_string(pretty, expr, access);
-		return true;
-	case STAP_VALUE_CHAR:
-		access_set(pretty->lower, expr);
-		stap_format_add_parts(pretty->format,
-			stap_format_parse(pretty->lower->sema->arena, "'%#c'", 5));
-		pretty->args[pretty->count++] = expr;
-		return true;
-	case STAP_VALUE_POINTER:
-		access_set(pretty->lower, expr);
-		pretty_long(pretty, expr, 'p');
-		return true;
-	case STAP_VALUE_SIGNED:
-	case STAP_VALUE_UNSIGNED:
-	case STAP_VALUE_BOOL:
-	case STAP_VALUE_ENUM:
-		access_set(pretty->lower, expr);
-		pretty_long(pretty, expr,
-			access->value_class == STAP_VALUE_UNSIGNED ? 'u' : 'i');
-		return true;
-	}
-	return false;
-}
-
-/* Turns expr into the sprintf of what was collected. */
-static void pretty_finish(struct pretty *pretty, struct stap_expr *expr)
-{
-	struct arena *arena = pretty->lower->sema->arena;
-	struct stap_expr *print = stap_expr_new(arena, STAP_EXPR_PRINT, expr->token);
-
-	print->print.name = "sprintf";
-	print->print.to_string = true;
-	print->print.is_guarded = true;
-	print->print.format = stap_format_end(pretty->format);
-	print->print.args.count = pretty->count;
-	print->print.args.items =
-		arena_array(arena, struct stap_expr *, pretty->count + 1);
-	memcpy(print->print.args.items, pretty->args,
-		pretty->count * sizeof(*pretty->args));
-	print->type = STAP_TYPE_STRING;
-	*expr = *print;
-}
-
-static void pretty_begin(struct pretty *pretty, struct lowering *lower)
-{
-	*pretty = (struct pretty){
-		.lower = lower, .format = stap_format_begin(lower->sema->arena)};
-}
-
-static void lower_pretty(struct lowering *lower, struct stap_expr *expr)
-{
-	struct pretty pretty;
-
-	pretty_begin(&pretty, lower);
-	if (expr->target.address_of) {
-		expr->target.error = "cannot take address of pretty-printed variable";
-		sign(lower, expr->target.error);
-		return;
-	}
-	if (pretty_top(&pretty, target_plain(lower, expr), expr->target.pretty)) {
-		sign(lower, "pretty");
-		pretty_finish(&pretty, expr);
-		return;
-	}
-	expr->target.error = pretty.error;
-	sign(lower, pretty.error);
-}
-
-/* ---- $$vars and its kin ------------------------------------------------------------------ */
-
-static bool is_context_list(const struct stap_expr *expr)
-{
-	static const char *const names[] = {"$vars", "$parms", "$locals", "$return"};
-
-	if (expr->target.base != STAP_TARGET_VAR)
-		return false;
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-		if (!strcmp(expr->target.name, names[i]))
-			return true;
-	}
-	return false;
-}
-
-/* "name=VALUE" of $$vars without a suffix: hexadecimal, even for strings. */
-static void list_plain(struct pretty *pretty, struct stap_expr *expr)
-{
-	const char *unused;
-	const struct stap_access *access = access_get(pretty->lower, expr, &unused);
-	struct format *hex;
-
-	if (!access) {
-		pretty_text(pretty, "?");
-		return;
-	}
-	if (access->value_class == STAP_VALUE_AGGREGATE) {
-		pretty_text(pretty, "{...}");
-		return;
-	}
-	if (access_is_array(access)) {
-		pretty_text(pretty, "[...]");
-		return;
-	}
-	access_set(pretty->lower, expr);
-	if (expr->target.error) {
-		pretty_text(pretty, "?");
-		return;
-	}
-	hex = stap_format_parse(pretty->lower->sema->arena, "%#x", 3);
-	stap_format_add_parts(pretty->format, hex);
-	pretty->args[pretty->count++] = expr;
-}
-
-static void list_item(struct pretty *pretty, const char *name, const char *label,
-	int depth, bool first, const struct stap_token *token)
-{
-	struct stap_expr *expr = target_named(pretty->lower, name, token);
-
-	if (!first)
-		pretty_text(pretty, " ");
-	if (pretty->count + 2 > PRETTY_LIMIT) {
-		pretty_text(pretty, "...");
-		return;
-	}
-	pretty_text(pretty, label ? label : name);
-	pretty_text(pretty, "=");
-	sign(pretty->lower, name);
-	if (!depth)
-		list_plain(pretty, expr);
-	else if (!pretty_top(pretty, expr, depth))
-		pretty_text(pretty, "?");
-}
-
-static void lower_return_list(
-	struct pretty *pretty, struct lowering *lower, struct stap_expr *expr)
-{
-	struct stap_expr *value = target_named(lower, "return", expr->token);
-	const char *unused;
-	const struct stap_access *access = access_get(lower, value, &unused);
-
-	if (!access || access->value_class == STAP_VALUE_VOID) {
-		sign(lower, "void");
-		*expr = *sema_string(lower->sema, "", expr->token);
-		return;
-	}
-	list_item(pretty, "return", NULL, expr->target.pretty, true, expr->token);
-	pretty_finish(pretty, expr);
-}
-
-static void lower_context_list(struct lowering *lower, struct stap_expr *expr)
-{
-	const struct stap_target *target = lower->sema->target;
-	const char *name = expr->target.name;
-	struct stap_variable_info *variables = NULL;
-	struct error why = {0};
-	struct pretty pretty;
-	uint32_t count = 0;
-
-	if (expr->target.component_count) {
-		expr->target.error = arena_printf(
-			lower->sema->arena, "$%s cannot be dereferenced", name);
-		return;
-	}
-	pretty_begin(&pretty, lower);
-	if (!strcmp(name, "$return")) {
-		if (is_return(lower)) {
-			lower_return_list(&pretty, lower, expr);
-		} else {
-			expr->target.error = "unresolved target-symbol expression";
-			sign(lower, expr->target.error);
-		}
-		return;
-	}
-	if (!lower->location || !target || !target->ops->variables) {
-		expr->target.error = "unresolved target-symbol expression";
-		sign(lower, expr->target.error);
-		return;
-	}
-	if (target->ops->variables(target->data, lower->location,
-		    strcmp(name, "$locals") != 0, strcmp(name, "$parms") != 0,
-		    lower->sema->arena, &variables, &count, &why) < 0) {
-		expr->target.error = arena_strdup(lower->sema->arena, why.message);
-		sign(lower, expr->target.error);
-		return;
-	}
-	for (uint32_t i = 0; i < count; i++) {
-		list_item(&pretty, variables[i].name, variables[i].label,
-			expr->target.pretty, i == 0, expr->token);
-		if (pretty.count + 2 > PRETTY_LIMIT && i + 1 < count) {
-			pretty_text(&pretty, " ...");
-			break;
-		}
-	}
-	pretty_finish(&pretty, expr);
 }
 
 /* ---- values saved at entry --------------------------------------------------------------- */
@@ -595,7 +214,7 @@ static void lower_at_entry(struct lowering *lower, struct stap_expr *expr)
 	struct stap_expr *value = arena_new(lower->sema->arena, struct stap_expr);
 
 	inner.at_entry = true;
-	sign(lower, "entry");
+	lowering_sign(lower, "entry");
 	lower_expr(expr, &inner);
 	if (unresolved_reason(expr) || lower->trying)
 		return;
@@ -617,7 +236,7 @@ static void lower_entry(struct lowering *lower, struct stap_expr *expr)
 		*expr = *operand;
 		return;
 	}
-	if (!is_return(lower)) {
+	if (!lowering_is_return(lower)) {
 		if (!lower->trying && lower->owner.probe)
 			sema_error_because(lower->sema, lower->owner.probe->token,
 				arena_printf(lower->sema->arena,
@@ -671,12 +290,12 @@ static void lower_defined(struct lowering *lower, struct stap_expr *expr)
 	inner.signature = NULL;
 	lower_expr(operand, &inner);
 	if (!is_no_autocast(operand, NULL)) { /* the types of variables decide, later */
-		sign(lower, "autocast");
+		lowering_sign(lower, "autocast");
 		expr->wrap.operand = operand;
 		return;
 	}
 	is_defined = !unresolved_reason(operand);
-	sign(lower, is_defined ? "defined" : "undefined");
+	lowering_sign(lower, is_defined ? "defined" : "undefined");
 	*expr = *sema_number(lower->sema, is_defined, expr->token);
 }
 
@@ -696,7 +315,7 @@ static bool lower_place_name(struct lowering *lower, struct stap_expr *expr)
 		text = lower->location->provider;
 	if (!text)
 		return false;
-	sign(lower, text);
+	lowering_sign(lower, text);
 	*expr = *sema_string(lower->sema, text, expr->token);
 	return true;
 }
@@ -705,18 +324,18 @@ static void lower_target(struct lowering *lower, struct stap_expr *expr)
 {
 	if (expr->target.access || expr->target.error || lower_place_name(lower, expr))
 		return;
-	if (is_return(lower) && !lower->at_entry &&
+	if (lowering_is_return(lower) && !lower->at_entry &&
 		expr->target.base == STAP_TARGET_VAR && !is_named(expr, "return") &&
 		!is_named(expr, "$return")) {
 		lower_implicit_entry(lower, expr);
 		return;
 	}
-	if (is_context_list(expr))
-		lower_context_list(lower, expr);
+	if (lowering_is_context_list(expr))
+		lowering_context_list(lower, expr);
 	else if (expr->target.pretty)
-		lower_pretty(lower, expr);
+		lowering_pretty(lower, expr);
 	else
-		access_set(lower, expr);
+		lowering_set_access(lower, expr);
 	if (expr->kind == STAP_EXPR_TARGET && expr->target.error && !lower->trying &&
 		lower->sema->options->skip_badvars && lower->location) {
 		sema_warn(lower->sema, expr->token,
@@ -768,7 +387,7 @@ static bool lower_probewrite(struct lowering *lower, struct stap_expr *expr)
 		return true;
 	}
 	bool is_written = !leaves_stmt(lower->owner.probe->origin->body, variable);
-	sign(lower, is_written ? "written" : "unwritten");
+	lowering_sign(lower, is_written ? "written" : "unwritten");
 	*expr = *sema_number(lower->sema, is_written, expr->token);
 	return true;
 }
@@ -779,9 +398,9 @@ static bool lower_probewrite(struct lowering *lower, struct stap_expr *expr)
 static void lower_unresolved(
 	struct lowering *lower, struct stap_expr *expr, const char *error)
 {
-	struct stap_expr *unresolved = target_named(lower, "", expr->token);
+	struct stap_expr *unresolved = lowering_variable(lower, "", expr->token);
 
-	sign(lower, error);
+	lowering_sign(lower, error);
 	unresolved->target.error = error;
 	*expr = *unresolved;
 }
@@ -837,7 +456,7 @@ static bool lower_enum_name(struct lowering *lower, struct stap_expr *expr)
 	expr->call.args.items = arena_array(lower->sema->arena, struct stap_expr *, 2);
 	expr->call.args.items[0] = args.items[0];
 	expr->call.args.items[1] = sema_string(lower->sema, table, expr->token);
-	sign(lower, table);
+	lowering_sign(lower, table);
 	return true;
 }
 
@@ -884,7 +503,7 @@ static bool lower_expr(struct stap_expr *expr, void *data)
 		return lower_expr(expr->ternary.then, lower) &&
 		       lower_expr(expr->ternary.otherwise, lower);
 	case STAP_EXPR_TARGET:
-		if (is_return(lower) && !lower->at_entry &&
+		if (lowering_is_return(lower) && !lower->at_entry &&
 			expr->target.base == STAP_TARGET_VAR &&
 			!is_named(expr, "return") && !is_named(expr, "$return")) {
 			lower_target(lower, expr); /* operands are saved with it */
