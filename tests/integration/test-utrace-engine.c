@@ -55,6 +55,19 @@ static void dispatch_until_dead(pid_t pid)
 	}
 }
 
+static void sleeper(void)
+{
+	shared->ready = 1;
+	for (;;)
+		pause();
+}
+
+static bool is_asleep(pid_t pid)
+{
+	struct proc_stat stat;
+	return proc_read_stat(pid, &stat) < 0 || stat.state == 'S';
+}
+
 static pid_t start(void (*body)(void))
 {
 	memset((void *)shared, 0, sizeof(*shared));
@@ -63,7 +76,8 @@ static pid_t start(void (*body)(void))
 		body();
 		_exit(7);
 	}
-	while (!shared->ready)
+	/* on its way into the call a sleeper comes to a stop of its own */
+	while (!shared->ready || (body == sleeper && !is_asleep(pid)))
 		sleep_ms(1);
 	return pid;
 }
@@ -210,13 +224,6 @@ static struct utrace_engine *attach(
 
 /* ---- attach, set_events, control
  * ----------------------------------------------------------------- */
-
-static void sleeper(void)
-{
-	shared->ready = 1;
-	for (;;)
-		pause();
-}
 
 static void counter(void)
 {
@@ -488,12 +495,19 @@ static void *exec_body(void *data)
 	return data;
 }
 
+static void *pause_body(void *data)
+{
+	for (;;)
+		pause();
+	return data;
+}
+
 static void threaded_exec(void)
 {
 	pthread_t threads[4];
 	pthread_create(&threads[0], NULL, exec_body, NULL);
 	for (int i = 1; i < 4; i++)
-		pthread_create(&threads[i], NULL, (void *(*)(void *))sleeper, NULL);
+		pthread_create(&threads[i], NULL, pause_body, NULL);
 	shared->ready = 1;
 	for (;;)
 		pause();
