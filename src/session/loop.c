@@ -248,13 +248,8 @@ static void loop_signal(struct loop *l)
 static int loop_handle(struct loop *l, uint32_t source, struct error *err)
 {
 	switch (source) {
-	case LOOP_TRACEES: {
-		int r = utrace_dispatch(l->s->utrace, err);
-		if (r < 0)
-			return r;
-		session_targets_work(l->s);
-		break;
-	}
+	case LOOP_TRACEES:
+		return utrace_dispatch(l->s->utrace, err);
 	case LOOP_SIGNALS:
 		loop_signal(l);
 		break;
@@ -305,6 +300,8 @@ int session_loop(struct session *s, struct error *err)
 	if (r < 0)
 		error_set(err, r, "cannot set up the event loop: %s", strerror(-r));
 	session_targets_release(s);
+	/* whoever stops threads hears of events, too: here by the attach, below by each source */
+	session_targets_work(s);
 	while (r == 0 && !loop_is_done(s)) {
 		int count = epoll_wait(l.epoll, events, MAX_EVENTS, -1);
 		if (count < 0 && errno != EINTR) {
@@ -313,6 +310,8 @@ int session_loop(struct session *s, struct error *err)
 		}
 		for (int i = 0; i < count && r == 0; i++)
 			r = loop_handle(&l, events[i].data.u32, err);
+		if (r == 0)
+			session_targets_work(s);
 	}
 	loop_close(&l);
 	return r;
