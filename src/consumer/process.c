@@ -335,7 +335,7 @@ int uprobes_dispatch(struct uprobes *u, struct utrace_error *err)
 {
 	int r = utrace_dispatch(u->utrace, err);
 
-	probes_settle(u);
 	settle_signals(u);
+	probes_settle(u); /* also of what came while threads were stopped */
 	return r;
 }
