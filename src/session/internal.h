@@ -59,11 +59,12 @@ struct session_memory {
 struct session_room {
 	uint32_t context_count, ring_size, pair_size;
 	uint64_t unwind_size;
+	uint32_t patches; /* of the undo journal: each process that is forked has its own */
 };
 struct session;
 /**
  * session_room_choose() - as much as the tracer and its targets have room for
- * @fixed: bytes of all else
+ * @fixed: bytes of all else; of the undo journal what stands before its patches
  * @shards: bytes of a context without its pairs
  */
 must_check int session_room_choose(const struct session *s, uint64_t fixed,

@@ -31,6 +31,7 @@ static void *create_threads(void *data)
 	pthread_attr_setstacksize(&attributes, STACK);
 	for (;;)
 		(void)pthread_create(&thread, &attributes, live, data);
+	return data;
 }
 
 static void create_until_killed(void)
