@@ -363,8 +363,9 @@ static int session_prepare(struct session *s, struct error *err)
 		*err = s->place_error;
 		return r;
 	}
-	session_plan_bind(s);
-	r = session_memory_create(s, err);
+	r = session_plan_bind(s, err);
+	if (r == 0)
+		r = session_memory_create(s, err);
 	if (r == 0)
 		r = session_apply_globals(s, err);
 	if (r == 0)
