@@ -297,6 +297,7 @@ static void locations_group(struct sema *sema, const struct sema_candidate *cand
 	struct stap_location **locations, uint32_t count)
 {
 	struct location_group *groups = NULL, *group, *next;
+	struct stap_derived_probe *entry;
 	struct strbuf signature;
 
 	strbuf_init(&signature);
@@ -317,6 +318,8 @@ static void locations_group(struct sema *sema, const struct sema_candidate *cand
 	{
 		group->probe->locations = group->locations.items;
 		group->probe->location_count = (uint32_t)group->locations.count;
+		if ((entry = sema_call_entry_probe(sema, group->probe, candidate->body)))
+			probe_add(sema, entry);
 		HASH_DEL(groups, group);
 	}
 	strbuf_deinit(&signature);

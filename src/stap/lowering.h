@@ -29,6 +29,13 @@ struct stap_expr *lowering_variable(
 /** lowering_plain() - a copy that is not pretty-printed */
 struct stap_expr *lowering_plain(struct lowering *lower, const struct stap_expr *expr);
 
+/* ---- call_entry.c ------------------------------------------------------------------------------------ */
+
+/** lowering_is_call_return() - is it a probe where system calls return */
+bool lowering_is_call_return(const struct lowering *lower);
+/** lowering_call_entry() - @entry() there becomes what the hidden probe has saved */
+void lowering_call_entry(struct lowering *lower, struct stap_expr *expr);
+
 /* ---- target_pretty.c --------------------------------------------------------------------------------- */
 
 /** lowering_pretty() - `$x$` becomes a sprintf() */

@@ -236,6 +236,10 @@ static void lower_entry(struct lowering *lower, struct stap_expr *expr)
 		*expr = *operand;
 		return;
 	}
+	if (lowering_is_call_return(lower)) {
+		lowering_call_entry(lower, expr);
+		return;
+	}
 	if (!lowering_is_return(lower)) {
 		if (!lower->trying && lower->owner.probe)
 			sema_error_because(lower->sema, lower->owner.probe->token,
