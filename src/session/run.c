@@ -329,10 +329,40 @@ static int session_check_target(const struct session *s, struct error *err)
 	return 0;
 }
 
+/* What no pass before has looked at, as SystemTap finds it when it makes the global. */
+static int session_check_histograms(struct session *s, struct error *err)
+{
+	enum {
+		OUTER_BUCKETS = 2 /* what is below and what is above */
+	};
+	uint32_t max = session_limit(s->options, "STP_MAX_BUCKETS", 128);
+
+	for (uint32_t g = 0; g < s->code.global_count; g++) {
+		const struct abi_stat_desc *stat = &s->code.globals[g].stat;
+
+		if (stat->hist != ABI_HIST_LINEAR ||
+			(stat->bucket_count && stat->bucket_count <= max))
+			continue;
+		if (stat->width == 0)
+			session_warn(s, "histogram: interval cannot be zero.");
+		else
+			session_warn(s,
+				"histogram: Number of buckets must be between 1 and %u\n"
+				"Number_of_buckets = (stop - start) / interval.\n"
+				"Please adjust your start, stop, and interval values.",
+				max - OUTER_BUCKETS);
+		return error_set(err, -ERANGE, "global variable '%s' allocation failed",
+			s->code.globals[g].var->name);
+	}
+	return 0;
+}
+
 static int session_prepare(struct session *s, struct error *err)
 {
 	session_make_sites(s);
-	int r = session_check_target(s, err);
+	int r = session_check_histograms(s, err);
+	if (r == 0)
+		r = session_check_target(s, err);
 	if (r == 0)
 		r = session_plan(s, err);
 	if (r == 0)
