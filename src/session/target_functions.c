@@ -458,6 +458,14 @@ static void report_no_match(struct expansion *e, struct error *err)
 		}
 		vec_append(&names, shown);
 	}
+	struct elf_inline_walk walk = {0};
+	const struct elf_instance *instance;
+	while ((instance = elf_inline_next(e->module->elf, &walk, "*"))) {
+		struct elf_instance_info info;
+		elf_instance_describe(instance, &info);
+		if (info.declaration.name)
+			vec_append(&names, info.declaration.name);
+	}
 	target_report_similar(
 		e, "functions", pattern->name, names.items, names.count, err);
 	if (nameless)

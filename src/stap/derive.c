@@ -438,6 +438,36 @@ static bool has_guards(struct stap_location **locations, uint32_t count)
 	return false;
 }
 
+/*
+ * .function("f@x.c:LINE") means all functions f of x.c, as in SystemTap, which says so where the line is not that of
+ * the declaration, as it stands in the resolved point.
+ */
+static void warn_of_line(struct sema *sema, const struct sema_candidate *candidate,
+	struct stap_location **locations, uint32_t count)
+{
+	const char *file = NULL, *line;
+
+	for (uint32_t i = 1; i < candidate->point->component_count; i++) {
+		const struct stap_component *component = &candidate->point->components[i];
+
+		if (!strcmp(component->name, "function") && component->has_argument &&
+			component->argument->kind == STAP_EXPR_STRING)
+			file = strchr(component->argument->string, '@');
+	}
+	line = file ? strrchr(file, ':') : NULL;
+	for (uint32_t i = 0; line && i < count; i++) {
+		const char *declared =
+			arena_printf(sema->arena, ":%u\"", (unsigned)atoi(line + 1));
+
+		if (strstr(locations[i]->pp, declared))
+			continue;
+		sema_warn(sema, candidate->origin->token,
+			"For probing a particular line, use a .statement() probe, not "
+			".function()");
+		return;
+	}
+}
+
 static bool build_process(
 	struct sema *sema, const struct sema_candidate *candidate, struct sema_error *err)
 {
@@ -455,7 +485,7 @@ static bool build_process(
 			"PID [man stapprobes]");
 	if (process->has_argument && process->argument->kind == STAP_EXPR_NUMBER &&
 		process->argument->number < 1)
-		return fail(err, process->token,
+		return fail(err, NULL,
 			arena_printf(sema->arena, "cannot probe pid %lld: Invalid pid",
 				(long long)process->argument->number));
 	if (!ops)
@@ -468,6 +498,7 @@ static bool build_process(
 			why.message[0] ? arena_strdup(sema->arena, why.message)
 				       : "no match");
 	}
+	warn_of_line(sema, candidate, locations, count);
 	if (sema_body_has_targets(candidate->body, candidate->condition) ||
 		has_guards(locations, count)) {
 		locations_group(sema, candidate, locations, count);

@@ -22,6 +22,9 @@ struct stap_access *lowering_access(
 	struct lowering *lower, const struct stap_expr *expr, const char **ret_error);
 /** lowering_set_access() - keep the access, or the reason for there being none, in the node */
 void lowering_set_access(struct lowering *lower, struct stap_expr *expr);
+/** lowering_failing_component() - the first that something is wrong with; NULL: the variable itself */
+const struct stap_token *lowering_failing_component(
+	struct lowering *lower, const struct stap_expr *expr);
 bool lowering_is_array(const struct stap_access *access);
 /** lowering_variable() - $name */
 struct stap_expr *lowering_variable(

@@ -139,7 +139,9 @@ says -e 'probe process("/nonexistent").function("x") { exit() }'
 wanted='^semantic error: no match: nonexistent-program: no such program in PATH$'
 says -e 'probe process("nonexistent-program").function("x") { exit() }'
 wanted='^semantic error: no match: /tmp: Is a directory$'
-says -e 'probe process("/tmp").begin { exit() }'
+says -e 'probe process("/tmp").function("x") { exit() }'
+wanted='^WARNING: no match: /tmp: Is a directory$'
+says -e 'probe process("/tmp").begin { exit() }' -c true
 wanted='^semantic error: no match: cannot run the command of -c, /nonexistent-cmd: No such file or directory$'
 says -e 'probe process.function("main") { exit() }' -c /nonexistent-cmd
 wanted='^error: cannot run nonexistent-cmd: No such file or directory$'
