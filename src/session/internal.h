@@ -35,10 +35,12 @@ enum {
 
 /* A probe of the script at one place: what abi_site is made from. */
 struct session_site {
-	const struct codegen_handler *handler;
+	const struct stap_derived_probe *probe;
 	const struct stap_location *location; /* NULL: begin, end, timer */
 	uint64_t
 		link_address; /* of the instruction: the location's, or one exit of the function */
+	bool is_entry_part, is_paired;         /* as of codegen_handler */
+	const struct codegen_handler *handler; /* NULL until the program is compiled */
 };
 
 struct session_memory {
@@ -175,6 +177,8 @@ struct session {
 	bool attaching;      /* errors of single processes are fatal for the run */
 	bool poll_modules;   /* some probed library is not mapped everywhere yet */
 	size_t uprobe_count; /* places the script probes */
+	int placed;          /* what planning gave; told when the run starts */
+	struct error place_error;
 };
 
 /* ---- run.c: how long the passes take, for -v ------------------------------------------------------ */
@@ -245,8 +249,13 @@ void session_error(struct session *s, const char *text);
 /** session_skipped_too_many() - did more handlers find no lock than MAXSKIPPED allows */
 bool session_skipped_too_many(const struct session *s);
 
-/** plan all patches of the program's uprobes; refusals are warned about */
+/**
+ * session_plan() - plan all patches of the program's uprobes; refusals are warned about
+ * Before the program is compiled: it tells which returns take a hidden handler at the entry.
+ */
 must_check int session_plan(struct session *s, struct error *err);
+/** session_plan_bind() - to the handlers, once they are there */
+void session_plan_bind(struct session *s);
 void session_plan_free(struct session *s);
 /** how a place would be patched, and why not better: a line for each patch */
 void session_plan_describe(

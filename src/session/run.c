@@ -164,6 +164,65 @@ static void print_blame(
 	stap_diagnostics_deinit(&diagnostics);
 }
 
+/* ---- places of probes, before they are compiled: what is there decides which handlers are wanted
+ * -------------------------------------------------------------------------------------------
+ */
+
+/* One site for each place of a handler. */
+static void session_make_probe_sites(
+	struct session *s, const struct stap_derived_probe *probe, bool is_entry_part)
+{
+	struct session_site site = {.probe = probe, .is_entry_part = is_entry_part};
+	for (uint32_t i = 0; i < probe->location_count; i++) {
+		site.location = probe->locations[i];
+		site.link_address = site.location->link_address;
+		vec_append(&s->sites, site);
+	}
+	if (!probe->location_count)
+		vec_append(&s->sites, site);
+}
+
+static void session_make_sites(struct session *s)
+{
+	for (size_t i = 0; i < s->program->probes.count; i++) {
+		const struct stap_derived_probe *probe = s->program->probes.items[i];
+		if (probe->kind == STAP_PROBE_NEVER)
+			continue;
+		if (probe->kind == STAP_PROBE_URETURN && probe->entry_values.count)
+			session_make_probe_sites(s, probe, true);
+		session_make_probe_sites(s, probe, false);
+	}
+}
+
+/* Events of processes of any program are those of the target's. */
+static int session_check_target(const struct session *s, struct error *err)
+{
+	if (s->options->command || s->options->pid)
+		return 0;
+	for (size_t i = 0; i < s->sites.count; i++) {
+		const struct stap_location *location = s->sites.items[i].location;
+		if (location && location->event != STAP_EVENT_NONE &&
+			!location->module_path && !location->only_pid)
+			return error_set(err, -EINVAL,
+				"probe %s has no process to look at: name one with -c "
+				"COMMAND or -x PID",
+				location->pp);
+	}
+	return 0;
+}
+
+static void session_place(struct session *s)
+{
+	session_make_sites(s);
+	s->placed = session_check_target(s, &s->place_error);
+	if (s->placed == 0)
+		s->placed = session_plan(s, &s->place_error);
+}
+
+/* ---- passes 3 and 4
+ * -------------------------------------------------------------------------------------------
+ */
+
 static int session_translate(struct session *s)
 {
 	const struct session_options *o = s->options;
@@ -210,21 +269,6 @@ static int session_translate(struct session *s)
 			s->code.handler_count, s->code.handler_count == 1 ? "" : "s");
 	}
 	return 0;
-}
-
-/* One site for each place of each handler. */
-static void session_make_sites(struct session *s)
-{
-	for (uint32_t i = 0; i < s->code.handler_count; i++) {
-		const struct codegen_handler *h = &s->code.handlers[i];
-		uint32_t count = h->probe->location_count;
-		for (uint32_t k = 0; k < count; k++)
-			vec_append(&s->sites,
-				((struct session_site){h, h->probe->locations[k],
-					h->probe->locations[k]->link_address}));
-		if (!count)
-			vec_append(&s->sites, ((struct session_site){h, NULL, 0}));
-	}
 }
 
 /* ---- pass 5
@@ -312,23 +356,6 @@ static int session_apply_globals(struct session *s, struct error *err)
 	return r;
 }
 
-/* Events of processes of any program are those of the target's. */
-static int session_check_target(const struct session *s, struct error *err)
-{
-	if (s->options->command || s->options->pid)
-		return 0;
-	for (size_t i = 0; i < s->sites.count; i++) {
-		const struct stap_location *location = s->sites.items[i].location;
-		if (location && location->event != STAP_EVENT_NONE &&
-			!location->module_path && !location->only_pid)
-			return error_set(err, -EINVAL,
-				"probe %s has no process to look at: name one with -c "
-				"COMMAND or -x PID",
-				location->pp);
-	}
-	return 0;
-}
-
 /* What no pass before has looked at, as SystemTap finds it when it makes the global. */
 static int session_check_histograms(struct session *s, struct error *err)
 {
@@ -359,14 +386,16 @@ static int session_check_histograms(struct session *s, struct error *err)
 
 static int session_prepare(struct session *s, struct error *err)
 {
-	session_make_sites(s);
-	int r = session_check_histograms(s, err);
-	if (r == 0)
-		r = session_check_target(s, err);
-	if (r == 0)
-		r = session_plan(s, err);
-	if (r == 0)
-		r = session_memory_create(s, err);
+	int r = s->placed;
+	if (r < 0) {
+		*err = s->place_error;
+		return r;
+	}
+	r = session_check_histograms(s, err);
+	if (r < 0)
+		return r;
+	session_plan_bind(s);
+	r = session_memory_create(s, err);
 	if (r == 0)
 		r = session_apply_globals(s, err);
 	if (r == 0)
@@ -594,6 +623,8 @@ int session_run(const struct session_options *options)
 	status = 0;
 	if (options->last_pass < 3)
 		goto out;
+	if (options->last_pass >= 5)
+		session_place(&s);
 	status = session_translate(&s) < 0 ? 1 : 0;
 	if (status || options->last_pass < 5 || !session_goes_on(&s, &status))
 		goto out;

@@ -60,8 +60,9 @@ struct codegen_global {
 /* A handler the trampolines or the tracer can call; see runtime.h for its signature. */
 struct codegen_handler {
 	const struct stap_derived_probe *probe;
-	bool is_entry_part;      /* the hidden entry handler of a return probe with entry
+	bool is_entry_part; /* the hidden entry handler of a return probe with entry
 				    values */
+	bool is_paired; /* of places that need it; see stap_derived_probe.is_paired_somewhere */
 	uint32_t code_offset;    /* in the linked image */
 	bool needs_callee_saved; /* trampoline must push all of struct abi_regs */
 	bool needs_flags;

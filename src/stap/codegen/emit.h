@@ -245,6 +245,7 @@ struct emit_body {
 	const struct stap_derived_probe *probe; /* NULL in a function */
 	const struct stap_function *function;   /* NULL in a handler */
 	bool is_entry_part;
+	bool is_paired;   /* as codegen_handler.is_paired */
 	bool is_target;   /* runs inside traced programs (handlers only) */
 	bool is_counting; /* charges statements to the action budget */
 
