@@ -332,8 +332,9 @@ static int session_set_global(struct session *s, const struct codegen_global *gl
 	else if (errno == ERANGE)
 		why = "it does not fit 64 bits";
 	if (why)
-		return error_set(err, -EINVAL, "cannot set global %s to '%s': %s",
-			set->name, set->value, why);
+		return error_set(err, -EINVAL,
+			"Invalid parameters: cannot set global %s to '%s': %s", set->name,
+			set->value, why);
 	memcpy(at, &value, sizeof(value)); /* a counter's base comes first */
 	return 0;
 }
@@ -353,6 +354,7 @@ static int session_apply_globals(struct session *s, struct error *err)
 		if (!is_known)
 			session_warn(s, "-G %s: no such global is used", set->name);
 	}
+	s->is_of_globals = r < 0;
 	return r;
 }
 
@@ -378,6 +380,7 @@ static int session_check_histograms(struct session *s, struct error *err)
 				"Number_of_buckets = (stop - start) / interval.\n"
 				"Please adjust your start, stop, and interval values.",
 				max - OUTER_BUCKETS);
+		s->is_of_globals = true;
 		return error_set(err, -ERANGE, "global variable '%s' allocation failed",
 			s->code.globals[g].var->name);
 	}
@@ -560,7 +563,10 @@ static int session_pass5(struct session *s)
 	if (s->options->pass_verbose[4] && s->code.walks_stacks)
 		fprintf(stderr, "Pass 5: %llu stacks were left to the tracer.\n",
 			(unsigned long long)session_ask_stacks(s));
-	if (r < 0)
+	/* what SystemTap's module says of them begins with ERROR */
+	if (s->is_of_globals)
+		fprintf(stderr, "ERROR: %s\n", err.message);
+	else if (r < 0)
 		print_error(&err);
 	bool failed = r < 0;
 	if (session_output_close(s) < 0)

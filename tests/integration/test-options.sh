@@ -45,7 +45,7 @@ set_global() # NAME=VALUE SCRIPT
 }
 is "$(set_global x=0x10 'global x probe begin { println(x + 1) exit() }')" "17" "-G: a number"
 like "$(set_global x=99999999999999999999 'global x probe begin { println(x + 1) exit() }')" \
-	"^error: cannot set global x to '99999999999999999999': it does not fit 64 bits$" "-G: a number that is too large"
+	"^ERROR: Invalid parameters: cannot set global x to '99999999999999999999': it does not fit 64 bits$" "-G: a number that is too large"
 like "$(set_global x=abc 'global x probe begin { println(x + 1) exit() }')" ": it holds numbers$" "-G: a word for a number"
 like "$(set_global x=1 'global x probe begin { x <<< 1; println(@count(x)) exit() }')" ": only scalars have initial values$" "-G: a statistic"
 is "$(set_global y=1 'global x = 1 probe begin { println(x) exit() }')" "$(printf 'WARNING: -G y: no such global is used\n1')" "-G: a name that is not there"
