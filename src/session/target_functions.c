@@ -35,6 +35,25 @@ static bool file_matches(
 
 /* ---- labels and callees of a function ---------------------------------------------------------------- */
 
+/* The lines of .function("f@x.c:LINE") are those of the labels that are asked for. */
+static bool label_is_meant(const struct expansion *e, const struct elf_label *label,
+	const struct elf_instance_info *function)
+{
+	const struct elf_line_query *lines = &e->point->pattern.lines;
+	if (!elf_pattern_matches_name(e->point->label, label->name))
+		return false;
+	if (!e->point->pattern.has_lines || lines->kind == ELF_LINES_ALL)
+		return true;
+	if (lines->kind == ELF_LINES_RELATIVE)
+		return label->line == function->declaration.line + lines->offset;
+	for (size_t i = 0; i < lines->range_count; i++) {
+		if (label->line >= lines->ranges[i].first &&
+			label->line <= lines->ranges[i].last)
+			return true;
+	}
+	return false;
+}
+
 static void add_labels(struct expansion *e, const struct elf_instance *instance)
 {
 	struct elf_label *labels;
@@ -46,7 +65,7 @@ static void add_labels(struct expansion *e, const struct elf_instance *instance)
 	for (size_t i = 0; i < count; i++) {
 		const struct elf_label *label = &labels[i];
 		const char *where = "";
-		if (!elf_pattern_matches_name(e->point->label, label->name))
+		if (!label_is_meant(e, label, &info))
 			continue;
 		if (label->file)
 			where = arena_printf(

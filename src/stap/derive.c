@@ -455,6 +455,10 @@ static void warn_of_line(struct sema *sema, const struct sema_candidate *candida
 			file = strchr(component->argument->string, '@');
 	}
 	line = file ? strrchr(file, ':') : NULL;
+	if (!strcmp(candidate->point->components[candidate->point->component_count - 1]
+			    .name,
+		    "label"))
+		return; /* the line is the label's */
 	for (uint32_t i = 0; line && i < count; i++) {
 		const char *declared =
 			arena_printf(sema->arena, ":%u\"", (unsigned)atoi(line + 1));
