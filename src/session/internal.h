@@ -181,6 +181,7 @@ struct session {
 	size_t uprobe_count;           /* places the script probes */
 	int placed;                    /* what planning gave; told when the run starts */
 	struct error place_error;
+	bool is_of_globals; /* why the run cannot start */
 };
 
 /* ---- run.c: how long the passes take, for -v ------------------------------------------------------ */

@@ -76,7 +76,7 @@ static void memory_fill_sites(
 		const struct session_site *site = &s->sites.items[i];
 		const struct stap_location *location = site->location;
 		const struct stap_derived_probe *probe = site->probe;
-		pn = memory_add_text(texts, probe->pn, pn);
+		pn = memory_add_text(texts, stap_location_name(probe, location), pn);
 		pp = memory_add_text(texts, location ? location->pp : probe->pp, pp);
 		ppfunc = memory_add_text(texts, location ? location->ppfunc : "", ppfunc);
 		sites[i].pp = pp;

@@ -332,8 +332,9 @@ static int session_set_global(struct session *s, const struct codegen_global *gl
 	else if (errno == ERANGE)
 		why = "it does not fit 64 bits";
 	if (why)
-		return error_set(err, -EINVAL, "cannot set global %s to '%s': %s",
-			set->name, set->value, why);
+		return error_set(err, -EINVAL,
+			"Invalid parameters: cannot set global %s to '%s': %s", set->name,
+			set->value, why);
 	memcpy(at, &value, sizeof(value)); /* a counter's base comes first */
 	return 0;
 }
@@ -353,7 +354,37 @@ static int session_apply_globals(struct session *s, struct error *err)
 		if (!is_known)
 			session_warn(s, "-G %s: no such global is used", set->name);
 	}
+	s->is_of_globals = r < 0;
 	return r;
+}
+
+/* What no pass before has looked at, as SystemTap finds it when it makes the global. */
+static int session_check_histograms(struct session *s, struct error *err)
+{
+	enum {
+		OUTER_BUCKETS = 2 /* what is below and what is above */
+	};
+	uint32_t max = session_limit(s->options, "STP_MAX_BUCKETS", 128);
+
+	for (uint32_t g = 0; g < s->code.global_count; g++) {
+		const struct abi_stat_desc *stat = &s->code.globals[g].stat;
+
+		if (stat->hist != ABI_HIST_LINEAR ||
+			(stat->bucket_count && stat->bucket_count <= max))
+			continue;
+		if (stat->width == 0)
+			session_warn(s, "histogram: interval cannot be zero.");
+		else
+			session_warn(s,
+				"histogram: Number of buckets must be between 1 and %u\n"
+				"Number_of_buckets = (stop - start) / interval.\n"
+				"Please adjust your start, stop, and interval values.",
+				max - OUTER_BUCKETS);
+		s->is_of_globals = true;
+		return error_set(err, -ERANGE, "global variable '%s' allocation failed",
+			s->code.globals[g].var->name);
+	}
+	return 0;
 }
 
 static int session_prepare(struct session *s, struct error *err)
@@ -363,7 +394,9 @@ static int session_prepare(struct session *s, struct error *err)
 		*err = s->place_error;
 		return r;
 	}
-	r = session_plan_bind(s, err);
+	r = session_check_histograms(s, err);
+	if (r == 0)
+		r = session_plan_bind(s, err);
 	if (r == 0)
 		r = session_memory_create(s, err);
 	if (r == 0)
@@ -530,7 +563,10 @@ static int session_pass5(struct session *s)
 	if (s->options->pass_verbose[4] && s->code.walks_stacks)
 		fprintf(stderr, "Pass 5: %llu stacks were left to the tracer.\n",
 			(unsigned long long)session_ask_stacks(s));
-	if (r < 0)
+	/* what SystemTap's module says of them begins with ERROR */
+	if (s->is_of_globals)
+		fprintf(stderr, "ERROR: %s\n", err.message);
+	else if (r < 0)
 		print_error(&err);
 	bool failed = r < 0;
 	if (session_output_close(s) < 0)

@@ -219,10 +219,6 @@ static int target_expand(void *data, const struct stap_point *point, struct aren
 	if (r < 0)
 		return r;
 	err->message[0] = err->hint[0] = '\0';
-	if (parsed.kind == TARGET_POINT_FUNCTION && parsed.pattern.has_lines)
-		target_warn(data,
-			"For probing a particular line, use a .statement() probe, "
-			"not .function()");
 	struct expansion e = {.target = data, .point = &parsed, .arena = arena};
 	if (is_event)
 		r = target_expand_event(&e, point, err);

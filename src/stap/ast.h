@@ -431,6 +431,8 @@ struct stap_derived_probe {
 	/* URETURN: evaluated at entry, in a hidden handler on the same functions; the body refers to
 	 * them by STAP_EXPR_ENTRY_VALUE. */
 	VEC(struct stap_expr *) entry_values;
+	/* of a system call's return: assignments that a hidden probe at its entry makes */
+	VEC(struct stap_expr *) call_entries;
 	uint32_t index;         /* in stap_program.probes */
 	bool uses_return_value; /* $return, returnval(): tail-call exits cannot give it */
 	/* URETURN, told by the session before it is compiled: at some places, or at all of them, there is a hidden

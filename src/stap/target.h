@@ -53,6 +53,10 @@ struct stap_location {
 	void *opaque;
 };
 
+/** stap_location_name() - pn(): of a point that is no alias as it was resolved; @location may be NULL */
+const char *stap_location_name(
+	const struct stap_derived_probe *probe, const struct stap_location *location);
+
 /* A value computed from registers and memory: a little stack machine that codegen compiles. */
 enum stap_access_op_kind {
 	STAP_ACCESS_REG, /* push DWARF register `value`: 0 rax 1 rdx 2 rcx 3 rbx 4 rsi 5 rdi 6 rbp 7 rsp 8..15, 16 rip */

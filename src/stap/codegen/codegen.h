@@ -48,9 +48,10 @@ struct codegen_global {
 	enum codegen_storage storage;
 	uint32_t offset, shard_offset;
 	uint64_t size;
-	int lock;                  /* index of its abi_lock, -1: none needed */
-	uint32_t max_entries;      /* MAP */
-	struct abi_stat_desc stat; /* statistics and maps of them */
+	int lock;             /* index of its abi_lock, -1: none needed */
+	uint32_t max_entries; /* MAP */
+	/* statistics and maps of them; no buckets: the script's parameters make no sense */
+	struct abi_stat_desc stat;
 	/* MAP that handlers in programs only count up: without its lock, in cells of each thread */
 	bool is_celled;
 	struct abi_cells_desc cells;

@@ -232,7 +232,7 @@ static void function_body(struct emit_body *b, struct emit_function *f)
 	if (b->function->embedded)
 		emit_embedded_call(b);
 	else
-		emit_stmt(b, b->function->body);
+		emit_whole(b, b->function->body);
 	emit_enter(b, b->exit);
 	release_frame(b, base);
 	function_return(b, first == 2 ? NULL : emit_load(b, b->e->i64, b->result, ""));
@@ -501,7 +501,7 @@ static void handler_main(struct emit_body *b)
 		emit_branch(b, emit_condition(b, b->probe->condition), holds, b->exit);
 		LLVMPositionBuilderAtEnd(b->e->builder, holds);
 	}
-	emit_stmt(b, b->probe->body);
+	emit_whole(b, b->probe->body);
 }
 
 static void handler_prologue(struct emit_body *b, const struct emit_use *use,
