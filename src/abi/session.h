@@ -158,6 +158,10 @@ enum abi_site_type {
 struct abi_native {
 	uint64_t code_offset; /* in the image */
 	uint64_t cookie;      /* its consumer's */
+	/* a return through exits that others share: the number of the record that the entry leaves; 0: none */
+	uint32_t pair;
+	uint32_t
+		is_entry; /* ... whose site this is: it keeps the return address, and calls nothing */
 };
 
 /*

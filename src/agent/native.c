@@ -33,6 +33,30 @@ static const struct abi_native *find_native(const struct abi_session *s, uint32_
 	return site < s->native_count ? natives + site : NULL;
 }
 
+static bool keep_return_address(struct abi_context *c, uint32_t pair, uint64_t sp)
+{
+	struct rt_read from = rt_read_here(c, sp, sizeof(uint64_t));
+	if (!from.fault)
+		*(uint64_t *)rt_pair_push(c, pair, sp, sizeof(from.value)) = from.value;
+	return false;
+}
+
+/* Is this the return of a call that was seen to begin? */
+static bool is_own_return(struct abi_context *c, uint32_t pair, uint64_t sp)
+{
+	const uint64_t *kept = rt_pair_pop(c, pair, sp);
+	struct rt_read to = rt_read_here(c, sp, sizeof(uint64_t));
+	return kept && !to.fault && *kept == to.value;
+}
+
+static bool is_wanted(struct abi_context *c, const struct abi_native *native, uint64_t sp)
+{
+	if (!native->pair)
+		return true;
+	return native->is_entry ? keep_return_address(c, native->pair, sp)
+				: is_own_return(c, native->pair, sp);
+}
+
 RT_EXPORT void agent_call_native(struct abi_context *c, struct abi_regs *regs,
 	uint64_t sp, uint64_t ip, uint32_t site)
 {
@@ -41,6 +65,10 @@ RT_EXPORT void agent_call_native(struct abi_context *c, struct abi_regs *regs,
 	if (!native || native->code_offset >= agent_arena_block.image_size ||
 		!rt_enter(c, regs, sp, ip, site))
 		return;
+	if (!is_wanted(c, native, sp)) {
+		rt_leave(c);
+		return;
+	}
 	const struct uprobe_native_hit hit = {
 		.regs = (struct uprobe_native_regs *)(void *)regs,
 		.sp = sp,

@@ -58,6 +58,13 @@ struct arch_text *arch_text_create(const struct arch_text_segment *segments,
 	size_t indirect_target_count);
 void arch_text_destroy(struct arch_text *text);
 
+/**
+ * arch_text_set_parts() - starts that may be no entries
+ * @parts: sorted; foo.cold, which only foo jumps to, and what only unwind tables know.  Those that are used
+ * like a function count as one.  Copied
+ */
+void arch_text_set_parts(struct arch_text *text, const uint64_t *parts, size_t count);
+
 /* What the scan for branches finds: it takes the longest, and depends on the text alone. */
 struct arch_text_scan {
 	const uint64_t *refs;
@@ -118,6 +125,8 @@ struct arch_point {
 	bool is_tail_call;   /* exit by a jump: no return value yet */
 	bool is_conditional; /* exit by a conditional jump: handlers run when it is taken
 			      */
+	/* of an exit: its function can be left by it without having been entered (arch_find_entrance()) */
+	bool is_shared;
 };
 
 struct arch_plan {
@@ -176,6 +185,15 @@ must_check int arch_plan_site(struct arch_text *text, uint64_t address, uint64_t
 must_check int arch_plan_exits(struct arch_text *text, uint64_t start, uint64_t end,
 	const struct arch_plan_options *options, struct arch_plan **ret,
 	size_t *ret_count, struct error *err);
+
+/**
+ * arch_find_entrance() - can an exit of [start, end) be reached without passing its first instruction?
+ * Another function begins in what it runs through, or code elsewhere jumps into it.  All its exits are then
+ * planned with is_shared: what was left there tells only together with what was entered.
+ * @ret: where the other way begins
+ */
+bool arch_find_entrance(
+	struct arch_text *text, uint64_t start, uint64_t end, uint64_t *ret);
 
 /**
  * arch_plan_breakpoint() - a breakpoint on an instruction nothing else is known of

@@ -295,6 +295,7 @@ static int add_exits(struct uprobe *uprobe, const struct arch_plan *breakpoints,
 {
 	for (size_t i = 0; i < count; i++) {
 		const struct arch_point *exit = &breakpoints[i].points[0];
+		uprobe->shares_exits |= exit->is_shared;
 		if (exit->is_tail_call) {
 			uprobe->tail_calls++;
 			continue;

@@ -38,6 +38,8 @@ struct probe_link {
 	uint64_t generation;              /* counts its consumers */
 	VEC(struct probe_answer) answers;
 	uint32_t site, return_site; /* of its native functions; 0: none */
+	uint32_t
+		entry_site; /* what return_site takes where exits are shared; 0: nothing */
 };
 
 struct uprobe {
@@ -47,7 +49,7 @@ struct uprobe {
 	uint64_t address, start, end; /* link-time, as all addresses of files here */
 	uint64_t offset, ref_ctr_offset;
 	uint64_t semaphore; /* 0: none */
-	bool has_exits;
+	bool has_exits, shares_exits;
 	size_t exits, tail_calls;
 	uint64_t hits, missed;
 	VEC(struct probe_link *) links;
@@ -162,6 +164,8 @@ void probe_memory_destroy(struct uprobes *u);
 /** give a native function of a consumer a number; 0: none are left */
 uint32_t probe_native_add(
 	struct uprobes *u, const struct uprobe_code *code, uint64_t cookie);
+/** probe_native_pair() - have it run only for calls that were seen to begin; the site for the entry, 0: none are left */
+uint32_t probe_native_pair(struct uprobes *u, uint32_t site);
 /** handlers run no more */
 void probe_memory_stop(struct uprobes *u);
 /** contexts of threads that are gone */

@@ -15,6 +15,7 @@ enum {
 	NATIVES =
 		65536, /* functions of consumers that can be registered, one after the other */
 	CONTEXTS = 1024,
+	PAIRS_SIZE = 16 * 1024,
 	PATCHES = 262144, /* of all processes, at one time */
 };
 
@@ -46,9 +47,9 @@ static void fill_header(struct uprobes *u, struct abi_session *h)
 		round_up(h->journal_offset + sizeof(struct abi_journal) +
 			 (uint64_t)PATCHES * sizeof(struct abi_journal_patch));
 	h->context_count = native ? CONTEXTS : 0;
-	/* no entry values are kept: there is room for them for the runtime's sake */
+	/* only return addresses are kept, where exits are shared */
 	h->pair_offset = (uint32_t)round_up(sizeof(struct abi_context));
-	h->pair_size = PAGE;
+	h->pair_size = PAIRS_SIZE;
 	h->context_size = h->pair_offset + h->pair_size;
 	/* nothing is printed: rings are there for the runtime's sake */
 	h->ring_offset = h->context_offset + (uint64_t)h->context_count * h->context_size;
@@ -168,12 +169,27 @@ void probe_free_contexts(struct uprobes *u)
 	u->dead_threads.count = 0;
 }
 
+static struct abi_native *natives_of(const struct uprobes *u)
+{
+	return (struct abi_native *)(void *)((char *)u->session.session_memory +
+					     u->layout.native_offset);
+}
+
+uint32_t probe_native_pair(struct uprobes *u, uint32_t site)
+{
+	struct abi_native *natives = natives_of(u);
+
+	if (u->site_count + 1 >= NATIVES)
+		return 0;
+	natives[site].pair = site;
+	natives[++u->site_count] = (struct abi_native){.pair = site, .is_entry = 1};
+	return u->site_count;
+}
+
 uint32_t probe_native_add(
 	struct uprobes *u, const struct uprobe_code *code, uint64_t cookie)
 {
-	struct abi_native *natives =
-		(struct abi_native *)(void *)((char *)u->session.session_memory +
-					      u->layout.native_offset);
+	struct abi_native *natives = natives_of(u);
 
 	if (u->site_count + 1 >= NATIVES)
 		return 0;

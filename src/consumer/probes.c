@@ -110,7 +110,12 @@ static int add_natives(struct uprobes *u, struct probe_link *link, struct error 
 	if (consumer->ret_code)
 		link->return_site =
 			probe_native_add(u, consumer->ret_code, consumer->cookie);
-	if ((consumer->code && !link->site) || (consumer->ret_code && !link->return_site))
+	bool pairs = link->return_site && link->uprobe->shares_exits;
+	if (pairs)
+		link->entry_site = probe_native_pair(u, link->return_site);
+	if ((consumer->code && !link->site) ||
+		(consumer->ret_code && !link->return_site) ||
+		(pairs && !link->entry_site))
 		return error_set(
 			err, -ENOSPC, "too many native functions have been registered");
 	return 0;
@@ -205,7 +210,7 @@ static int remove_link(struct uprobe *uprobe, const struct uprobe_consumer *cons
 		return -ENOENT;
 	/* a callback may be walking over the list, and frames name it: it is left for the next one */
 	link->consumer = NULL;
-	link->site = link->return_site = 0;
+	link->site = link->return_site = link->entry_site = 0;
 	u->dirty = true;
 	return 0;
 }

@@ -133,6 +133,8 @@ static void want_link(struct sync *sync, struct wanted *wanted, struct probe_lin
 	else
 		wanted->is_told |= consumer->ret_handler != NULL;
 	add_call(sync, event->is_return ? link->return_site : link->site);
+	if (!event->is_return)
+		add_call(sync, link->entry_site);
 	if (event->uprobe->semaphore && !event->is_return)
 		vec_append(&sync->semaphores, event->uprobe->semaphore + wanted->bias);
 }

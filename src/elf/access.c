@@ -11,6 +11,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "elf/names.h"
 #include "elf/type.h"
 #include "elf/variable.h"
 
@@ -149,6 +150,7 @@ static int missing_member(struct walk *w, Dwarf_Die *type, const char *member)
 	struct elf_name_list names = {0};
 	const char *list = "";
 	elf_type_member_names(w->module, type, &names);
+	elf_names_sort_similar(names.items, names.count, member);
 	for (size_t i = 0; i < names.count; i++)
 		list = arena_printf(
 			w->arena, "%s%s%s", list, i ? ", " : "", names.items[i]);
@@ -176,6 +178,9 @@ static int walk_member(struct walk *w, const char *member)
 	if (tag == DW_TAG_array_type)
 		return error_set(
 			w->err, -ENOENT, "invalid access '->%s' for array type", member);
+	if (strcmp(before, "void*") == 0)
+		return error_set(
+			w->err, -ENOENT, "invalid access '->%s' vs '%s'", member, before);
 	if (tag != DW_TAG_structure_type && tag != DW_TAG_union_type &&
 		tag != DW_TAG_class_type)
 		return error_set(
@@ -284,9 +289,15 @@ static int walk_index(struct walk *w, const struct elf_access_step *step)
 		return r;
 	if (tag == DW_TAG_array_type)
 		return walk_index_array(w, &type, step);
-	if (tag != DW_TAG_pointer_type)
-		return error_set(
-			w->err, -ENOENT, "invalid access '[...]' vs. %s", before);
+	if (tag != DW_TAG_pointer_type || strcmp(before, "void*") == 0) {
+		const char *index = step->is_constant ? arena_printf(w->arena, "%lld",
+								(long long)step->index)
+						      : "...";
+		return error_set(w->err, -ENOENT,
+			tag == DW_TAG_pointer_type ? "invalid access '[%s]' vs '%s'"
+						   : "invalid access '[%s]' vs. %s",
+			index, before);
+	}
 	uint64_t size =
 		elf_die_type(&type, &target) ? elf_type_size(w->module, &target) : 1;
 	if (size == 0)
@@ -342,7 +353,7 @@ static int walk_finish_address(struct walk *w, struct elf_access *ret)
 		return error_set(
 			w->err, -ENOTSUP, "cannot take address of object in register");
 	if (w->bit_size)
-		return error_set(w->err, -ENOTSUP, "cannot take address of bit-field");
+		return error_set(w->err, -ENOTSUP, "cannot take the address of a bit field");
 	ret->value_class = ELF_VALUE_POINTER;
 	ret->size = 8;
 	ret->type_name = arena_printf(w->arena, "%s*", walk_type_name(w));
@@ -407,21 +418,26 @@ static int begin_variable(struct walk *w, const struct elf_frame *frame)
 	struct elf_variable variable;
 	const char *name = w->request->name;
 	if (!elf_variable_find(frame, name, &variable)) {
-		struct strbuf names;
+		struct elf_name_list names = {0};
+		const char *list = "";
 		Dwarf_Die function = frame->instance->die, unit;
 		const char *unit_name = dwarf_diecu(&function, &unit, NULL, NULL)
 						? dwarf_diename(&unit)
 						: NULL;
-		strbuf_init(&names);
 		elf_variable_names(frame, &names);
+		elf_names_sort_similar(names.items, names.count, name);
+		for (size_t i = 0; i < names.count; i++)
+			list = arena_printf(
+				w->arena, "%s%s$%s", list, i ? ", " : "", names.items[i]);
 		error_set(w->err, -ENOENT,
 			"unable to find local '%s', [man error::dwarf] dieoffset %#" PRIx64
 			" in %s, near pc %#" PRIx64 " in %s %s%s%s%s",
 			name, (uint64_t)dwarf_dieoffset(&function),
 			elf_module_path(w->module), frame->pc, dwarf_diename(&function),
-			unit_name ? unit_name : "?", names.size ? " (alternatives: " : "",
-			names.data, names.size ? ")" : "");
-		strbuf_deinit(&names);
+			unit_name ? unit_name : "?",
+			names.count ? " (alternatives: " : "", list,
+			names.count ? ")" : "");
+		vec_free(&names);
 		return -ENOENT;
 	}
 	walk_set_type(w, &variable.die);

@@ -242,6 +242,59 @@ out:
 	return module->starts.items;
 }
 
+/* foo.part.0 is a function that is called. */
+static bool is_entry(const struct elf_function *function)
+{
+	return !function->is_nameless &&
+	       (!function->is_cold_part || !strstr(function->name, ".cold"));
+}
+
+static void collect_parts(struct elf_module *module)
+{
+	size_t function_count, fde_count;
+	const struct elf_function *functions =
+		elf_module_functions(module, &function_count);
+	const struct elf_fde *fdes = elf_module_fdes(module, &fde_count);
+	for (size_t i = 0; i < function_count; i++)
+		if (!is_entry(&functions[i]))
+			vec_append(&module->parts, functions[i].start);
+	for (size_t i = 0; i < fde_count; i++)
+		vec_append(&module->parts, fdes[i].start);
+	elf_address_list_sort(&module->parts);
+}
+
+/* By any name of the same address. */
+static void drop_entries(struct elf_module *module)
+{
+	size_t count, kept = 0, p = 0;
+	const struct elf_function *functions = elf_module_functions(module, &count);
+	uint64_t *items = module->parts.items;
+	for (size_t f = 0; p < module->parts.count; p++) {
+		bool is_called = false;
+		while (f < count && functions[f].start < items[p])
+			f++;
+		for (; f < count && functions[f].start == items[p]; f++)
+			is_called |= is_entry(&functions[f]);
+		if (!is_called)
+			items[kept++] = items[p];
+	}
+	module->parts.count = kept;
+}
+
+const uint64_t *elf_module_part_starts(struct elf_module *module, size_t *ret_count)
+{
+	if (!module->has_parts) {
+		module->has_parts = true;
+		if (!elf_addresses_take(module, "part starts", &module->parts)) {
+			collect_parts(module);
+			drop_entries(module);
+			elf_addresses_keep(module, "part starts", &module->parts);
+		}
+	}
+	*ret_count = module->parts.count;
+	return module->parts.items;
+}
+
 void elf_fde_functions_collect(struct elf_module *module)
 {
 	size_t fde_count, known_count = module->functions.count, known = 0;

@@ -34,12 +34,12 @@ struct elf_module {
 	size_t segment_count;
 	struct arena arena; /* names that are not in a mapped file */
 
-	bool has_functions, has_fdes, has_starts, has_targets, has_tried_dwarf, has_marks,
-		has_objects;
+	bool has_functions, has_fdes, has_starts, has_parts, has_targets, has_tried_dwarf,
+		has_marks, has_objects;
 	VEC(struct elf_function) functions;
 	uint64_t *function_max_end; /* [i]: largest end among functions[0..i] */
 	VEC(struct elf_fde) fdes;
-	struct elf_address_list starts, targets;
+	struct elf_address_list starts, parts, targets;
 	VEC(struct elf_mark) marks;
 	VEC(struct elf_object) objects; /* sorted, at different addresses */
 	struct elf_dwarf *dwarf;

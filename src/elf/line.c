@@ -128,6 +128,8 @@ struct search {
 	struct elf_address_list aliases;
 	/* what there is instead: the nearest lines before and after the one asked for */
 	int wanted, before, after;
+	/* whatever function they are in; the line asked for is in another one */
+	bool is_of_any, is_elsewhere;
 	const char *file;
 };
 
@@ -158,7 +160,7 @@ static const struct elf_instance *matching_instance(
 	const struct elf_instance *instance = innermost;
 	if (s->asked == innermost)
 		return s->answer;
-	while (instance && !search_matches(s, instance))
+	while (instance && !s->is_of_any && !search_matches(s, instance))
 		instance = instance->parent;
 	s->asked = innermost;
 	s->answer = instance;
@@ -197,6 +199,7 @@ static void note_neighbour(
 			     : query->ranges[0].first;
 	s->wanted = wanted;
 	s->file = row->file;
+	s->is_elsewhere |= s->is_of_any && row->line == wanted;
 	if (row->line < wanted && row->line > s->before)
 		s->before = row->line;
 	if (row->line > wanted && (!s->after || row->line < s->after))
@@ -405,7 +408,12 @@ static int search_neighbours(struct search *s, struct error *err)
 {
 	struct elf_line_query query = *s->query;
 	struct elf_line_range range;
+	/* the nearest line of the file is meant, and it may be another function's */
+	s->is_of_any = query.is_nearest && query.kind == ELF_LINES_NUMBERED;
 	search_all(s, true);
+	s->is_of_any = false;
+	if (s->is_elsewhere)
+		s->before = s->after = 0;
 	if (!query.is_nearest || (!s->before && !s->after))
 		return report_no_lines(s, err);
 	int up = s->after ? s->after - s->wanted : SUGGEST_DISTANCE_MAX;
@@ -416,6 +424,7 @@ static int search_neighbours(struct search *s, struct error *err)
 	query.range_count = 1;
 	s->query = &query;
 	search_all(s, false);
+	s->before = s->after = 0;
 	return s->found.count ? 0 : report_no_lines(s, err);
 }
 

@@ -143,6 +143,7 @@ void elf_module_close(struct elf_module *module)
 	vec_free(&module->functions);
 	vec_free(&module->fdes);
 	vec_free(&module->starts);
+	vec_free(&module->parts);
 	vec_free(&module->targets);
 	vec_free(&module->marks);
 	vec_free(&module->objects);

@@ -86,6 +86,9 @@ bool elf_module_symbol(const struct elf_module *module, const char *name, uint64
 /** sorted unique addresses at which a function or FDE begins: symbols, .eh_frame */
 const uint64_t *elf_module_function_starts(struct elf_module *module, size_t *ret_count);
 
+/** of those: cold parts of functions (foo.cold), and what only unwind tables know of, which may be parts */
+const uint64_t *elf_module_part_starts(struct elf_module *module, size_t *ret_count);
+
 /** sorted: landing pads of .gcc_except_table, code addresses in relative relocations,
  * .init_array */
 const uint64_t *elf_module_indirect_targets(struct elf_module *module, size_t *ret_count);

@@ -296,6 +296,32 @@ static size_t edit_distance(const char *a, const char *b, size_t limit)
 	return row[b_length];
 }
 
+struct ranked {
+	const char *name;
+	size_t distance;
+};
+
+static int by_distance(const void *a, const void *b)
+{
+	const struct ranked *left = a, *right = b;
+	if (left->distance != right->distance)
+		return left->distance < right->distance ? -1 : 1;
+	return strcmp(left->name, right->name);
+}
+
+void elf_names_sort_similar(const char **names, size_t count, const char *wanted)
+{
+	struct ranked *ranked = calloc(count + 1, sizeof(*ranked));
+	for (size_t i = 0; ranked && i < count; i++)
+		ranked[i] = (struct ranked){
+			names[i], edit_distance(wanted, names[i], SIMILAR_LENGTH_MAX)};
+	if (ranked)
+		qsort(ranked, count, sizeof(*ranked), by_distance);
+	for (size_t i = 0; ranked && i < count; i++)
+		names[i] = ranked[i].name;
+	free(ranked);
+}
+
 void elf_similar_add(struct elf_similar *similar, const char *name)
 {
 	size_t limit = SIMILAR_LENGTH_MAX;

@@ -44,5 +44,7 @@ struct elf_similar {
 };
 
 void elf_similar_add(struct elf_similar *similar, const char *name);
+/** elf_names_sort_similar() - all of them, nearest first */
+void elf_names_sort_similar(const char **names, size_t count, const char *wanted);
 /** "foo, bar" */
 void elf_similar_print(const struct elf_similar *similar, struct strbuf *out);

@@ -220,7 +220,7 @@ bool elf_variable_find_global(
 	return found;
 }
 
-void elf_variable_names(const struct elf_frame *frame, struct strbuf *out)
+void elf_variable_names(const struct elf_frame *frame, struct elf_name_list *ret)
 {
 	Dwarf_Die scopes[SCOPE_DEPTH_MAX], die;
 	for (size_t i = frame_scopes(frame, scopes); i-- > 0;) {
@@ -229,7 +229,7 @@ void elf_variable_names(const struct elf_frame *frame, struct strbuf *out)
 		do {
 			const char *name = dwarf_diename(&die);
 			if (name && is_variable_tag(dwarf_tag(&die)))
-				strbuf_printf(out, "%s$%s", out->size ? ", " : "", name);
+				vec_append(ret, name);
 		} while (dwarf_siblingof(&die, &die) == 0);
 	}
 }

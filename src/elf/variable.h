@@ -5,6 +5,8 @@
 #include "base/strbuf.h"
 #include "elf/location.h"
 
+struct elf_name_list;
+
 struct elf_variable {
 	Dwarf_Die die;
 	bool is_parameter, is_global;
@@ -16,8 +18,8 @@ bool elf_variable_find(
 /** globals of any unit: "name" or "name@file" */
 bool elf_variable_find_global(
 	struct elf_module *module, const char *name, struct elf_variable *ret);
-/** "$a, $b": what elf_variable_find() knows of the function itself */
-void elf_variable_names(const struct elf_frame *frame, struct strbuf *out);
+/** what elf_variable_find() knows of the function itself */
+void elf_variable_names(const struct elf_frame *frame, struct elf_name_list *ret);
 /** where the variable is at the frame's pc */
 must_check int elf_variable_place(const struct elf_frame *frame,
 	struct elf_variable *variable, struct elf_op_list *ops, struct elf_place *ret,

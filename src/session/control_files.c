@@ -399,7 +399,7 @@ static bool collect_probes(struct session *s)
 {
 	bool any = false;
 	for (size_t i = 0; i < s->sites.count; i++) {
-		const struct stap_derived_probe *probe = s->sites.items[i].handler->probe;
+		const struct stap_derived_probe *probe = s->sites.items[i].probe;
 		if (probe->kind != STAP_PROBE_CONTROL_FILE)
 			continue;
 		any = true;
@@ -512,7 +512,7 @@ void session_control_close(struct session *s)
 bool session_control_reads_stdin(const struct session *s)
 {
 	for (size_t i = 0; i < s->sites.count; i++) {
-		const struct stap_derived_probe *probe = s->sites.items[i].handler->probe;
+		const struct stap_derived_probe *probe = s->sites.items[i].probe;
 		if (is_stdin_probe(probe))
 			return true;
 	}

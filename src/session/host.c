@@ -99,8 +99,8 @@ static int host_compare_priority(const void *a, const void *b, void *data)
 {
 	const struct session *s = data;
 	uint32_t left = *(const uint32_t *)a, right = *(const uint32_t *)b;
-	int64_t pl = s->sites.items[left].handler->probe->priority;
-	int64_t pr = s->sites.items[right].handler->probe->priority;
+	int64_t pl = s->sites.items[left].probe->priority;
+	int64_t pr = s->sites.items[right].probe->priority;
 	if (pl != pr)
 		return pl < pr ? -1 : 1;
 	return left < right ? -1 : left > right;
@@ -110,7 +110,7 @@ void session_host_run(struct session *s, enum stap_probe_kind kind)
 {
 	VEC(uint32_t) order = {0};
 	for (size_t i = 0; i < s->sites.count; i++)
-		if (s->sites.items[i].handler->probe->kind == kind)
+		if (s->sites.items[i].probe->kind == kind)
 			vec_append(&order, (uint32_t)i);
 	if (order.count)
 		qsort_r(order.items, order.count, sizeof(*order.items),

@@ -35,10 +35,13 @@ enum {
 
 /* A probe of the script at one place: what abi_site is made from. */
 struct session_site {
-	const struct codegen_handler *handler;
+	const struct stap_derived_probe *probe;
 	const struct stap_location *location; /* NULL: begin, end, timer */
 	uint64_t
 		link_address; /* of the instruction: the location's, or one exit of the function */
+	bool is_entry_part, is_paired; /* as of codegen_handler */
+	bool is_keeper; /* rt_entered(): registers are kept for places in the function */
+	const struct codegen_handler *handler; /* NULL until the program is compiled */
 };
 
 struct session_memory {
@@ -170,12 +173,16 @@ struct session {
 
 	pid_t command_pid; /* -c child, 0: none */
 	bool command_exited;
-	int command_status;  /* wait status */
-	bool interrupted;    /* by a signal */
-	bool stopping;       /* the loop ends */
-	bool attaching;      /* errors of single processes are fatal for the run */
-	bool poll_modules;   /* some probed library is not mapped everywhere yet */
-	size_t uprobe_count; /* places the script probes */
+	int command_status; /* wait status */
+	bool interrupted;   /* by a signal */
+	bool stopping;      /* the loop ends */
+	bool attaching;     /* errors of single processes are fatal for the run */
+	bool poll_modules;  /* some probed library is not mapped everywhere yet */
+	struct codegen_handler keeper; /* of sites that are one */
+	size_t uprobe_count;           /* places the script probes */
+	int placed;                    /* what planning gave; told when the run starts */
+	struct error place_error;
+	bool is_of_globals; /* why the run cannot start */
 };
 
 /* ---- run.c: how long the passes take, for -v ------------------------------------------------------ */
@@ -248,8 +255,18 @@ void session_error(struct session *s, const char *text);
 /** session_skipped_too_many() - did more handlers find no lock than MAXSKIPPED allows */
 bool session_skipped_too_many(const struct session *s);
 
-/** plan all patches of the program's uprobes; refusals are warned about */
+/**
+ * session_plan() - plan all patches of the program's uprobes; refusals are warned about
+ * Before the program is compiled: it tells which returns take a hidden handler at the entry.
+ */
 must_check int session_plan(struct session *s, struct error *err);
+/** session_plan_bind() - to the handlers, once they are there */
+must_check int session_plan_bind(struct session *s, struct error *err);
+/** session_plan_module() - the file of a place, made at need */
+struct session_module *session_plan_module(
+	struct session *s, const struct stap_location *location);
+/** session_plan_keepers() - what the first sites want kept from entries of functions; keepers.c */
+void session_plan_keepers(struct session *s, size_t site_count);
 void session_plan_free(struct session *s);
 /** how a place would be patched, and why not better: a line for each patch */
 void session_plan_describe(

@@ -29,7 +29,7 @@ enum {
 
 struct request {
 	uint64_t address, start, end;
-	uint32_t wants_exits, trusts_flags;
+	uint32_t wish, trusts_flags;
 };
 
 struct kept_head {
@@ -62,7 +62,7 @@ static size_t padded(size_t size)
 }
 
 void kept_plans_ask(struct session_module *m, const struct stap_location *l,
-	bool wants_exits, const struct arch_plan_options *options)
+	enum kept_wish wish, const struct arch_plan_options *options)
 {
 	if (!m->kept) {
 		m->kept = calloc(1, sizeof(*m->kept));
@@ -74,7 +74,7 @@ void kept_plans_ask(struct session_module *m, const struct stap_location *l,
 		&m->kept->requests, ((struct request){.address = l->link_address,
 					    .start = l->function_start,
 					    .end = l->function_end,
-					    .wants_exits = wants_exits,
+					    .wish = wish,
 					    .trusts_flags = options->trust_abi_flags}));
 }
 
@@ -246,11 +246,42 @@ static void write_answer(struct kept_plans *kept, int r, const struct arch_plan 
 		write_plan(&kept->answers, &plans[i]);
 }
 
-static int plan_anew(struct session_module *m, const struct stap_location *l,
-	bool wants_exits, const struct arch_plan_options *options, struct arch_plan **ret,
+/* Where others leave by the same exits the entry is wanted as well. */
+static int plan_returns(struct session_module *m, const struct stap_location *l,
+	const struct arch_plan_options *options, struct arch_plan **ret,
 	size_t *ret_count, struct error *err)
 {
-	if (wants_exits)
+	struct arch_plan *plans;
+	size_t count;
+	int r = arch_plan_exits(m->text, l->function_start, l->function_end, options,
+		&plans, &count, err);
+	if (r < 0)
+		return r;
+	if (count && plans[0].points[0].is_shared) {
+		plans = realloc(plans, (count + 1) * sizeof(*plans));
+		if (!plans)
+			abort();
+		r = arch_plan_site(m->text, l->link_address, l->function_start,
+			l->function_end, options, &plans[count++], err);
+	}
+	if (r < 0) {
+		error_prefix(err,
+			"others leave by the same exits, and its entry cannot be probed");
+		free(plans);
+		return r;
+	}
+	*ret = plans;
+	*ret_count = count;
+	return r;
+}
+
+static int plan_anew(struct session_module *m, const struct stap_location *l,
+	enum kept_wish wish, const struct arch_plan_options *options,
+	struct arch_plan **ret, size_t *ret_count, struct error *err)
+{
+	if (wish == KEPT_RETURNS)
+		return plan_returns(m, l, options, ret, ret_count, err);
+	if (wish == KEPT_EXITS)
 		return arch_plan_exits(m->text, l->function_start, l->function_end,
 			options, ret, ret_count, err);
 	struct arch_plan *plan = calloc(1, sizeof(*plan));
@@ -268,15 +299,15 @@ static int plan_anew(struct session_module *m, const struct stap_location *l,
 }
 
 int kept_plans_get(struct session_module *m, const struct stap_location *l,
-	bool wants_exits, const struct arch_plan_options *options, struct arch_plan **ret,
-	size_t *ret_count, struct error *err)
+	enum kept_wish wish, const struct arch_plan_options *options,
+	struct arch_plan **ret, size_t *ret_count, struct error *err)
 {
 	struct kept_plans *kept = m->kept;
 	*ret = NULL;
 	*ret_count = 0;
 	if (kept->at)
 		return take_answer(kept, ret, ret_count, err);
-	int r = plan_anew(m, l, wants_exits, options, ret, ret_count, err);
+	int r = plan_anew(m, l, wish, options, ret, ret_count, err);
 	if (kept->requests.count >= WORTH_KEEPING)
 		write_answer(kept, r, *ret, *ret_count, err);
 	return r;

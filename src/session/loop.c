@@ -80,7 +80,7 @@ static int loop_open_timers(struct loop *l)
 {
 	struct session *s = l->s;
 	for (uint32_t i = 0; i < s->sites.count; i++) {
-		const struct stap_derived_probe *probe = s->sites.items[i].handler->probe;
+		const struct stap_derived_probe *probe = s->sites.items[i].probe;
 		if (probe->kind != STAP_PROBE_TIMER && !is_profile(&s->sites.items[i]))
 			continue;
 		int fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
@@ -219,7 +219,7 @@ static void loop_timer(struct loop *l, uint32_t index)
 	if (index >= l->timer_fds.count || !fd_take_expiry(l->timer_fds.items[index]))
 		return;
 	uint32_t site = l->timer_sites.items[index];
-	const struct stap_derived_probe *probe = l->s->sites.items[site].handler->probe;
+	const struct stap_derived_probe *probe = l->s->sites.items[site].probe;
 	if (probe->randomize_ns)
 		timer_arm(l->timer_fds.items[index], timer_next(probe), 0);
 	if (is_profile(&l->s->sites.items[site]))

@@ -71,8 +71,8 @@ static void memory_fill_sites(
 	for (size_t i = 0; i < s->sites.count; i++) {
 		const struct session_site *site = &s->sites.items[i];
 		const struct stap_location *location = site->location;
-		const struct stap_derived_probe *probe = site->handler->probe;
-		pn = memory_add_text(texts, probe->pn, pn);
+		const struct stap_derived_probe *probe = site->probe;
+		pn = memory_add_text(texts, stap_location_name(probe, location), pn);
 		pp = memory_add_text(texts, location ? location->pp : probe->pp, pp);
 		ppfunc = memory_add_text(texts, location ? location->ppfunc : "", ppfunc);
 		sites[i].pp = pp;
@@ -82,7 +82,7 @@ static void memory_fill_sites(
 		if (!location)
 			continue;
 		sites[i].link_address = site->link_address;
-		if (site->handler->is_entry_part || probe->kind == STAP_PROBE_UPROBE)
+		if (site->is_entry_part || probe->kind == STAP_PROBE_UPROBE)
 			sites[i].flags |= location->mid_function ? 0 : ABI_SITE_ENTRY;
 		else
 			sites[i].flags |= ABI_SITE_RETURN;

@@ -402,7 +402,7 @@ static const char *probe_point(const struct session *s, uint32_t site)
 	if (site >= s->sites.count)
 		return NULL;
 	const struct session_site *at = &s->sites.items[site];
-	return at->location ? at->location->pp : at->handler->probe->pp;
+	return at->location ? at->location->pp : at->probe->pp;
 }
 
 static bool print_error(struct session *s, uint32_t site, struct payload *p)

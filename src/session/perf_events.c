@@ -172,7 +172,7 @@ static void close_source(struct session_perf *perf, struct perf_source *source)
 
 static int open_source(struct session *s, struct perf_source *source, struct error *err)
 {
-	const struct stap_perf *perf = s->sites.items[source->site].handler->probe->perf;
+	const struct stap_perf *perf = s->sites.items[source->site].probe->perf;
 	struct perf_event_attr attr;
 	fill_attr(s, perf, &attr);
 	source->fd = open_for_thread(&attr, source->tid, &source->tells_lost);
@@ -414,8 +414,7 @@ bool session_perf_read(
 	pthread_mutex_lock(&s->perf->lock);
 	for (size_t i = 0; i < s->perf->sources.count && !is_read; i++) {
 		const struct perf_source *source = &s->perf->sources.items[i];
-		const char *name =
-			s->sites.items[source->site].handler->probe->perf->counter;
+		const char *name = s->sites.items[source->site].probe->perf->counter;
 		is_read = source->pid == pid &&
 			  (source->tid == tid || source->seen_tid == tid) && name &&
 			  strcmp(name, counter) == 0 &&

@@ -10,6 +10,7 @@
  * breakpoint, then the earlier one; when that does not help either, the later one is
  * refused Every refusal is told with its rule.
  */
+#include <assert.h>
 #include <errno.h>
 #include <string.h>
 
@@ -72,7 +73,7 @@ static void plan_admit(struct session_module *m, const struct stap_location *loc
 		vec_append(&m->meant, location);
 }
 
-static struct session_module *plan_get_module(
+struct session_module *session_plan_module(
 	struct session *s, const struct stap_location *location)
 {
 	struct session_module *m = plan_add_module(s, location);
@@ -98,18 +99,11 @@ static struct session_patch *plan_add(struct session_module *m, uint64_t functio
 	return patch;
 }
 
-static void plan_add_call(
-	struct session *s, struct session_patch *patch, unsigned int point, uint32_t site)
+static void plan_add_call(struct session_patch *patch, unsigned int point, uint32_t site)
 {
-	const struct codegen_handler *h = s->sites.items[site].handler;
 	struct arch_handler_call *call = vec_push(&patch->handlers);
-	call->runtime_address = h->code_offset;
 	call->site = site;
 	call->point = (uint8_t)point;
-	call->needs_callee_saved = h->needs_callee_saved;
-	call->is_inline_count = h->is_inline_count;
-	call->inline_shard_offset = h->inline_shard_offset;
-	call->inline_increment = h->inline_increment;
 }
 
 static void plan_add_semaphore(struct session_module *m, uint64_t address)
@@ -126,6 +120,13 @@ static struct arch_plan_options plan_options(const struct session_site *site)
 		.trust_abi_flags = site->location->has_debug_info};
 }
 
+static enum kept_wish plan_wish(const struct session_site *site)
+{
+	if (site->is_entry_part || site->probe->kind != STAP_PROBE_URETURN)
+		return KEPT_SITE;
+	return site->probe->entry_values.count ? KEPT_EXITS : KEPT_RETURNS;
+}
+
 static void plan_entry(struct session *s, struct session_module *m, uint32_t index)
 {
 	const struct session_site *site = &s->sites.items[index];
@@ -134,12 +135,12 @@ static void plan_entry(struct session *s, struct session_module *m, uint32_t ind
 	struct arch_plan *plan;
 	struct error err = {0};
 	size_t count;
-	int r = kept_plans_get(m, l, false, &options, &plan, &count, &err);
+	int r = kept_plans_get(m, l, KEPT_SITE, &options, &plan, &count, &err);
 	if (r < 0) {
 		plan_refuse(s, m, site, err.message);
 		return;
 	}
-	plan_add_call(s, plan_add(m, l->function_start, l->function_end, plan), 0, index);
+	plan_add_call(plan_add(m, l->function_start, l->function_end, plan), 0, index);
 	free(plan);
 	if (l->semaphore)
 		plan_add_semaphore(m, l->semaphore);
@@ -165,13 +166,35 @@ static uint32_t plan_exit_site(
 static bool plan_point_fires(struct session *s, const struct session_site *site,
 	const struct arch_point *point)
 {
-	if (!point->is_tail_call || !site->handler->probe->uses_return_value)
+	if (!point->is_tail_call || !site->probe->uses_return_value)
 		return true;
 	session_warn(s,
 		"probe %s does not fire where the function leaves by a tail call at "
 		"0x%llx: there is no return value yet",
 		site->location->pp, (unsigned long long)point->address);
 	return false;
+}
+
+/* Others leave by the same exits: who did not come in by the entry is none of the function's. */
+static void plan_pair(struct session *s, struct session_module *m, uint32_t index,
+	const struct arch_plan *entry)
+{
+	struct session_site site = s->sites.items[index];
+	const struct stap_location *l = site.location;
+	site.is_entry_part = true;
+	site.link_address = l->link_address;
+	vec_append(&s->sites, site);
+	plan_add_call(plan_add(m, l->function_start, l->function_end, entry), 0,
+		(uint32_t)s->sites.count - 1);
+}
+
+static void plan_tell_paired(struct session *s, uint32_t index)
+{
+	struct session_site *site = &s->sites.items[index];
+	site->is_paired = true;
+	/* the entries come before the exits, in the same order */
+	if (site->probe->entry_values.count)
+		s->sites.items[index - site->probe->location_count].is_paired = true;
 }
 
 static void plan_exits(struct session *s, struct session_module *m, uint32_t index)
@@ -183,13 +206,17 @@ static void plan_exits(struct session *s, struct session_module *m, uint32_t ind
 	struct arch_plan *plans = NULL;
 	size_t count = 0;
 	struct error err = {0};
-	int r = kept_plans_get(m, l, true, &options, &plans, &count, &err);
+	int r = kept_plans_get(m, l, plan_wish(site), &options, &plans, &count, &err);
 	if (r < 0) {
 		plan_refuse(s, m, site, err.message);
 		return;
 	}
 	if (count == 0)
 		plan_refuse(s, m, site, "the function never returns");
+	const struct arch_plan *entry =
+		count && !plans[count - 1].points[0].is_exit ? &plans[--count] : NULL;
+	if (count && plans[0].points[0].is_shared)
+		plan_tell_paired(s, index);
 	for (size_t i = 0; i < count; i++) {
 		struct session_patch *patch = NULL;
 		for (unsigned int k = 0; k < plans[i].point_count; k++) {
@@ -199,11 +226,13 @@ static void plan_exits(struct session *s, struct session_module *m, uint32_t ind
 			patch = patch ? patch
 				      : plan_add(m, l->function_start, l->function_end,
 						&plans[i]);
-			plan_add_call(s, patch, k,
+			plan_add_call(patch, k,
 				plan_exit_site(s, index, is_first, point->address));
 			is_first = false;
 		}
 	}
+	if (entry && !is_first)
+		plan_pair(s, m, index, entry);
 	free(plans);
 }
 
@@ -244,7 +273,7 @@ static void plan_behind_calls(struct session *s, struct session_module *m, uint3
 			refused++;
 			continue;
 		}
-		plan_add_call(s, plan_add(m, l.function_start, l.function_end, &plan), 0,
+		plan_add_call(plan_add(m, l.function_start, l.function_end, &plan), 0,
 			plan_exit_site(s, index, placed == 0, l.link_address));
 		placed++;
 	}
@@ -416,7 +445,7 @@ static void plan_free_padding(struct session_module *m)
 static bool plan_loses_values(const struct session *s, const struct session_module *m,
 	const struct session_site *site)
 {
-	const struct stap_derived_probe *probe = site->handler->probe;
+	const struct stap_derived_probe *probe = site->probe;
 	size_t size = 0;
 	for (size_t i = 0; i < probe->entry_values.count; i++)
 		size += probe->entry_values.items[i]->type == STAP_TYPE_STRING
@@ -428,8 +457,7 @@ static bool plan_loses_values(const struct session *s, const struct session_modu
 
 static bool plan_wants_exits(const struct session_site *site)
 {
-	return site->handler->probe->kind == STAP_PROBE_URETURN &&
-	       !site->handler->is_entry_part;
+	return site->probe->kind == STAP_PROBE_URETURN && !site->is_entry_part;
 }
 
 static bool plan_is_behind_calls(const struct session_site *site)
@@ -449,16 +477,33 @@ static void plan_recall(struct session *s)
 		const struct session_site *site = &s->sites.items[i];
 		if (plan_is_of_event(site))
 			continue;
-		struct session_module *m = plan_get_module(s, site->location);
+		struct session_module *m = session_plan_module(s, site->location);
 		struct arch_plan_options options = plan_options(site);
 		if (plan_is_behind_calls(site))
 			continue;
 		if (!plan_loses_values(s, m, site))
-			kept_plans_ask(
-				m, site->location, plan_wants_exits(site), &options);
+			kept_plans_ask(m, site->location, plan_wish(site), &options);
 	}
 	for (size_t i = 0; i < s->modules.count; i++)
 		kept_plans_recall(&s->modules.items[i]);
+}
+
+/* Which handlers have to be there. */
+static void plan_tell_pairs(struct session *s)
+{
+	for (size_t i = 0; i < s->program->probes.count; i++) {
+		struct stap_derived_probe *probe = s->program->probes.items[i];
+		probe->is_paired_somewhere = false;
+		probe->is_paired_everywhere = true;
+	}
+	for (size_t i = 0; i < s->sites.count; i++) {
+		const struct session_site *site = &s->sites.items[i];
+		struct stap_derived_probe *probe =
+			s->program->probes.items[site->probe->index];
+		probe->is_paired_somewhere |= site->is_paired;
+		if (!site->is_entry_part)
+			probe->is_paired_everywhere &= site->is_paired;
+	}
 }
 
 int session_plan(struct session *s, struct error *err)
@@ -469,10 +514,10 @@ int session_plan(struct session *s, struct error *err)
 		const struct session_site *site = &s->sites.items[i];
 		if (plan_is_of_event(site))
 			continue;
-		struct session_module *m = plan_get_module(s, site->location);
+		struct session_module *m = session_plan_module(s, site->location);
 		s->uprobe_count++;
 		if (plan_loses_values(s, m, site)) {
-			if (!site->handler->is_entry_part)
+			if (!site->is_entry_part)
 				plan_refuse(s, m, site,
 					"it keeps more from the entry than there is room for with a goroutine: "
 					"strings are long");
@@ -485,6 +530,8 @@ int session_plan(struct session *s, struct error *err)
 		else
 			plan_entry(s, m, i);
 	}
+	session_plan_keepers(s, count);
+	plan_tell_pairs(s);
 	size_t patches = 0;
 	for (size_t i = 0; i < s->modules.count; i++)
 		kept_plans_keep(&s->modules.items[i]);
@@ -499,6 +546,63 @@ int session_plan(struct session *s, struct error *err)
 	if (s->uprobe_count && !patches)
 		return error_set(err, -EINVAL,
 			"none of the %zu probe points can be placed", s->uprobe_count);
+	return 0;
+}
+
+static void bind_call(const struct session *s, struct arch_handler_call *call)
+{
+	const struct codegen_handler *h = s->sites.items[call->site].handler;
+	call->runtime_address = h->code_offset;
+	call->needs_callee_saved = h->needs_callee_saved;
+	call->is_inline_count = h->is_inline_count;
+	call->inline_shard_offset = h->inline_shard_offset;
+	call->inline_increment = h->inline_increment;
+}
+
+static void bind_sites(struct session *s)
+{
+	enum {
+		KINDS = 4
+	};
+	size_t count = s->program->probes.count;
+	const struct codegen_handler **handlers =
+		calloc(count * KINDS + 1, sizeof(struct codegen_handler *));
+	if (!handlers)
+		abort();
+	for (uint32_t i = 0; i < s->code.handler_count; i++) {
+		const struct codegen_handler *h = &s->code.handlers[i];
+		handlers[h->probe->index * KINDS + 2 * h->is_paired + h->is_entry_part] =
+			h;
+	}
+	for (size_t i = 0; i < s->sites.count; i++) {
+		struct session_site *site = &s->sites.items[i];
+		site->handler =
+			site->is_keeper
+				? &s->keeper
+				: handlers[site->probe->index * KINDS +
+					   2 * site->is_paired + site->is_entry_part];
+		assert(site->handler);
+	}
+	free(handlers);
+}
+
+int session_plan_bind(struct session *s, struct error *err)
+{
+	int64_t keeper = codegen_symbol(&s->code, "rt_entered");
+	if (keeper < 0)
+		return error_set(
+			err, -ENOENT, "the agent image has no symbol rt_entered");
+	s->keeper = (struct codegen_handler){
+		.is_entry_part = true, .code_offset = (uint32_t)keeper};
+	bind_sites(s);
+	for (size_t i = 0; i < s->modules.count; i++) {
+		struct session_module *m = &s->modules.items[i];
+		for (size_t k = 0; k < m->patches.count; k++) {
+			struct session_patch *patch = &m->patches.items[k];
+			for (size_t n = 0; n < patch->handlers.count; n++)
+				bind_call(s, &patch->handlers.items[n]);
+		}
+	}
 	return 0;
 }
 
@@ -590,6 +694,20 @@ static void describe_site(
 		describe_planned(m, l, &options, &plan, 1, out);
 }
 
+static void describe_entrance(struct session_module *m, const struct stap_location *l,
+	uint64_t entrance, struct strbuf *out)
+{
+	uint64_t start, end;
+	const char *name;
+	strbuf_printf(out, "    others come to its exits at %#llx",
+		(unsigned long long)entrance);
+	if (elf_module_function_at(m->elf, entrance, &start, &end, &name) && name)
+		strbuf_printf(
+			out, " (%s+%#llx)", name, (unsigned long long)(entrance - start));
+	strbuf_printf(out, ": only those count that came in by the entry\n");
+	describe_site(m, l, out);
+}
+
 static void describe_exits(
 	struct session_module *m, const struct stap_location *l, struct strbuf *out)
 {
@@ -597,6 +715,9 @@ static void describe_exits(
 	struct arch_plan *plans = NULL;
 	struct error err = {0};
 	size_t count = 0;
+	uint64_t entrance;
+	if (arch_find_entrance(m->text, l->function_start, l->function_end, &entrance))
+		describe_entrance(m, l, entrance, out);
 	if (arch_plan_exits(m->text, l->function_start, l->function_end, &options, &plans,
 		    &count, &err) < 0)
 		describe_refusal(l, &err, out);
@@ -621,7 +742,7 @@ static void describe_behind_calls(struct session *s, struct session_module *m,
 void session_plan_describe(
 	struct session *s, const struct stap_location *location, struct strbuf *out)
 {
-	struct session_module *m = plan_get_module(s, location);
+	struct session_module *m = session_plan_module(s, location);
 	if (location->is_behind_calls)
 		describe_behind_calls(s, m, location, out);
 	else if (location->is_return)

@@ -164,6 +164,65 @@ static void print_blame(
 	stap_diagnostics_deinit(&diagnostics);
 }
 
+/* ---- places of probes, before they are compiled: what is there decides which handlers are wanted
+ * -------------------------------------------------------------------------------------------
+ */
+
+/* One site for each place of a handler. */
+static void session_make_probe_sites(
+	struct session *s, const struct stap_derived_probe *probe, bool is_entry_part)
+{
+	struct session_site site = {.probe = probe, .is_entry_part = is_entry_part};
+	for (uint32_t i = 0; i < probe->location_count; i++) {
+		site.location = probe->locations[i];
+		site.link_address = site.location->link_address;
+		vec_append(&s->sites, site);
+	}
+	if (!probe->location_count)
+		vec_append(&s->sites, site);
+}
+
+static void session_make_sites(struct session *s)
+{
+	for (size_t i = 0; i < s->program->probes.count; i++) {
+		const struct stap_derived_probe *probe = s->program->probes.items[i];
+		if (probe->kind == STAP_PROBE_NEVER)
+			continue;
+		if (probe->kind == STAP_PROBE_URETURN && probe->entry_values.count)
+			session_make_probe_sites(s, probe, true);
+		session_make_probe_sites(s, probe, false);
+	}
+}
+
+/* Events of processes of any program are those of the target's. */
+static int session_check_target(const struct session *s, struct error *err)
+{
+	if (s->options->command || s->options->pid)
+		return 0;
+	for (size_t i = 0; i < s->sites.count; i++) {
+		const struct stap_location *location = s->sites.items[i].location;
+		if (location && location->event != STAP_EVENT_NONE &&
+			!location->module_path && !location->only_pid)
+			return error_set(err, -EINVAL,
+				"probe %s has no process to look at: name one with -c "
+				"COMMAND or -x PID",
+				location->pp);
+	}
+	return 0;
+}
+
+static void session_place(struct session *s)
+{
+	session_make_sites(s);
+	s->placed = session_check_target(s, &s->place_error);
+	if (s->placed == 0)
+		s->placed = session_plan(s, &s->place_error);
+}
+
+/* ---- passes 3 and 4
+ * -------------------------------------------------------------------------------------------
+ */
+
 static int session_translate(struct session *s)
 {
 	const struct session_options *o = s->options;
@@ -210,21 +269,6 @@ static int session_translate(struct session *s)
 			s->code.handler_count, s->code.handler_count == 1 ? "" : "s");
 	}
 	return 0;
-}
-
-/* One site for each place of each handler. */
-static void session_make_sites(struct session *s)
-{
-	for (uint32_t i = 0; i < s->code.handler_count; i++) {
-		const struct codegen_handler *h = &s->code.handlers[i];
-		uint32_t count = h->probe->location_count;
-		for (uint32_t k = 0; k < count; k++)
-			vec_append(&s->sites,
-				((struct session_site){h, h->probe->locations[k],
-					h->probe->locations[k]->link_address}));
-		if (!count)
-			vec_append(&s->sites, ((struct session_site){h, NULL, 0}));
-	}
 }
 
 /* ---- pass 5
@@ -288,8 +332,9 @@ static int session_set_global(struct session *s, const struct codegen_global *gl
 	else if (errno == ERANGE)
 		why = "it does not fit 64 bits";
 	if (why)
-		return error_set(err, -EINVAL, "cannot set global %s to '%s': %s",
-			set->name, set->value, why);
+		return error_set(err, -EINVAL,
+			"Invalid parameters: cannot set global %s to '%s': %s", set->name,
+			set->value, why);
 	memcpy(at, &value, sizeof(value)); /* a counter's base comes first */
 	return 0;
 }
@@ -309,32 +354,49 @@ static int session_apply_globals(struct session *s, struct error *err)
 		if (!is_known)
 			session_warn(s, "-G %s: no such global is used", set->name);
 	}
+	s->is_of_globals = r < 0;
 	return r;
 }
 
-/* Events of processes of any program are those of the target's. */
-static int session_check_target(const struct session *s, struct error *err)
+/* What no pass before has looked at, as SystemTap finds it when it makes the global. */
+static int session_check_histograms(struct session *s, struct error *err)
 {
-	if (s->options->command || s->options->pid)
-		return 0;
-	for (size_t i = 0; i < s->sites.count; i++) {
-		const struct stap_location *location = s->sites.items[i].location;
-		if (location && location->event != STAP_EVENT_NONE &&
-			!location->module_path && !location->only_pid)
-			return error_set(err, -EINVAL,
-				"probe %s has no process to look at: name one with -c "
-				"COMMAND or -x PID",
-				location->pp);
+	enum {
+		OUTER_BUCKETS = 2 /* what is below and what is above */
+	};
+	uint32_t max = session_limit(s->options, "STP_MAX_BUCKETS", 128);
+
+	for (uint32_t g = 0; g < s->code.global_count; g++) {
+		const struct abi_stat_desc *stat = &s->code.globals[g].stat;
+
+		if (stat->hist != ABI_HIST_LINEAR ||
+			(stat->bucket_count && stat->bucket_count <= max))
+			continue;
+		if (stat->width == 0)
+			session_warn(s, "histogram: interval cannot be zero.");
+		else
+			session_warn(s,
+				"histogram: Number of buckets must be between 1 and %u\n"
+				"Number_of_buckets = (stop - start) / interval.\n"
+				"Please adjust your start, stop, and interval values.",
+				max - OUTER_BUCKETS);
+		s->is_of_globals = true;
+		return error_set(err, -ERANGE, "global variable '%s' allocation failed",
+			s->code.globals[g].var->name);
 	}
 	return 0;
 }
 
 static int session_prepare(struct session *s, struct error *err)
 {
-	session_make_sites(s);
-	int r = session_check_target(s, err);
+	int r = s->placed;
+	if (r < 0) {
+		*err = s->place_error;
+		return r;
+	}
+	r = session_check_histograms(s, err);
 	if (r == 0)
-		r = session_plan(s, err);
+		r = session_plan_bind(s, err);
 	if (r == 0)
 		r = session_memory_create(s, err);
 	if (r == 0)
@@ -501,7 +563,10 @@ static int session_pass5(struct session *s)
 	if (s->options->pass_verbose[4] && s->code.walks_stacks)
 		fprintf(stderr, "Pass 5: %llu stacks were left to the tracer.\n",
 			(unsigned long long)session_ask_stacks(s));
-	if (r < 0)
+	/* what SystemTap's module says of them begins with ERROR */
+	if (s->is_of_globals)
+		fprintf(stderr, "ERROR: %s\n", err.message);
+	else if (r < 0)
 		print_error(&err);
 	bool failed = r < 0;
 	if (session_output_close(s) < 0)
@@ -564,6 +629,8 @@ int session_run(const struct session_options *options)
 	status = 0;
 	if (options->last_pass < 3)
 		goto out;
+	if (options->last_pass >= 5)
+		session_place(&s);
 	status = session_translate(&s) < 0 ? 1 : 0;
 	if (status || options->last_pass < 5 || !session_goes_on(&s, &status))
 		goto out;

@@ -22,6 +22,7 @@
 /* KEEP IN SYNC: elf_op_kind, elf_value_class */
 static_assert((int)ELF_OP_ZERO_EXTEND == (int)STAP_ACCESS_ZERO_EXTEND &&
 		      (int)ELF_OP_THREAD == (int)STAP_ACCESS_THREAD &&
+		      (int)ELF_OP_ENTRY == (int)STAP_ACCESS_ENTRY &&
 		      (int)ELF_OP_DEREF == (int)STAP_ACCESS_DEREF &&
 		      (int)ELF_OP_DUP == (int)STAP_ACCESS_DUP &&
 		      (int)ELF_OP_GE == (int)STAP_ACCESS_GE &&
@@ -218,10 +219,6 @@ static int target_expand(void *data, const struct stap_point *point, struct aren
 	if (r < 0)
 		return r;
 	err->message[0] = err->hint[0] = '\0';
-	if (parsed.kind == TARGET_POINT_FUNCTION && parsed.pattern.has_lines)
-		target_warn(data,
-			"For probing a particular line, use a .statement() probe, "
-			"not .function()");
 	struct expansion e = {.target = data, .point = &parsed, .arena = arena};
 	if (is_event)
 		r = target_expand_event(&e, point, err);

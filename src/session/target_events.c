@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "elf/library.h"
+#include "elf/names.h"
 #include "session/target_internal.h"
 
 /* KEEP IN SYNC: registers of system calls (session/events.c) */
@@ -86,7 +87,7 @@ int target_expand_event(
 		if (e->point->process_pid > INT_MAX ||
 			(kill((pid_t)e->point->process_pid, 0) < 0 && errno == ESRCH))
 			return error_set(err, -ESRCH,
-				"cannot probe process %lld: no such process",
+				"cannot probe pid %lld: No such process",
 				(long long)e->point->process_pid);
 		add_event(e, point, NULL,
 			arena_printf(e->arena, "process(%lld)",
@@ -100,6 +101,15 @@ int target_expand_event(
 	int r = target_find_programs(e->target, e->point, &programs, err);
 	for (size_t i = 0; i < programs.count && r == 0; i++) {
 		const char *path = programs.items[i]->shown_path;
+		add_event(
+			e, point, path, arena_printf(e->arena, "process(\"%s\")", path));
+	}
+	if (!programs.count && !elf_pattern_has_wildcard(e->point->process) &&
+		e->point->process[0]) {
+		/* it may be there later; or it never is, and nothing happens */
+		const char *path = e->point->process;
+		target_warn(e->target, "%s", err->message);
+		r = 0;
 		add_event(
 			e, point, path, arena_printf(e->arena, "process(\"%s\")", path));
 	}

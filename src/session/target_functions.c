@@ -35,6 +35,25 @@ static bool file_matches(
 
 /* ---- labels and callees of a function ---------------------------------------------------------------- */
 
+/* The lines of .function("f@x.c:LINE") are those of the labels that are asked for. */
+static bool label_is_meant(const struct expansion *e, const struct elf_label *label,
+	const struct elf_instance_info *function)
+{
+	const struct elf_line_query *lines = &e->point->pattern.lines;
+	if (!elf_pattern_matches_name(e->point->label, label->name))
+		return false;
+	if (!e->point->pattern.has_lines || lines->kind == ELF_LINES_ALL)
+		return true;
+	if (lines->kind == ELF_LINES_RELATIVE)
+		return label->line == function->declaration.line + lines->offset;
+	for (size_t i = 0; i < lines->range_count; i++) {
+		if (label->line >= lines->ranges[i].first &&
+			label->line <= lines->ranges[i].last)
+			return true;
+	}
+	return false;
+}
+
 static void add_labels(struct expansion *e, const struct elf_instance *instance)
 {
 	struct elf_label *labels;
@@ -46,7 +65,7 @@ static void add_labels(struct expansion *e, const struct elf_instance *instance)
 	for (size_t i = 0; i < count; i++) {
 		const struct elf_label *label = &labels[i];
 		const char *where = "";
-		if (!elf_pattern_matches_name(e->point->label, label->name))
+		if (!label_is_meant(e, label, &info))
 			continue;
 		if (label->file)
 			where = arena_printf(
@@ -457,6 +476,14 @@ static void report_no_match(struct expansion *e, struct error *err)
 			shown = arena_strdup(e->arena, last ? last + 1 : name);
 		}
 		vec_append(&names, shown);
+	}
+	struct elf_inline_walk walk = {0};
+	const struct elf_instance *instance;
+	while ((instance = elf_inline_next(e->module->elf, &walk, "*"))) {
+		struct elf_instance_info info;
+		elf_instance_describe(instance, &info);
+		if (info.declaration.name)
+			vec_append(&names, info.declaration.name);
 	}
 	target_report_similar(
 		e, "functions", pattern->name, names.items, names.count, err);

@@ -104,8 +104,11 @@ static int open_process_module(
 	char link[64], path[PATH_MAX];
 	snprintf(link, sizeof(link), "/proc/%d/exe", (int)proc_task_with_memory(pid));
 	ssize_t size = readlink(link, path, sizeof(path) - 1);
+	if (size < 0 && errno == ENOENT)
+		return error_set(
+			err, -ESRCH, "cannot probe pid %d: No such process", pid);
 	if (size < 0)
-		return ptrace_explain(pid, errno == ENOENT ? -ESRCH : -errno, err);
+		return ptrace_explain(pid, -errno, err);
 	path[size] = '\0';
 	return target_open_module(
 		target, is_same_file(link, path) ? path : link, path, ret, err);
@@ -235,6 +238,11 @@ static int add_named_programs(struct target *target, const char *name, bool is_c
 						 target, views[i], path, ret, err);
 		}
 	}
+	/* in PATH first, as SystemTap, but a file of this directory will do */
+	const char *path, *here = arena_printf(&target->arena, "./%s", name);
+	if (!wild && !is_command && name[0] && !strchr(name, '/') &&
+		elf_program_find("", here, &target->arena, &path) == 0)
+		return add_viewed_module(target, views[1], path, ret, err);
 	if (!wild)
 		report_missing_program(name, is_command, err);
 	return 0;

@@ -141,7 +141,9 @@ static bool is_event_word(const char *name)
 static int parse_callees(struct target_point *point, const char *pattern, int64_t depth,
 	struct arena *arena, struct error *err)
 {
-	if (depth < 1 || depth > TARGET_CALLEE_DEPTH_MAX)
+	if (depth < 1)
+		return error_set(err, -EINVAL, ".callees(N) only acceptable for N >= 1");
+	if (depth > TARGET_CALLEE_DEPTH_MAX)
 		return error_set(err, -EINVAL, "callees depth must be between 1 and %d",
 			TARGET_CALLEE_DEPTH_MAX);
 	point->callee_depth = (int)depth;

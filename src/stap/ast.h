@@ -429,10 +429,15 @@ struct stap_derived_probe {
 	struct stap_location **locations; /* stap/target.h */
 	uint32_t location_count;
 	/* URETURN: evaluated at entry, in a hidden handler on the same functions; the body refers to
-	 * them by STAP_EXPR_ENTRY_VALUE.  Empty: the return probe needs no pairing. */
+	 * them by STAP_EXPR_ENTRY_VALUE. */
 	VEC(struct stap_expr *) entry_values;
+	/* of a system call's return: assignments that a hidden probe at its entry makes */
+	VEC(struct stap_expr *) call_entries;
 	uint32_t index;         /* in stap_program.probes */
 	bool uses_return_value; /* $return, returnval(): tail-call exits cannot give it */
+	/* URETURN, told by the session before it is compiled: at some places, or at all of them, there is a hidden
+	 * handler at the entry anyway, and returns count only with the return address that it saw */
+	bool is_paired_somewhere, is_paired_everywhere;
 	/* CONTROL_FILE */
 	const char *file_path;
 	bool file_is_read; /* by others: the handler gives the text; else they wrote it */

@@ -83,33 +83,12 @@ static void check_variance(
 		var->variance_shift = shift;
 }
 
-static bool check_linear(struct checking *checking, const struct stap_expr *expr)
-{
-	int64_t low = expr->stat.params[0], high = expr->stat.params[1];
-	int64_t width = expr->stat.params[2];
-
-	if (width <= 0) {
-		sema_error(checking->sema, expr->token,
-			"histogram: interval cannot be zero or negative");
-		return false;
-	}
-	/* two of the 128 are for what is below and above */
-	if (high < low || ((uint64_t)high - (uint64_t)low) / (uint64_t)width > 125) {
-		sema_error(checking->sema, expr->token,
-			"histogram: Number of buckets must be between 1 and 126");
-		return false;
-	}
-	return true;
-}
-
 static void check_hist(
 	struct checking *checking, struct stap_expr *expr, struct stap_var *var)
 {
 	const unsigned hists = 1u << STAP_STAT_HIST_LOG | 1u << STAP_STAT_HIST_LINEAR;
 	unsigned own = 1u << expr->stat.op;
 
-	if (expr->stat.op == STAP_STAT_HIST_LINEAR && !check_linear(checking, expr))
-		return;
 	if ((var->stat_ops & hists & ~own) ||
 		((var->stat_ops & own) && expr->stat.op == STAP_STAT_HIST_LINEAR &&
 			memcmp(var->hist_params, expr->stat.params,

@@ -297,6 +297,7 @@ static void locations_group(struct sema *sema, const struct sema_candidate *cand
 	struct stap_location **locations, uint32_t count)
 {
 	struct location_group *groups = NULL, *group, *next;
+	struct stap_derived_probe *entry;
 	struct strbuf signature;
 
 	strbuf_init(&signature);
@@ -317,6 +318,8 @@ static void locations_group(struct sema *sema, const struct sema_candidate *cand
 	{
 		group->probe->locations = group->locations.items;
 		group->probe->location_count = (uint32_t)group->locations.count;
+		if ((entry = sema_call_entry_probe(sema, group->probe, candidate->body)))
+			probe_add(sema, entry);
 		HASH_DEL(groups, group);
 	}
 	strbuf_deinit(&signature);
@@ -435,6 +438,40 @@ static bool has_guards(struct stap_location **locations, uint32_t count)
 	return false;
 }
 
+/*
+ * .function("f@x.c:LINE") means all functions f of x.c, as in SystemTap, which says so where the line is not that of
+ * the declaration, as it stands in the resolved point.
+ */
+static void warn_of_line(struct sema *sema, const struct sema_candidate *candidate,
+	struct stap_location **locations, uint32_t count)
+{
+	const char *file = NULL, *line;
+
+	for (uint32_t i = 1; i < candidate->point->component_count; i++) {
+		const struct stap_component *component = &candidate->point->components[i];
+
+		if (!strcmp(component->name, "function") && component->has_argument &&
+			component->argument->kind == STAP_EXPR_STRING)
+			file = strchr(component->argument->string, '@');
+	}
+	line = file ? strrchr(file, ':') : NULL;
+	if (!strcmp(candidate->point->components[candidate->point->component_count - 1]
+			    .name,
+		    "label"))
+		return; /* the line is the label's */
+	for (uint32_t i = 0; line && i < count; i++) {
+		const char *declared =
+			arena_printf(sema->arena, ":%u\"", (unsigned)atoi(line + 1));
+
+		if (strstr(locations[i]->pp, declared))
+			continue;
+		sema_warn(sema, candidate->origin->token,
+			"For probing a particular line, use a .statement() probe, not "
+			".function()");
+		return;
+	}
+}
+
 static bool build_process(
 	struct sema *sema, const struct sema_candidate *candidate, struct sema_error *err)
 {
@@ -452,7 +489,7 @@ static bool build_process(
 			"PID [man stapprobes]");
 	if (process->has_argument && process->argument->kind == STAP_EXPR_NUMBER &&
 		process->argument->number < 1)
-		return fail(err, process->token,
+		return fail(err, NULL,
 			arena_printf(sema->arena, "cannot probe pid %lld: Invalid pid",
 				(long long)process->argument->number));
 	if (!ops)
@@ -465,6 +502,7 @@ static bool build_process(
 			why.message[0] ? arena_strdup(sema->arena, why.message)
 				       : "no match");
 	}
+	warn_of_line(sema, candidate, locations, count);
 	if (sema_body_has_targets(candidate->body, candidate->condition) ||
 		has_guards(locations, count)) {
 		locations_group(sema, candidate, locations, count);

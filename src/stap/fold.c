@@ -32,7 +32,8 @@ static bool become_number(struct stap_expr *expr, int64_t value)
 static bool arithmetic(enum stap_op op, int64_t left, int64_t right, int64_t *ret)
 {
 	uint64_t a = (uint64_t)left, b = (uint64_t)right;
-	unsigned shift = (unsigned)(b & 63);
+	/* here SystemTap does not shift at all; while a script runs, the count is taken modulo 64 */
+	unsigned shift = b < 64 ? (unsigned)b : 0;
 
 	switch ((int)op) {
 	case STAP_OP_ADD:

@@ -22,12 +22,22 @@ struct stap_access *lowering_access(
 	struct lowering *lower, const struct stap_expr *expr, const char **ret_error);
 /** lowering_set_access() - keep the access, or the reason for there being none, in the node */
 void lowering_set_access(struct lowering *lower, struct stap_expr *expr);
+/** lowering_failing_component() - the first that something is wrong with; NULL: the variable itself */
+const struct stap_token *lowering_failing_component(
+	struct lowering *lower, const struct stap_expr *expr);
 bool lowering_is_array(const struct stap_access *access);
 /** lowering_variable() - $name */
 struct stap_expr *lowering_variable(
 	struct lowering *lower, const char *name, const struct stap_token *token);
 /** lowering_plain() - a copy that is not pretty-printed */
 struct stap_expr *lowering_plain(struct lowering *lower, const struct stap_expr *expr);
+
+/* ---- call_entry.c ------------------------------------------------------------------------------------ */
+
+/** lowering_is_call_return() - is it a probe where system calls return */
+bool lowering_is_call_return(const struct lowering *lower);
+/** lowering_call_entry() - @entry() there becomes what the hidden probe has saved */
+void lowering_call_entry(struct lowering *lower, struct stap_expr *expr);
 
 /* ---- target_pretty.c --------------------------------------------------------------------------------- */
 

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Reading and writing go to the same place: what loads a value says where it would be stored. */
+#include <string.h>
+
 #include "stap/target.h"
 
 static bool is_extension(const struct stap_access_op *op)
@@ -44,4 +46,13 @@ bool stap_access_place(
 	/* the stack pointer and the instruction pointer are not for scripts */
 	return !place.is_register ||
 	       (ops[0].value >= 0 && ops[0].value < 16 && ops[0].value != 7);
+}
+
+const char *stap_location_name(
+	const struct stap_derived_probe *probe, const struct stap_location *location)
+{
+	bool is_point = !strncmp(probe->pn, "process(", strlen("process(")) ||
+			!strncmp(probe->pn, "process.", strlen("process."));
+
+	return location && is_point ? location->pp : probe->pn;
 }

@@ -70,7 +70,7 @@ static void dump_probe(
 		if (location->event == STAP_EVENT_NONE)
 			strbuf_printf(out, " /* pc=.absolute+%#llx */",
 				(unsigned long long)location->link_address);
-		strbuf_printf(out, " /* <- %s */\n", probe->pn);
+		strbuf_printf(out, " /* <- %s */\n", stap_location_name(probe, location));
 	}
 	if (!probe->location_count)
 		strbuf_printf(out, "%s /* <- %s */\n", probe->pp, probe->pn);

@@ -39,6 +39,7 @@ struct sema {
 	files; /* the user's, then library files as needed */
 	VEC(struct stap_function *) functions; /* of those files */
 	VEC(struct stap_var *) globals;
+	VEC(struct stap_var *) hidden_globals; /* declared nowhere */
 	struct sema_pattern *patterns;
 	VEC(struct sema_counter_use) counter_uses;
 	bool uses_groups; /* something asks what =~ has matched */
@@ -151,6 +152,14 @@ bool sema_build_candidate(struct sema *sema, const struct sema_candidate *candid
  */
 void sema_lower_targets(struct sema *sema, struct sema_owner owner,
 	const struct stap_location *location, struct strbuf *signature);
+/**
+ * sema_call_entry_probe() - the hidden probe that a body with call_entries needs
+ * @written: the body before its target expressions were resolved
+ *
+ * Return: NULL where none is needed.
+ */
+struct stap_derived_probe *sema_call_entry_probe(struct sema *sema,
+	struct stap_derived_probe *probe, const struct stap_stmt *written);
 /** sema_enum_value() - @enum("NAME"); the reason where there is none, else NULL */
 const char *sema_enum_value(struct sema *sema, const struct stap_location *location,
 	const char *name, int64_t *ret);

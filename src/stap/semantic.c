@@ -82,6 +82,8 @@ static void order_globals(struct sema *sema)
 		}
 	}
 	assert(count == sema->globals.count);
+	for (size_t i = 0; i < sema->hidden_globals.count; i++)
+		sema_push(sema, &sema->globals, sema->hidden_globals.items[i]);
 }
 
 static void list_embedded(struct sema *sema)

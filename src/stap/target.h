@@ -53,6 +53,10 @@ struct stap_location {
 	void *opaque;
 };
 
+/** stap_location_name() - pn(): of a point that is no alias as it was resolved; @location may be NULL */
+const char *stap_location_name(
+	const struct stap_derived_probe *probe, const struct stap_location *location);
+
 /* A value computed from registers and memory: a little stack machine that codegen compiles. */
 enum stap_access_op_kind {
 	STAP_ACCESS_REG, /* push DWARF register `value`: 0 rax 1 rdx 2 rcx 3 rbx 4 rsi 5 rdi 6 rbp 7 rsp 8..15, 16 rip */
@@ -89,6 +93,9 @@ enum stap_access_op_kind {
 	STAP_ACCESS_ZERO_EXTEND, /* from `value` bits */
 	STAP_ACCESS_VECTOR, /* push half of xmm register value / 2: the low one, of odd values the high one */
 	STAP_ACCESS_THREAD, /* push the thread pointer; may fail */
+	/* pop the address of a function's entry, and what the stack pointer was there; push what DWARF register `value`
+	 * was; may fail.  The address comes from a STATIC just before: a hidden probe there keeps the registers */
+	STAP_ACCESS_ENTRY,
 };
 
 struct stap_access_op {

@@ -228,6 +228,12 @@ static void pretty_begin(struct pretty *pretty, struct lowering *lower)
 		.lower = lower, .format = stap_format_begin(lower->sema->arena)};
 }
 
+/* A variable that is there, but not at this address, is shown as what cannot be shown. */
+static bool is_elsewhere(const char *error)
+{
+	return error && !strncmp(error, "not accessible", strlen("not accessible"));
+}
+
 void lowering_pretty(struct lowering *lower, struct stap_expr *expr)
 {
 	struct pretty pretty;
@@ -243,7 +249,15 @@ void lowering_pretty(struct lowering *lower, struct stap_expr *expr)
 		pretty_finish(&pretty, expr);
 		return;
 	}
+	if (is_elsewhere(pretty.error)) {
+		pretty_begin(&pretty, lower);
+		pretty_text(&pretty, "?");
+		lowering_sign(lower, "?");
+		pretty_finish(&pretty, expr);
+		return;
+	}
 	expr->target.error = pretty.error;
+	expr->target.error_token = lowering_failing_component(lower, expr);
 	lowering_sign(lower, pretty.error);
 }
 
@@ -337,8 +351,9 @@ void lowering_context_list(struct lowering *lower, struct stap_expr *expr)
 	uint32_t count = 0;
 
 	if (expr->target.component_count) {
-		expr->target.error = arena_printf(
-			lower->sema->arena, "$%s cannot be dereferenced", name);
+		expr->target.error = arena_printf(lower->sema->arena,
+			"dwarf variable '$%s' may not be used as a structure", name);
+		expr->target.error_token = expr->target.components[0].token;
 		return;
 	}
 	pretty_begin(&pretty, lower);

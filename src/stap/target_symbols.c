@@ -43,16 +43,47 @@ static void sign_access(struct lowering *lower, const struct stap_access *access
 
 /* ---- accesses -------------------------------------------------------------------------- */
 
-static const char *access_shape_error(
-	struct sema *sema, const struct stap_expr *expr, const struct stap_access *access)
+/* Of those that could have been meant the first by its name, as SystemTap has it. */
+static const char *some_member(struct lowering *lower, const struct stap_expr *expr)
+{
+	const struct stap_target *target = lower->sema->target;
+	struct stap_member_info *members = NULL;
+	const char *first = NULL;
+	uint32_t count = 0;
+
+	if (!target->ops->members ||
+		target->ops->members(target->data, lower->location, expr, lower->at_entry,
+			lower->sema->arena, &members, &count, NULL) < 0)
+		return NULL;
+	for (uint32_t i = 0; i < count; i++) {
+		if (members[i].name && (!first || strcmp(members[i].name, first) < 0))
+			first = members[i].name;
+	}
+	return first;
+}
+
+static const char *aggregate_error(struct lowering *lower, const struct stap_expr *expr,
+	const struct stap_access *access)
+{
+	const char *type = access->type_name ? access->type_name : "struct";
+	const char *member = some_member(lower, expr);
+
+	if (!member)
+		return arena_printf(lower->sema->arena,
+			"'%s' is being accessed instead of a member", type);
+	return arena_printf(lower->sema->arena,
+		"'%s' is being accessed instead of a member such as '->%s'", type,
+		member);
+}
+
+static const char *access_shape_error(struct lowering *lower,
+	const struct stap_expr *expr, const struct stap_access *access)
 {
 	if (expr->target.address_of)
 		return NULL;
 	switch (access->value_class) {
 	case STAP_VALUE_AGGREGATE:
-		return arena_printf(sema->arena,
-			"'%s' is being accessed instead of a member",
-			access->type_name ? access->type_name : "struct");
+		return aggregate_error(lower, expr, access);
 	case STAP_VALUE_VOID:
 		return "function has no return value";
 	case STAP_VALUE_SIGNED:
@@ -117,8 +148,7 @@ static struct stap_access *array_address(
 	return lowering_access(lower, address, ret_error);
 }
 
-/* The first component that something is wrong with: none, when the variable itself is. */
-static const struct stap_token *failing_component(
+const struct stap_token *lowering_failing_component(
 	struct lowering *lower, const struct stap_expr *expr)
 {
 	struct stap_expr shorter = *expr;
@@ -146,7 +176,7 @@ void lowering_set_access(struct lowering *lower, struct stap_expr *expr)
 	if (access && lowering_is_array(access) && !expr->target.address_of)
 		access = array_address(lower, expr, &error);
 	if (access)
-		error = access_shape_error(lower->sema, expr, access);
+		error = access_shape_error(lower, expr, access);
 	if (!access || error) {
 		uint32_t count = expr->target.component_count;
 
@@ -154,7 +184,7 @@ void lowering_set_access(struct lowering *lower, struct stap_expr *expr)
 		if (count)
 			expr->target.error_token =
 				access ? expr->target.components[count - 1].token
-				       : failing_component(lower, expr);
+				       : lowering_failing_component(lower, expr);
 		lowering_sign(lower, error);
 		return;
 	}
@@ -234,6 +264,10 @@ static void lower_entry(struct lowering *lower, struct stap_expr *expr)
 	if (lower->at_entry) { /* @entry in @entry is the same moment */
 		lower_expr(operand, lower);
 		*expr = *operand;
+		return;
+	}
+	if (lowering_is_call_return(lower)) {
+		lowering_call_entry(lower, expr);
 		return;
 	}
 	if (!lowering_is_return(lower)) {

@@ -534,7 +534,7 @@ static void put_probe(struct unparser *u, const struct stap_probe *probe)
 	}
 	for (uint32_t i = 0; i < probe->point_count; i++) {
 		if (i)
-			put(u, ", ");
+			put(u, ",");
 		put_point(u, probe->points[i]);
 	}
 	put(u, " ");

@@ -23,7 +23,9 @@ struct arch_text *uprobe_text_create(struct elf_module *module)
 	struct arch_text *ret = arch_text_create(
 		text.items, text.count, starts, start_count, targets, target_count);
 	vec_free(&text);
-	size_t size;
+	size_t part_count, size;
+	const uint64_t *parts = elf_module_part_starts(module, &part_count);
+	arch_text_set_parts(ret, parts, part_count);
 	const uint8_t *kept = elf_module_kept_bytes(module, scan_name, &size);
 	if (kept) {
 		struct arch_text_scan scan = {

@@ -590,6 +590,42 @@ static void test_native(void)
 	tap_is_long(warnings, 0, "without a warning");
 }
 
+/* Exits that others leave by, too: only calls that were seen to begin count. */
+static void test_shared_exits(void)
+{
+	struct program p = start();
+	long plain = tell(&p, "n 50\n");
+	const struct uprobe_code *code = NULL;
+	struct utrace_error err = {0};
+
+	begin(true);
+	int r = uprobe_code_load(
+		probes, push_rdi_shared, sizeof(push_rdi_shared) - 1, NULL, &code, &err);
+	struct uprobe_consumer leave = {.ret_code = code}, again = {.ret_code = code};
+	struct counter told = both();
+	volatile uint64_t *count = uprobes_shared(probes);
+	struct uprobe *runs_on = reg("runs_on", &leave), *neighbour;
+	tap_ok(r == 0 && runs_on && add(&p), "shared exits: a native consumer %s",
+		err.message);
+	tap_is_long(tell(&p, "n 50\n"), plain, "the program computes what it did");
+	tap_is_long((long)*count, 50, "returns of its own calls");
+	neighbour = reg("neighbour", &again);
+	tell(&p, "n 50\n");
+	tap_is_long((long)*count, 50 + 50 + 550, "next to those of the neighbour");
+	uprobe_unregister(neighbour, &again);
+	reg("runs_on", &told.consumer);
+	tap_is_long(tell(&p, "n 50\n"), plain, "next to a consumer in the tracer");
+	tap_is_long((long)*count, 700, "both run");
+	tap_ok(told.entries == 50 && told.returns == 50, "the tracer's %ld and %ld times",
+		told.entries, told.returns);
+	uprobe_unregister(runs_on, &told.consumer);
+	uprobe_unregister(runs_on, &leave);
+	tap_is_long(tell(&p, "n 50\n"), plain, "all are gone");
+	tap_is_long((long)*count, 700, "and nothing is counted");
+	end();
+	tap_is_long(finish(&p), 0, "it ends as it should");
+}
+
 static const char *tracee_dir;
 
 static int load(const char *name, const char *symbol, const struct uprobe_code **ret,
@@ -800,6 +836,7 @@ int main(int argc, char **argv)
 	test_semaphore();
 	test_errors();
 	test_native();
+	test_shared_exits();
 	test_native_object();
 	test_native_blocked();
 	test_unregister_during_hits(false);

@@ -45,7 +45,7 @@ set_global() # NAME=VALUE SCRIPT
 }
 is "$(set_global x=0x10 'global x probe begin { println(x + 1) exit() }')" "17" "-G: a number"
 like "$(set_global x=99999999999999999999 'global x probe begin { println(x + 1) exit() }')" \
-	"^error: cannot set global x to '99999999999999999999': it does not fit 64 bits$" "-G: a number that is too large"
+	"^ERROR: Invalid parameters: cannot set global x to '99999999999999999999': it does not fit 64 bits$" "-G: a number that is too large"
 like "$(set_global x=abc 'global x probe begin { println(x + 1) exit() }')" ": it holds numbers$" "-G: a word for a number"
 like "$(set_global x=1 'global x probe begin { x <<< 1; println(@count(x)) exit() }')" ": only scalars have initial values$" "-G: a statistic"
 is "$(set_global y=1 'global x = 1 probe begin { println(x) exit() }')" "$(printf 'WARNING: -G y: no such global is used\n1')" "-G: a name that is not there"
@@ -139,7 +139,9 @@ says -e 'probe process("/nonexistent").function("x") { exit() }'
 wanted='^semantic error: no match: nonexistent-program: no such program in PATH$'
 says -e 'probe process("nonexistent-program").function("x") { exit() }'
 wanted='^semantic error: no match: /tmp: Is a directory$'
-says -e 'probe process("/tmp").begin { exit() }'
+says -e 'probe process("/tmp").function("x") { exit() }'
+wanted='^WARNING: no match: /tmp: Is a directory$'
+says -e 'probe process("/tmp").begin { exit() }' -c true
 wanted='^semantic error: no match: cannot run the command of -c, /nonexistent-cmd: No such file or directory$'
 says -e 'probe process.function("main") { exit() }' -c /nonexistent-cmd
 wanted='^error: cannot run nonexistent-cmd: No such file or directory$'

@@ -4,7 +4,7 @@
  *   c N   calls outer() N times      r N   recursion N deep       j     leaves two calls by longjmp()
  *   f N   a child calls outer() N times                           e     runs itself again
  *   v N   the same in a vfork() child                             l PATH  calls plugin_work() of a library
- *   s     the value of the counter
+ *   s     the value of the counter                                n N   calls runs_on() N times, neighbour() 10 N times
  */
 #include <dlfcn.h>
 #include <setjmp.h>
@@ -55,6 +55,21 @@ __attribute__((noinline, noclone, noipa)) long outer(long n)
 __attribute__((noinline, noclone, noipa)) long deep(long n)
 {
 	return n ? deep(n - 1) + inner(n, "d") : 0;
+}
+
+/* It runs into the next one: they have the same exit. */
+long runs_on(long n), neighbour(long n);
+__asm__(".text\n.globl runs_on\n.type runs_on,@function\n.p2align 4\n"
+	"runs_on:\n mov $5,%eax\n nop\n.size runs_on,.-runs_on\n"
+	".globl neighbour\n.type neighbour,@function\n"
+	"neighbour:\n lea 1(%rdi),%rax\n nopl 0(%rax)\n ret\n.size neighbour,.-neighbour\n.p2align 4\n");
+
+static long call_neighbours(long n)
+{
+	long sum = 0;
+	for (long i = 0; i < 10 * n; i++)
+		sum += neighbour(i) + (i % 10 ? 0 : runs_on(i));
+	return sum;
 }
 
 static long work(long n)
@@ -118,6 +133,8 @@ static long obey(char *line, char **argv)
 		return call_plugin(line + 2);
 	case 's':
 		return probed_semaphore;
+	case 'n':
+		return call_neighbours(n);
 	default:
 		return -1;
 	}

@@ -27,6 +27,7 @@ struct exit_planner {
 	struct arch_plan *plans;
 	size_t count;
 	uint64_t entry, entry_end; /* where an entry probe would go */
+	bool is_shared;
 };
 
 static bool is_taken(
@@ -113,6 +114,7 @@ static void describe(const struct exit_planner *p, const struct flow_exit *exit,
 {
 	bool trust = p->options->trust_abi_flags;
 	point->is_exit = true;
+	point->is_shared = p->is_shared;
 	switch (exit->kind) {
 	case FLOW_EXIT_RET:
 		point->flags_live = !trust;
@@ -209,6 +211,8 @@ int arch_plan_exits(struct arch_text *text, uint64_t start, uint64_t end,
 	const uint8_t *bytes = text_bytes(text, start, false, &size);
 	p.entry = bytes && insn_is_endbr(bytes, size) ? start + 4 : start;
 	p.entry_end = p.entry + ARCH_JUMP_SIZE;
+	uint64_t entrance;
+	p.is_shared = flow_find_entrance(p.flow, &entrance);
 	p.plans = calloc(p.flow->exits.count + 1, sizeof(*p.plans));
 	if (!p.plans)
 		return error_set(err, -ENOMEM, "out of memory");
@@ -220,4 +224,12 @@ int arch_plan_exits(struct arch_text *text, uint64_t start, uint64_t end,
 	*ret = p.plans;
 	*ret_count = p.count;
 	return 0;
+}
+
+bool arch_find_entrance(
+	struct arch_text *text, uint64_t start, uint64_t end, uint64_t *ret)
+{
+	const struct flow *flow;
+	return flow_get(text, start, end, &flow, NULL) >= 0 &&
+	       flow_find_entrance(flow, ret);
 }

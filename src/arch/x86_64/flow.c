@@ -22,8 +22,8 @@
 enum {
 	REG_RSP = 4,
 	REG_RBP = 5,
-	MAX_PARTS = 16,
 	MAX_FUNCTION = 64 << 20,
+	MAX_INSN = 15,
 	COLD_SCAN = 512, /* bytes of a jump's target looked at to see whether it ever
 			    returns */
 };
@@ -53,7 +53,7 @@ uint8_t flow_mark(const struct flow *flow, uint64_t address)
 
 static bool flow_add_part(struct flow *flow, uint64_t start, uint64_t end)
 {
-	if (flow->parts.count == MAX_PARTS || end - start > MAX_FUNCTION)
+	if (flow->parts.count == FLOW_MAX_PARTS || end - start > MAX_FUNCTION)
 		return false;
 	struct flow_part *p = vec_push(&flow->parts);
 	p->start = start;
@@ -524,4 +524,19 @@ int flow_get(struct arch_text *text, uint64_t start, uint64_t end,
 	}
 	*ret = text->flow;
 	return 0;
+}
+
+bool flow_branch_at(struct arch_text *text, uint64_t source, struct insn *ret)
+{
+	uint64_t start, end;
+	if (!text_chunk(text, source, &start, &end) || end - start > MAX_FUNCTION)
+		return false;
+	if (!text->other || text->other->start != start) {
+		flow_destroy(text->other);
+		text->other = flow_create(text, start, end);
+	}
+	for (uint64_t pc = source; pc >= start && source - pc < MAX_INSN; pc--)
+		if (flow_mark(text->other, pc) & FLOW_INSN)
+			return text_decode(text, pc, ret) && pc + ret->length > source;
+	return false;
 }

@@ -13,6 +13,10 @@ enum {
 	FLOW_TABLE_TARGET = 1u << 2, /* a jump table sends control here */
 };
 
+enum {
+	FLOW_MAX_PARTS = 16
+};
+
 /* Height of the stack above what it was at entry; these stand for more than plain
  * numbers. */
 enum {
@@ -88,3 +92,12 @@ struct flow_part *flow_part(const struct flow *flow, uint64_t address);
 /** jump_table_resolve() - tables.c: the indirect jump is inside (true) or leaves the
  * function */
 bool jump_table_resolve(struct flow *flow, const struct insn *jump, int32_t depth);
+
+/**
+ * flow_branch_at() - what a linear decode does not know: the instruction that covers @source on some way through the
+ * function it lies in; false: none does
+ */
+bool flow_branch_at(struct arch_text *text, uint64_t source, struct insn *ret);
+
+/** flow_find_entrance() - entrance.c: can an exit be reached past the function's entry?  From where? */
+bool flow_find_entrance(const struct flow *flow, uint64_t *ret);

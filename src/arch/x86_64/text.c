@@ -23,7 +23,6 @@
 #include "base/sort.h"
 
 enum {
-	REL8_REACH = 130, /* farthest distance of a rel8 branch from its target */
 	MAX_BACK =
 		15, /* an instruction that covers a byte starts at most this far before */
 	BLOCK = 16, /* bytes that are looked at together */
@@ -93,6 +92,17 @@ struct arch_text *arch_text_create(const struct arch_text_segment *segments,
 	return text;
 }
 
+void arch_text_set_parts(struct arch_text *text, const uint64_t *parts, size_t count)
+{
+	free(text->parts);
+	text->parts = copy_addresses(parts, count);
+	if (!text->parts)
+		abort();
+	text->part_count = count;
+	free(text->part_uses);
+	text->part_uses = NULL;
+}
+
 void arch_text_destroy(struct arch_text *text)
 {
 	if (!text)
@@ -100,9 +110,12 @@ void arch_text_destroy(struct arch_text *text)
 	for (size_t i = 0; i < text->segment_count; i++)
 		free(text->segments[i].boundary);
 	flow_destroy(text->flow);
+	flow_destroy(text->other);
 	free(text->segments);
 	free(text->starts);
 	free(text->indirect);
+	free(text->parts);
+	free(text->part_uses);
 	free(text->ranges);
 	if (!text->is_given)
 		free((void *)(uintptr_t)text->refs);
@@ -168,6 +181,16 @@ bool text_is_function_start(const struct arch_text *text, uint64_t address)
 bool text_has_function_start(const struct arch_text *text, uint64_t low, uint64_t high)
 {
 	return has_in(text->starts, text->start_count, low, high);
+}
+
+size_t text_first_start(const struct arch_text *text, uint64_t address)
+{
+	return lower_bound(text->starts, text->start_count, address);
+}
+
+size_t text_first_part(const struct arch_text *text, uint64_t address)
+{
+	return lower_bound(text->parts, text->part_count, address);
 }
 
 bool text_has_indirect_target(const struct arch_text *text, uint64_t low, uint64_t high)
@@ -258,17 +281,22 @@ bool text_is_boundary(struct arch_text *text, uint64_t address)
 	return !s || is_boundary(s, address);
 }
 
-bool text_is_branch(struct arch_text *text, uint64_t source, uint64_t low, uint64_t high)
+bool text_branch_at(struct arch_text *text, uint64_t source, struct insn *ret)
 {
 	uint64_t start, end;
 	const struct text_segment *s = sound_chunk(text, source, &start, &end);
 	if (!s)
-		return true;
+		return false;
 	uint64_t pc = source;
 	while (!is_boundary(s, pc) && pc > start && source - pc < MAX_BACK)
 		pc--;
+	return is_boundary(s, pc) && text_decode(text, pc, ret);
+}
+
+bool text_is_branch(struct arch_text *text, uint64_t source, uint64_t low, uint64_t high)
+{
 	struct insn insn;
-	if (!is_boundary(s, pc) || !text_decode(text, pc, &insn))
+	if (!text_branch_at(text, source, &insn))
 		return true;
 	return insn.has_target && insn.target >= low && insn.target < high;
 }
@@ -385,14 +413,45 @@ static bool is_rel8_opcode(uint8_t byte)
 	return byte == 0xeb || (byte & 0xf0) == 0x70 || (byte & 0xfc) == 0xe0;
 }
 
+bool text_short_branch(
+	const struct arch_text *text, uint64_t source, uint64_t *ret_target)
+{
+	size_t size;
+	const uint8_t *b = text_bytes(text, source, false, &size);
+	if (!b || size < 2 || !is_rel8_opcode(b[0]))
+		return false;
+	*ret_target = source + 2 + (uint64_t)(int64_t)(int8_t)b[1];
+	return true;
+}
+
+size_t text_first_ref(struct arch_text *text, uint64_t target)
+{
+	if (text->span >> 32)
+		return 0;
+	scan_refs(text);
+	uint64_t low = target > text->low ? target - text->low : 0;
+	return lower_bound(text->refs, text->ref_count, low << 32);
+}
+
+bool text_ref_at(
+	const struct arch_text *text, size_t index, uint64_t high, struct text_ref *ret)
+{
+	if (!text->scanned || index >= text->ref_count)
+		return false;
+	*ret = (struct text_ref){.source = text->low + (uint32_t)text->refs[index],
+		.target = text->low + (text->refs[index] >> 32)};
+	return ret->target < high;
+}
+
 static bool find_rel8(struct arch_text *text, uint64_t low, uint64_t high, uint64_t skip,
 	uint64_t skip_end, uint64_t *ret_source)
 {
 	const struct text_segment *s = text_find(text, low, false);
 	if (!s)
 		return false;
-	uint64_t from = low - s->address > REL8_REACH ? low - REL8_REACH : s->address;
-	uint64_t to = high + REL8_REACH;
+	uint64_t from =
+		low - s->address > TEXT_REL8_REACH ? low - TEXT_REL8_REACH : s->address;
+	uint64_t to = high + TEXT_REL8_REACH;
 	for (uint64_t pc = from; pc < to && pc + 2 <= s->address + s->size; pc++) {
 		const uint8_t *b = s->bytes + (pc - s->address);
 		uint64_t target = pc + 2 + (uint64_t)(int64_t)(int8_t)b[1];

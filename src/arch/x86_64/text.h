@@ -33,6 +33,9 @@ struct arch_text {
 	size_t segment_count;
 	uint64_t *starts, *indirect;
 	size_t start_count, indirect_count;
+	uint64_t *parts; /* of the starts: perhaps no entries */
+	size_t part_count;
+	uint8_t *part_uses;        /* called.c; NULL: not looked at */
 	struct text_range *ranges; /* one per start */
 	uint64_t low, span;        /* executable segments lie in [low, low + span) */
 	bool scanned, is_given;    /* given: by arch_text_set_scan() */
@@ -41,7 +44,8 @@ struct arch_text {
 	size_t ref_count;
 	VEC(struct arch_text_slot) slots;
 	struct flow
-		*flow; /* of the function planned last: entries and exits come in pairs */
+		*flow, /* of the function planned last: entries and exits come in pairs */
+		*other; /* of a chunk that somebody asked for last */
 };
 
 /** text_find() - segment of an address; executable ones only unless @data */
@@ -57,6 +61,12 @@ bool text_decode(const struct arch_text *text, uint64_t address, struct insn *re
 
 bool text_is_function_start(const struct arch_text *text, uint64_t address);
 bool text_has_function_start(const struct arch_text *text, uint64_t low, uint64_t high);
+/** index in text->starts of the first at or behind an address */
+size_t text_first_start(const struct arch_text *text, uint64_t address);
+/** index in text->parts */
+size_t text_first_part(const struct arch_text *text, uint64_t address);
+/** text_is_part() - called.c: a start that is no entry: of foo.cold */
+bool text_is_part(struct arch_text *text, uint64_t address);
 bool text_has_indirect_target(const struct arch_text *text, uint64_t low, uint64_t high);
 /** index in text->indirect of the first at or behind an address */
 size_t text_first_indirect(const struct arch_text *text, uint64_t address);
@@ -73,6 +83,26 @@ bool text_is_boundary(struct arch_text *text, uint64_t address);
 
 /** text_is_branch() - does the instruction covering @source really branch into [low, high)? */
 bool text_is_branch(struct arch_text *text, uint64_t source, uint64_t low, uint64_t high);
+
+/** text_branch_at() - the instruction that covers @source; false: code cannot be told from data there */
+bool text_branch_at(struct arch_text *text, uint64_t source, struct insn *ret);
+
+/* Bytes that look like a rel32 branch to something that is no function's start. */
+struct text_ref {
+	uint64_t source, target;
+};
+/** index of the first to an address or behind it */
+size_t text_first_ref(struct arch_text *text, uint64_t target);
+/** text_ref_at() - false: there are no more to targets below @high */
+bool text_ref_at(
+	const struct arch_text *text, size_t index, uint64_t high, struct text_ref *ret);
+
+enum {
+	TEXT_REL8_REACH = 130 /* farthest distance of a rel8 branch from its target */
+};
+/** text_short_branch() - do the bytes at @source look like a rel8 branch? */
+bool text_short_branch(
+	const struct arch_text *text, uint64_t source, uint64_t *ret_target);
 
 /**
  * text_find_branch() - is there a direct branch to [low, high) other than from [skip,

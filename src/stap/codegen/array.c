@@ -278,6 +278,7 @@ static void foreach_loop(struct emit_body *b, const struct foreach *f)
 			  outer_continue = b->continue_block;
 	LLVMBuilderRef builder = b->e->builder;
 
+	emit_before_loop(b, f->stmt);
 	emit_enter(b, head);
 	LLVMValueRef entry = foreach_entry(b, f);
 	emit_branch(b,
@@ -285,12 +286,11 @@ static void foreach_loop(struct emit_body *b, const struct foreach *f)
 			builder, LLVMIntEQ, entry, emit_const32(b, ABI_MAP_NONE), ""),
 		done, round);
 	LLVMPositionBuilderAtEnd(builder, round);
-	emit_charge(b, 1, f->stmt->token);
 	foreach_tests(b, f, entry, step, done);
 	foreach_bind(b, f, entry);
 	b->break_block = done;
 	b->continue_block = step;
-	emit_stmt(b, f->stmt->foreach.body);
+	emit_round(b, f->stmt, f->stmt->foreach.body);
 	b->break_block = outer_break;
 	b->continue_block = outer_continue;
 	emit_enter(b, step);

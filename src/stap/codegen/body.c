@@ -271,7 +271,7 @@ void emit_charge(struct emit_body *b, uint32_t count, const struct stap_token *t
 		builder, emit_load(b, b->e->i64, at, ""), emit_const(b, count), "left");
 	emit_store(b, left, at);
 	emit_cold_branch(b,
-		LLVMBuildICmp(builder, LLVMIntSLT, left, emit_const(b, 0), ""), fail,
+		LLVMBuildICmp(builder, LLVMIntSLE, left, emit_const(b, 0), ""), fail,
 		fine);
 	LLVMPositionBuilderAtEnd(builder, fail);
 	EMIT_CALL(

@@ -48,9 +48,10 @@ struct codegen_global {
 	enum codegen_storage storage;
 	uint32_t offset, shard_offset;
 	uint64_t size;
-	int lock;                  /* index of its abi_lock, -1: none needed */
-	uint32_t max_entries;      /* MAP */
-	struct abi_stat_desc stat; /* statistics and maps of them */
+	int lock;             /* index of its abi_lock, -1: none needed */
+	uint32_t max_entries; /* MAP */
+	/* statistics and maps of them; no buckets: the script's parameters make no sense */
+	struct abi_stat_desc stat;
 	/* MAP that handlers in programs only count up: without its lock, in cells of each thread */
 	bool is_celled;
 	struct abi_cells_desc cells;
@@ -59,8 +60,9 @@ struct codegen_global {
 /* A handler the trampolines or the tracer can call; see runtime.h for its signature. */
 struct codegen_handler {
 	const struct stap_derived_probe *probe;
-	bool is_entry_part;      /* the hidden entry handler of a return probe with entry
+	bool is_entry_part; /* the hidden entry handler of a return probe with entry
 				    values */
+	bool is_paired; /* of places that need it; see stap_derived_probe.is_paired_somewhere */
 	uint32_t code_offset;    /* in the linked image */
 	bool needs_callee_saved; /* trampoline must push all of struct abi_regs */
 	bool needs_flags;

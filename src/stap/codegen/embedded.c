@@ -179,7 +179,7 @@ static void put_array_macros(struct strbuf *out, const struct codegen_global *g,
 	if (touch->is_written)
 		strbuf_printf(out,
 			"#define STAP_GLOBAL_SET_%s(%s, value) ({ %s *stap_at = rt_map_insert("
-			"CONTEXT, stap_global(%u), (const uint64_t[]){%s}); if (stap_at) %s; })\n",
+			"CONTEXT, stap_global(%u), (const uint64_t[]){%s}); if (stap_at) %s; 0; })\n",
 			var->name, names.data, is_text ? "char" : "int64_t", g->offset,
 			values.data,
 			is_text ? "strlcpy(stap_at, (value), MAXSTRINGLEN)"

@@ -137,6 +137,7 @@ struct codegen_global *emit_global(struct emit *e, const struct stap_var *var);
 	X(rt_vector_read, "l", "pi")          \
 	X(rt_thread_pointer, "l", "p")        \
 	X(rt_module_bias, "l", "pp")          \
+	X(rt_entry_register, "l", "plli")     \
 	X(rt_user_write, "v", "plli")
 
 #define EMIT_RUNTIME_ID(name, result, arguments) EMIT_##name,
@@ -245,8 +246,12 @@ struct emit_body {
 	const struct stap_derived_probe *probe; /* NULL in a function */
 	const struct stap_function *function;   /* NULL in a handler */
 	bool is_entry_part;
+	bool is_paired;   /* as codegen_handler.is_paired */
 	bool is_target;   /* runs inside traced programs (handlers only) */
 	bool is_counting; /* charges statements to the action budget */
+	/* stmt.c: statements since the last charge; all of them are charged already */
+	uint32_t uncharged;
+	bool is_charged;
 
 	LLVMValueRef fn, c, regs, sp, ip, site;
 	LLVMValueRef session, frame;
@@ -448,6 +453,12 @@ LLVMValueRef emit_access(struct emit_body *b, const struct stap_expr *expr);
  * abort() go on to outer */
 void emit_catch(struct emit_body *b, LLVMBasicBlockRef outer, LLVMValueRef dst);
 void emit_stmt(struct emit_body *b, const struct stap_stmt *stmt);
+/** emit_whole() - the body of a handler or function; what is too much without loops does not begin */
+void emit_whole(struct emit_body *b, const struct stap_stmt *body);
+/** emit_before_loop(), emit_round() - what loops take from the action budget, and their body */
+void emit_before_loop(struct emit_body *b, const struct stap_stmt *loop);
+void emit_round(
+	struct emit_body *b, const struct stap_stmt *loop, const struct stap_stmt *body);
 
 /* ---- handler.c
  * -------------------------------------------------------------------------------- */

@@ -232,7 +232,7 @@ static void function_body(struct emit_body *b, struct emit_function *f)
 	if (b->function->embedded)
 		emit_embedded_call(b);
 	else
-		emit_stmt(b, b->function->body);
+		emit_whole(b, b->function->body);
 	emit_enter(b, b->exit);
 	release_frame(b, base);
 	function_return(b, first == 2 ? NULL : emit_load(b, b->e->i64, b->result, ""));
@@ -365,7 +365,8 @@ static void take_locks(struct emit_body *b, const struct emit_use *use)
 
 static uint32_t pair_size(struct emit_body *b)
 {
-	uint32_t size = 0;
+	/* the return address */
+	uint32_t size = b->is_paired ? sizeof(int64_t) : 0;
 
 	for (size_t i = 0; i < b->probe->entry_values.count; i++)
 		size += b->probe->entry_values.items[i]->type == STAP_TYPE_STRING
@@ -419,17 +420,29 @@ static LLVMValueRef pop_pair(struct emit_body *b)
 	return pair;
 }
 
+static LLVMValueRef return_address(struct emit_body *b)
+{
+	LLVMValueRef address =
+		EMIT_CALL(b, rt_user_read, b->c, b->sp, emit_const32(b, 8));
+
+	emit_check_error(b, b->probe->token);
+	return address;
+}
+
 /* The hidden handler at a function's entry: evaluate, then save for the return. */
 static void entry_body(struct emit_body *b)
 {
 	size_t count = b->probe->entry_values.count;
 	struct stap_expr *const *items = b->probe->entry_values.items;
 	LLVMValueRef *values = arena_array(b->e->program->arena, LLVMValueRef, count + 1);
+	LLVMValueRef from = NULL;
 	uint32_t offset = 0;
 
 	emit_operands(b,
 		&(struct emit_operands){.exprs = items, .count = (uint32_t)count},
 		values);
+	if (b->is_paired)
+		from = return_address(b);
 	LLVMValueRef at = push_pair(b);
 	for (size_t i = 0; i < count; i++) {
 		LLVMValueRef here = emit_at(b, at, offset, "saved");
@@ -442,16 +455,37 @@ static void entry_body(struct emit_body *b)
 			offset += sizeof(int64_t);
 		}
 	}
+	if (from)
+		emit_store(b, from, emit_at(b, at, offset, "from"));
 }
 
+/*
+ * Without its entry it is none of the script's returns, and -t does not count it.  An entry may have been left by
+ * longjmp(), and somebody else may return from that place of the stack: to where another call came from.
+ */
 static void return_values(struct emit_body *b)
 {
 	if (b->is_entry_part || b->probe->kind != STAP_PROBE_URETURN ||
-		!b->probe->entry_values.count)
+		(!b->probe->entry_values.count && !b->is_paired))
 		return;
-	LLVMBasicBlockRef paired = emit_block(b, "paired");
+	LLVMBasicBlockRef popped = emit_block(b, "popped"),
+			  paired = emit_block(b, "paired"),
+			  stranger = emit_block(b, "stranger");
 	b->pair = pop_pair(b);
-	emit_cold_branch(b, emit_is_null(b, b->pair), b->exit, paired);
+	emit_cold_branch(b, emit_is_null(b, b->pair), stranger, popped);
+	LLVMPositionBuilderAtEnd(b->e->builder, stranger);
+	EMIT_CALL(b, rt_leave, b->c);
+	LLVMBuildRetVoid(b->e->builder);
+	LLVMPositionBuilderAtEnd(b->e->builder, popped);
+	if (b->is_paired) {
+		LLVMValueRef called_from = emit_load(b, b->e->i64,
+			emit_at(b, b->pair, pair_size(b) - sizeof(int64_t), "from"), "");
+		LLVMValueRef other = LLVMBuildICmp(
+			b->e->builder, LLVMIntNE, called_from, return_address(b), "");
+		emit_cold_branch(b, other, stranger, paired);
+	} else {
+		LLVMBuildBr(b->e->builder, paired);
+	}
 	LLVMPositionBuilderAtEnd(b->e->builder, paired);
 }
 
@@ -467,7 +501,7 @@ static void handler_main(struct emit_body *b)
 		emit_branch(b, emit_condition(b, b->probe->condition), holds, b->exit);
 		LLVMPositionBuilderAtEnd(b->e->builder, holds);
 	}
-	emit_stmt(b, b->probe->body);
+	emit_whole(b, b->probe->body);
 }
 
 static void handler_prologue(struct emit_body *b, const struct emit_use *use,
@@ -588,8 +622,8 @@ static void find_inline_count(struct emit_body *b, struct codegen_handler *handl
 	int64_t by;
 
 	if (b->e->options->timing || !b->is_target || b->is_entry_part ||
-		b->probe->condition || b->probe->entry_values.count || !stmt ||
-		stmt->kind != STAP_STMT_EXPR ||
+		b->probe->condition || b->probe->entry_values.count || b->is_paired ||
+		!stmt || stmt->kind != STAP_STMT_EXPR ||
 		!constant_step(stmt->expr, &target, &by) ||
 		target->kind != STAP_EXPR_VAR || !target->var.resolved->is_global ||
 		by != (int32_t)by)
@@ -612,11 +646,14 @@ static uint32_t handler_cost(struct emit *e, const struct stap_derived_probe *pr
 						: condition + body;
 }
 
-static void emit_handler(
-	struct emit *e, const struct stap_derived_probe *probe, bool is_entry_part)
+static void emit_handler(struct emit *e, const struct stap_derived_probe *probe,
+	bool is_entry_part, bool is_paired)
 {
 	const struct emit_use *use = &e->handlers[probe->index * 2 + is_entry_part];
-	struct emit_body b = {.e = e, .probe = probe, .is_entry_part = is_entry_part};
+	struct emit_body b = {.e = e,
+		.probe = probe,
+		.is_entry_part = is_entry_part,
+		.is_paired = is_paired};
 	LLVMTypeRef types[] = {e->ptr, e->ptr, e->i64, e->i64, e->i32};
 	uint32_t budget;
 	char name[32];
@@ -642,11 +679,25 @@ static void emit_handler(
 	struct codegen_handler *handler = vec_push(&e->handlers_out);
 	handler->probe = probe;
 	handler->is_entry_part = is_entry_part;
+	handler->is_paired = is_paired;
 	handler->needs_callee_saved = use->needs_callee_saved;
 	find_inline_count(&b, handler);
-	e->result->reads_user_memory |= use->reads_user_memory;
+	e->result->reads_user_memory |= use->reads_user_memory || is_paired;
 	e->result->asks_symbols |= use->asks_symbols;
 	e->result->walks_stacks |= use->walks_stacks;
+}
+
+static void emit_probe(struct emit *e, const struct stap_derived_probe *probe)
+{
+	if (!probe->is_paired_everywhere) {
+		if (probe->kind == STAP_PROBE_URETURN && probe->entry_values.count)
+			emit_handler(e, probe, true, false);
+		emit_handler(e, probe, false, false);
+	}
+	if (probe->is_paired_somewhere) {
+		emit_handler(e, probe, true, true);
+		emit_handler(e, probe, false, true);
+	}
 }
 
 void emit_handlers(struct emit *e)
@@ -658,8 +709,6 @@ void emit_handlers(struct emit *e)
 			emit_fail(e, -EINVAL, probe->token, "probes are misnumbered");
 		if (probe->kind == STAP_PROBE_NEVER || e->failed)
 			continue;
-		if (probe->kind == STAP_PROBE_URETURN && probe->entry_values.count)
-			emit_handler(e, probe, true);
-		emit_handler(e, probe, false);
+		emit_probe(e, probe);
 	}
 }

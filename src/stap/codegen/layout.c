@@ -56,6 +56,7 @@ static struct global_use collect_use(struct emit *e, uint32_t index)
 	return use;
 }
 
+/* Parameters that make no sense are told when the run starts, as in SystemTap. */
 static uint32_t linear_buckets(const int64_t params[3])
 {
 	uint64_t span = (uint64_t)params[1] - (uint64_t)params[0],
@@ -68,8 +69,7 @@ static uint32_t linear_buckets(const int64_t params[3])
 	return count > UINT32_MAX / 16 ? 0 : (uint32_t)count;
 }
 
-static int describe_stat(
-	const struct stap_var *var, struct abi_stat_desc *desc, struct error *err)
+static void describe_stat(const struct stap_var *var, struct abi_stat_desc *desc)
 {
 	desc->variance_shift = var->stat_ops & 1u << STAP_STAT_VARIANCE
 				       ? (uint32_t)var->variance_shift & 63
@@ -83,14 +83,9 @@ static int describe_stat(
 		desc->high = var->hist_params[1];
 		desc->width = var->hist_params[2];
 		desc->bucket_count = linear_buckets(var->hist_params);
-		if (!desc->bucket_count)
-			return error_set(err, -ERANGE,
-				"histogram of '%s' has no buckets or too many",
-				var->name);
 	}
 	desc->size = (uint32_t)(sizeof(struct abi_stat) +
 				sizeof(uint64_t) * desc->bucket_count);
-	return 0;
 }
 
 /* Does a handler of the tracer call a function that counts the array up?  A function has one code. */
@@ -185,10 +180,9 @@ static int place_global(struct emit *e, struct codegen_global *g,
 	const struct global_use *use, uint64_t *shard, struct error *err)
 {
 	const struct stap_var *var = g->var;
-	int r = var->type == STAP_TYPE_STATS ? describe_stat(var, &g->stat, err) : 0;
 
-	if (r < 0)
-		return r;
+	if (var->type == STAP_TYPE_STATS)
+		describe_stat(var, &g->stat);
 	if (var->arity > 0) {
 		place_cells(e, g, var->index, use, shard);
 		return place_map(e, g, err);

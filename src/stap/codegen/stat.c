@@ -161,15 +161,15 @@ void emit_foreach_bucket(struct emit_body *b, const struct stap_stmt *stmt)
 		stat = copy;
 	}
 	emit_store(b, emit_const(b, 0), index);
+	emit_before_loop(b, stmt);
 	emit_enter(b, head);
 	LLVMValueRef at = emit_load(b, b->e->i64, index, "");
 	emit_branch(b, LLVMBuildICmp(builder, LLVMIntSLT, at, limit, ""), round, done);
 	LLVMPositionBuilderAtEnd(builder, round);
-	emit_charge(b, 1, stmt->token);
 	bind_bucket(b, stmt, stat, at);
 	b->break_block = done;
 	b->continue_block = step;
-	emit_stmt(b, stmt->foreach.body);
+	emit_round(b, stmt, stmt->foreach.body);
 	b->break_block = outer_break;
 	b->continue_block = outer_continue;
 	emit_enter(b, step);

@@ -127,7 +127,8 @@ static void use_access(struct emit_use *use, const struct stap_access *access)
 	use->asks_symbols |= access->static_module != NULL;
 	for (uint32_t i = 0; i < access->op_count; i++) {
 		const struct stap_access_op *op = &access->ops[i];
-		if (op->kind == STAP_ACCESS_DEREF || op->kind == STAP_ACCESS_THREAD)
+		if (op->kind == STAP_ACCESS_DEREF || op->kind == STAP_ACCESS_THREAD ||
+			op->kind == STAP_ACCESS_ENTRY)
 			use->reads_user_memory = true;
 		/* rbx, rbp, r12..r15: a wrong flag of the producer would read garbage */
 		if (op->kind == STAP_ACCESS_REG &&
@@ -412,7 +413,7 @@ static uint32_t cost_function(struct emit *e, const struct stap_function *functi
 		return EMIT_COST_UNBOUNDED; /* recursion */
 	if (!f->cost) {
 		f->cost_running = true;
-		f->cost = cost_add(1, emit_cost_stmt(e, function->body));
+		f->cost = emit_cost_stmt(e, function->body);
 		if (function->next_overload)
 			f->cost = cost_add(
 				f->cost, cost_function(e, function->next_overload));
@@ -488,6 +489,11 @@ uint32_t emit_cost_expr(struct emit *e, const struct stap_expr *expr)
 	return 0;
 }
 
+static uint32_t larger(uint32_t a, uint32_t b)
+{
+	return a > b ? a : b;
+}
+
 uint32_t emit_cost_stmt(struct emit *e, const struct stap_stmt *stmt)
 {
 	uint32_t cost = 1;
@@ -508,14 +514,14 @@ uint32_t emit_cost_stmt(struct emit *e, const struct stap_stmt *stmt)
 		return cost;
 	case STAP_STMT_IF:
 		cost = cost_add(cost, emit_cost_expr(e, stmt->branch.condition));
-		cost = cost_add(cost, emit_cost_stmt(e, stmt->branch.then));
-		return cost_add(cost, emit_cost_stmt(e, stmt->branch.otherwise));
+		return cost_add(cost, larger(emit_cost_stmt(e, stmt->branch.then),
+					      emit_cost_stmt(e, stmt->branch.otherwise)));
 	case STAP_STMT_FOR:
 	case STAP_STMT_FOREACH:
 		return EMIT_COST_UNBOUNDED;
 	case STAP_STMT_TRY:
-		cost = cost_add(cost, emit_cost_stmt(e, stmt->try.body));
-		return cost_add(cost, emit_cost_stmt(e, stmt->try.handler));
+		return cost_add(emit_cost_stmt(e, stmt->try.body),
+			emit_cost_stmt(e, stmt->try.handler));
 	case STAP_STMT_BREAK:
 	case STAP_STMT_CONTINUE:
 	case STAP_STMT_NEXT:

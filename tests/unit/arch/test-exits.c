@@ -60,6 +60,19 @@ CODE(realigned,
 	"lea 8(%rsp),%r10\n and $-32,%rsp\n push -8(%r10)\n push %rbp\n mov %rsp,%rbp\n push %r10\n"
 	"mov (%rdi),%rax\n pop %r10\n pop %rbp\n lea -8(%r10),%rsp\n jmp *%rax\n" PAD5);
 CODE(ret_ret, "pop %rdx\n ret\n ret\n lea 1(%rdi),%eax");
+CODE(entered_start, "xor %eax,%eax\n ret\n " PAD5 "nop\n call code_entered_start\n ret\n" PAD5);
+CODE(entered_middle, "xor %eax,%eax\n 1: ret\n " PAD5 ".skip 8,0xcc\n inc %edi\n jnz 1b\n ret\n" PAD5);
+CODE(entered_far, "xor %eax,%eax\n 1: ret\n " PAD5 ".skip 8,0xcc\n inc %edi\n {disp32} jnz 1b\n ret\n" PAD5);
+CODE(entered_nowhere,
+	"xor %eax,%eax\n ret\n 1: ud2\n" PAD5 ".skip 6,0xcc\n inc %edi\n jnz 1b\n ret\n" PAD5);
+CODE(entered_by_call,
+	"xor %eax,%eax\n call 1f\n ret\n 1: inc %eax\n ret\n" PAD5 ".skip 14,0xcc\n ret\n");
+CODE(entered_next, "call 1f\n 1: pop %rax\n ret\n" PAD5 ".skip 20,0xcc\n ret\n");
+CODE(entered_by_recursion,
+	"dec %edi\n jz 1f\n call code_entered_by_recursion\n 1: ret\n" PAD5 ".skip 16,0xcc\n ret\n");
+CODE(cold_taken,
+	"push %rbx\n test %edi,%edi\n jz 2f\n 1: mov $1,%eax\n pop %rbx\n ret\n .skip 20,0xcc\n"
+	"2: mov $7,%eax\n pop %rbx\n ret\n" PAD5 "lea 2b(%rip),%rax\n ret\n" PAD5);
 CODE(hidden,
 	"mov (%rdi),%rax\n push %rax\n mov (%rsi),%rcx\n jmp *%rcx\n .byte 0x06,0x07\n pop %rax\n ret");
 /* clang-format on */
@@ -84,6 +97,9 @@ static const struct row {
 	const char *refusal;
 	size_t count;
 	struct expected exits[4];
+	bool other_is_part; /* of this function, as far as symbols tell */
+	unsigned int
+		entrance; /* another way to the exits begins here; 0: there is none */
 } rows[] = {
 	{"forward into padding", CODE_BYTES(forward), .end = 6, .count = 1,
 		.exits = {{5, 5, 'r', S}}},
@@ -122,9 +138,34 @@ static const struct row {
 	{"goes on behind a call", CODE_BYTES(after_noreturn), .end = 15, .count = 1,
 		.exits = {{14, 14, 'r', S}}},
 	{"part found by its frame", CODE_BYTES(cold_framed), .end = 12, .other_start = 32,
-		.count = 2, .exits = {{11, 11, 'r', S}, {38, 38, 'r', S}}},
-	{"part that jumps back", CODE_BYTES(cold_back), .end = 10, .other_start = 32,
+		.count = 2, .exits = {{11, 11, 'r', S}, {38, 38, 'r', S}},
+		.other_is_part = true},
+	{"part that is a function of its own", CODE_BYTES(cold_framed), .end = 12,
+		.other_start = 32, .count = 2,
+		.exits = {{11, 11, 'r', S}, {38, 38, 'r', S}}, .entrance = 32},
+	{"part whose address is taken", CODE_BYTES(cold_taken), .end = 12,
+		.other_start = 32, .count = 2,
+		.exits = {{11, 11, 'r', S}, {38, 38, 'r', S}}, .other_is_part = true,
+		.entrance = 32},
+	{"jump back to the start of another one", CODE_BYTES(entered_start), .end = 3,
+		.other_start = 8, .count = 1, .exits = {{2, 2, 'r', S}}},
+	{"short jump into the middle", CODE_BYTES(entered_middle), .end = 3,
+		.other_start = 16, .count = 1, .exits = {{2, 2, 'r', S}}, .entrance = 2},
+	{"jump into the middle", CODE_BYTES(entered_far), .end = 3, .other_start = 16,
+		.count = 1, .exits = {{2, 2, 'r', S}}, .entrance = 2},
+	{"... by a part of its own", CODE_BYTES(entered_far), .end = 3, .other_start = 16,
+		.count = 1, .exits = {{2, 2, 'r', S}}, .other_is_part = true},
+	{"jump into the middle that leads to no exit", CODE_BYTES(entered_nowhere),
+		.end = 5, .other_start = 16, .count = 1, .exits = {{2, 2, 'r', B}}},
+	{"subroutine of its own", CODE_BYTES(entered_by_call), .end = 11,
+		.other_start = 30, .count = 2,
+		.exits = {{7, 7, 'r', B}, {10, 10, 'r', S}}, .entrance = 8},
+	{"call of what comes next", CODE_BYTES(entered_next), .end = 7, .other_start = 32,
+		.count = 1, .exits = {{6, 6, 'r', S}}},
+	{"recursion", CODE_BYTES(entered_by_recursion), .end = 10, .other_start = 31,
 		.count = 1, .exits = {{9, 9, 'r', S}}},
+	{"part that jumps back", CODE_BYTES(cold_back), .end = 10, .other_start = 32,
+		.count = 1, .exits = {{9, 9, 'r', S}}, .other_is_part = true},
 	{"part that never returns", CODE_BYTES(cold_abort), .end = 10, .other_start = 32,
 		.count = 1, .exits = {{9, 9, 'r', S}}},
 	{"tail shared with another function", CODE_BYTES(shared_tail), .end = 4,
@@ -138,7 +179,7 @@ static const struct row {
 	{"... of another C library", CODE_BYTES(signal_return_short), .end = 7,
 		.refusal = "signal handlers"},
 	{"falls into the next function", CODE_BYTES(fall_through), .end = 5,
-		.other_start = 5, .count = 1, .exits = {{10, 10, 'r', S}}},
+		.other_start = 5, .count = 1, .exits = {{10, 10, 'r', S}}, .entrance = 5},
 	{"tiny: next to the entry", CODE_BYTES(tiny), .end = 3, .count = 1,
 		.exits = {{2, 2, 'r', S}}},
 	{"tail call behind leave", CODE_BYTES(frame_pointer), .end = 14, .count = 1,
@@ -169,7 +210,8 @@ static bool is_expected(
 			plans[i].address != BASE + e->address ||
 			plans[i].points[0].offset != e->probe - e->address ||
 			(int)plans[i].form != e->form || kind_of(&plans[i]) != e->kind ||
-			!plans[i].points[0].is_exit)
+			!plans[i].points[0].is_exit ||
+			plans[i].points[0].is_shared != (row->entrance != 0))
 			return false;
 	}
 	return true;
@@ -191,12 +233,14 @@ static void test_row(const struct row *row)
 	uint64_t starts[] = {BASE, BASE + row->other_start};
 	struct arch_text *text =
 		arch_text_create(segments, 2, starts, row->other_start ? 2 : 1, NULL, 0);
+	if (row->other_is_part)
+		arch_text_set_parts(text, &starts[1], 1);
 	struct arch_plan_options options = {0};
 	struct arch_plan *plans = NULL;
 	size_t count = 0;
+	uint64_t entrance = 0, end = BASE + (row->end ? row->end : size);
 	struct error err = {0};
-	int r = arch_plan_exits(text, BASE, BASE + (row->end ? row->end : size), &options,
-		&plans, &count, &err);
+	int r = arch_plan_exits(text, BASE, end, &options, &plans, &count, &err);
 	bool ok = row->refusal ? r < 0 && strstr(err.message, row->refusal)
 			       : r == 0 && is_expected(row, plans, count);
 	tap_ok(ok, "%s", row->name);
@@ -207,6 +251,12 @@ static void test_row(const struct row *row)
 			arch_patch_form_name(plans[i].form), plans[i].window);
 	if (!ok)
 		printf("# %d \"%s\", %zu exits\n", r, err.message, count);
+	bool found = arch_find_entrance(text, BASE, end, &entrance);
+	tap_ok(found == (row->entrance != 0) &&
+			(!found || entrance == BASE + row->entrance),
+		"%s: other ways in", row->name);
+	if (found && entrance != BASE + row->entrance)
+		printf("# at %llu\n", (unsigned long long)entrance - BASE);
 	free(plans);
 	arch_text_destroy(text);
 }

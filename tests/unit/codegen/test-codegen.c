@@ -123,7 +123,7 @@ static const struct row statements[] = {
 	{"variables keep values through a catch",
 		BEGIN("a = 1; try { a = 2; println(1 / zero); a = 3 } catch { } printf(\"%d\\n\", a)"),
 		"2\n", {0}},
-	{"runaway loop", BEGIN("while (1) i++"), "ERROR: MAXACTION exceeded at 2:1\n",
+	{"runaway loop", BEGIN("while (1) i++"), "ERROR: MAXACTION exceeded at 2:11\n",
 		{0}},
 	{"MAXACTION cannot be caught",
 		BEGIN("try { while (1) { i++ } } catch { println(\"caught\") }"),
@@ -355,7 +355,7 @@ static const struct row functions[] = {
 		"all functions exhausted\n", {0}},
 	{"loops in functions are charged",
 		"global i\nfunction f() { while (1) i++ }\n" BEGIN("f()"),
-		"ERROR: MAXACTION exceeded at 2:16 from 4:1\n", {0}},
+		"ERROR: MAXACTION exceeded at 2:26 from 4:1\n", {0}},
 	{"return leaves loops",
 		"function f(n) { for (i = 0; i < 10; i++) if (i == n) return i * 2; return -1 }\n" BEGIN(
 			"printf(\"%d %d\\n\", f(4), f(40))"),

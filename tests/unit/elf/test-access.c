@@ -186,16 +186,16 @@ static const struct {
 	{"walk_o0", ELF_BASE_VARIABLE, "nope", "",
 		"unable to find local 'nope', [man error::dwarf] "
 		"dieoffset 0x*in walk_o0 *fixture.c "
-		"(alternatives: $p, $k, $u, $s, $i, $sh, "
-		"$stacked, $also_stacked, $local)"},
+		"(alternatives: $p, $i, $k, $s, $u, $sh, "
+		"$local, $stacked, $also_stacked)"},
 	{"walk_o2", ELF_BASE_VARIABLE, "p", "->x",
-		"unable to find member 'x' for struct node (alternatives: v, bf, sbf, wide, name, "
-		"next, in, c, flag, sc, matrix, d)"},
+		"unable to find member 'x' for struct node (alternatives: c, d, v, bf, in, sc, "
+		"next, sbf, flag, matrix, name, wide)"},
 	{"walk_o0", ELF_BASE_VARIABLE, "p", "->in[0]->x",
-		"unable to find member 'x' for struct inner (alternatives: s, a, bytes)"},
+		"unable to find member 'x' for struct inner (alternatives: a, s, bytes)"},
 	{"walk_o0", ELF_BASE_VARIABLE, "k", "->x", "invalid access '->x' vs. int"},
-	{"walk_o0", ELF_BASE_VARIABLE, "k", "[0]", "invalid access '[...]' vs. int"},
-	{"walk_o0", ELF_BASE_VARIABLE, "p", "&->bf", "cannot take address of bit-field"},
+	{"walk_o0", ELF_BASE_VARIABLE, "k", "[0]", "invalid access '[0]' vs. int"},
+	{"walk_o0", ELF_BASE_VARIABLE, "p", "&->bf", "cannot take the address of a bit field"},
 	{"walk_o2", ELF_BASE_VARIABLE, "k", "&",
 		"cannot take address of object in register"},
 	{"by_value_o2", ELF_BASE_VARIABLE, "x", "&",
