@@ -47,6 +47,7 @@ enum elf_op_kind {
 	ELF_OP_ZERO_EXTEND,
 	ELF_OP_VECTOR,
 	ELF_OP_THREAD,
+	ELF_OP_ENTRY,
 };
 
 struct elf_op {

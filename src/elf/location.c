@@ -31,6 +31,7 @@ struct compile {
 
 static int compile_ops(
 	struct compile *c, const Dwarf_Op *ops, size_t count, struct elf_place *ret);
+static int convert(struct compile *c, const Dwarf_Op *op, Dwarf_Word type_offset);
 static int compile_op(struct compile *c, const Dwarf_Op *op);
 
 static int refuse(const struct compile *c, const char *why)
@@ -121,6 +122,32 @@ static int push_frame_base(struct compile *c, int64_t offset)
 	return r;
 }
 
+static int64_t register_location(const Dwarf_Op *ops, size_t count);
+
+/* Somewhere else it has to have been kept when the function was entered, by the frame's place on the stack. */
+static int push_kept(struct compile *c, const Dwarf_Op *ops)
+{
+	int64_t number = register_location(ops, 1);
+	if (ops->atom == DW_OP_regval_type || ops->atom == DW_OP_GNU_regval_type)
+		number = (int64_t)ops->number;
+	/* rdi, rsi, rdx, rcx, r8, r9: where arguments are */
+	if (number != 5 && number != 4 && number != 1 && number != 2 && number != 8 &&
+		number != 9)
+		return refuse(c, "only its value at the function's entry is known");
+	if (c->is_cfa || elf_module_is_go(c->frame->module))
+		return refuse(c, "only its value at the function's entry is known");
+	int r = push_cfa(c);
+	if (r < 0)
+		return r;
+	elf_emit(c->ops, ELF_OP_CONST, 8);
+	elf_emit(c->ops, ELF_OP_SUB, 0);
+	elf_emit(c->ops, ELF_OP_STATIC, (int64_t)c->frame->function->entry);
+	elf_emit(c->ops, ELF_OP_ENTRY, number);
+	return ops->atom == DW_OP_regval_type || ops->atom == DW_OP_GNU_regval_type
+		       ? convert(c, ops, ops->number2)
+		       : 0;
+}
+
 /* The value a register had at the function's entry: at the entry that is the register
  * itself. */
 static int push_entry_value(struct compile *c, const Dwarf_Op *op)
@@ -128,7 +155,7 @@ static int push_entry_value(struct compile *c, const Dwarf_Op *op)
 	Dwarf_Attribute attr;
 	Dwarf_Op *ops;
 	size_t count;
-	if (!c->frame->function || c->frame->pc != c->frame->function->entry)
+	if (!c->frame->function)
 		return refuse(c, "only its value at the function's entry is known");
 	if (c->depth > EXPRESSION_DEPTH_MAX)
 		return refuse(c, "its location refers to itself");
@@ -138,7 +165,8 @@ static int push_entry_value(struct compile *c, const Dwarf_Op *op)
 	struct compile inner = *c;
 	inner.attr = &attr;
 	inner.depth++;
-	int r = compile_op(&inner, ops);
+	int r = c->frame->pc == c->frame->function->entry ? compile_op(&inner, ops)
+							  : push_kept(&inner, ops);
 	c->is_float = inner.is_float;
 	return r;
 }

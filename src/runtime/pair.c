@@ -30,6 +30,7 @@ enum {
 	STACK_SPAN = 8 << 20,
 	FIRST_LIMIT = 16 * 1024, /* a power of two, as the size is */
 	REUSE_REACH = 64,        /* blocks looked at */
+	LEFT_SPAN = 256 * 1024,  /* less than from one stack to the next */
 };
 #define GROUP_DEAD \
 	0xffffffffu /* popped; goes when it is on top, or when room is short \
@@ -178,6 +179,30 @@ void *rt_pair_push(struct abi_context *c, uint32_t group, uint64_t sp, uint32_t 
 		(struct pair_foot *)(void *)(pairs(c) + c->pair_top - FOOT);
 	*foot = (struct pair_foot){.sp = sp, .group = group, .size = need};
 	return data;
+}
+
+void *rt_pair_find(struct abi_context *c, uint32_t group, uint64_t sp)
+{
+	uint32_t top = c->pair_top;
+	for (struct pair_foot *foot = foot_below(c, top); foot;
+		foot = foot_below(c, top)) {
+		if (foot->sp == sp && foot->group == group)
+			return data_of(c, top, foot);
+		top -= foot->size;
+	}
+	return NULL;
+}
+
+void rt_pair_drop_left(struct abi_context *c, uint32_t group, uint64_t sp)
+{
+	trim(c);
+	struct pair_foot *foot = foot_below(c, c->pair_top);
+	while (foot && foot->group == group && foot->sp < sp &&
+		sp - foot->sp < LEFT_SPAN) {
+		c->pair_top -= foot->size;
+		trim(c);
+		foot = foot_below(c, c->pair_top);
+	}
 }
 
 void *rt_pair_pop(struct abi_context *c, uint32_t group, uint64_t sp)

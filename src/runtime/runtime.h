@@ -220,14 +220,26 @@ RT_EXPORT void *rt_pair_push(
 	struct abi_context *c, uint32_t group, uint64_t sp, uint32_t size);
 RT_EXPORT void *rt_pair_pop(
 	struct abi_context *c, uint32_t group, uint64_t sp); /* NULL: no such entry */
+/* the same, and it stays */
+void *rt_pair_find(struct abi_context *c, uint32_t group, uint64_t sp);
+/* those on top go whose frames are further in than `sp` */
+void rt_pair_drop_left(struct abi_context *c, uint32_t group, uint64_t sp);
 /* the same for functions of Go, by the goroutine; at most RT_PAIR_GO_MAX bytes are kept */
 enum {
 	RT_PAIR_GO_MAX = 232
 };
 #define RT_PAIR_NOBODY 0xfffffffeu /* a group that is never popped */
+#define RT_PAIR_ENTERED \
+	0xfffffffdu /* ... and looked at while the frame is there (entered.c) */
 RT_EXPORT void *rt_pair_push_go(
 	struct abi_context *c, uint32_t group, uint64_t sp, uint32_t size);
 RT_EXPORT void *rt_pair_pop_go(struct abi_context *c, uint32_t group, uint64_t sp);
+
+/* a handler at the entry of functions: keeps the registers that arguments are in */
+RT_EXPORT void rt_entered(struct abi_context *c, struct abi_regs *regs, uint64_t sp,
+	uint64_t ip, uint32_t site);
+RT_EXPORT uint64_t rt_entry_register(struct abi_context *c, uint64_t function,
+	uint64_t sp, uint32_t number); /* FALLIBLE: nobody saw the function entered */
 
 /* ---- target memory ------------------------------------------------------- */
 RT_EXPORT uint64_t rt_user_read(struct abi_context *c, uint64_t address,

@@ -39,7 +39,8 @@ struct session_site {
 	const struct stap_location *location; /* NULL: begin, end, timer */
 	uint64_t
 		link_address; /* of the instruction: the location's, or one exit of the function */
-	bool is_entry_part, is_paired;         /* as of codegen_handler */
+	bool is_entry_part, is_paired; /* as of codegen_handler */
+	bool is_keeper; /* rt_entered(): registers are kept for places in the function */
 	const struct codegen_handler *handler; /* NULL until the program is compiled */
 };
 
@@ -61,11 +62,12 @@ struct session_memory {
 struct session_room {
 	uint32_t context_count, ring_size, pair_size;
 	uint64_t unwind_size;
+	uint32_t patches; /* of the undo journal: each process that is forked has its own */
 };
 struct session;
 /**
  * session_room_choose() - as much as the tracer and its targets have room for
- * @fixed: bytes of all else
+ * @fixed: bytes of all else; of the undo journal what stands before its patches
  * @shards: bytes of a context without its pairs
  */
 must_check int session_room_choose(const struct session *s, uint64_t fixed,
@@ -171,13 +173,14 @@ struct session {
 
 	pid_t command_pid; /* -c child, 0: none */
 	bool command_exited;
-	int command_status;  /* wait status */
-	bool interrupted;    /* by a signal */
-	bool stopping;       /* the loop ends */
-	bool attaching;      /* errors of single processes are fatal for the run */
-	bool poll_modules;   /* some probed library is not mapped everywhere yet */
-	size_t uprobe_count; /* places the script probes */
-	int placed;          /* what planning gave; told when the run starts */
+	int command_status; /* wait status */
+	bool interrupted;   /* by a signal */
+	bool stopping;      /* the loop ends */
+	bool attaching;     /* errors of single processes are fatal for the run */
+	bool poll_modules;  /* some probed library is not mapped everywhere yet */
+	struct codegen_handler keeper; /* of sites that are one */
+	size_t uprobe_count;           /* places the script probes */
+	int placed;                    /* what planning gave; told when the run starts */
 	struct error place_error;
 	bool is_of_globals; /* why the run cannot start */
 };
@@ -235,6 +238,8 @@ void session_output_timing(struct session *s);
 struct session_timing {
 	uint64_t hits, cycles, cycles_min, cycles_max, cycles_variance;
 };
+/** what a probe is called in reports: one that matches many places as the script says it */
+const char *session_probe_name(const struct stap_derived_probe *probe);
 void session_probe_timing(const struct session *s, const struct stap_derived_probe *probe,
 	struct session_timing *ret);
 void session_put_timing(const struct session *s, const struct stap_derived_probe *probe,
@@ -256,7 +261,12 @@ bool session_skipped_too_many(const struct session *s);
  */
 must_check int session_plan(struct session *s, struct error *err);
 /** session_plan_bind() - to the handlers, once they are there */
-void session_plan_bind(struct session *s);
+must_check int session_plan_bind(struct session *s, struct error *err);
+/** session_plan_module() - the file of a place, made at need */
+struct session_module *session_plan_module(
+	struct session *s, const struct stap_location *location);
+/** session_plan_keepers() - what the first sites want kept from entries of functions; keepers.c */
+void session_plan_keepers(struct session *s, size_t site_count);
 void session_plan_free(struct session *s);
 /** how a place would be patched, and why not better: a line for each patch */
 void session_plan_describe(

@@ -73,7 +73,7 @@ static void plan_admit(struct session_module *m, const struct stap_location *loc
 		vec_append(&m->meant, location);
 }
 
-static struct session_module *plan_get_module(
+struct session_module *session_plan_module(
 	struct session *s, const struct stap_location *location)
 {
 	struct session_module *m = plan_add_module(s, location);
@@ -477,7 +477,7 @@ static void plan_recall(struct session *s)
 		const struct session_site *site = &s->sites.items[i];
 		if (plan_is_of_event(site))
 			continue;
-		struct session_module *m = plan_get_module(s, site->location);
+		struct session_module *m = session_plan_module(s, site->location);
 		struct arch_plan_options options = plan_options(site);
 		if (plan_is_behind_calls(site))
 			continue;
@@ -514,7 +514,7 @@ int session_plan(struct session *s, struct error *err)
 		const struct session_site *site = &s->sites.items[i];
 		if (plan_is_of_event(site))
 			continue;
-		struct session_module *m = plan_get_module(s, site->location);
+		struct session_module *m = session_plan_module(s, site->location);
 		s->uprobe_count++;
 		if (plan_loses_values(s, m, site)) {
 			if (!site->is_entry_part)
@@ -530,6 +530,7 @@ int session_plan(struct session *s, struct error *err)
 		else
 			plan_entry(s, m, i);
 	}
+	session_plan_keepers(s, count);
 	plan_tell_pairs(s);
 	size_t patches = 0;
 	for (size_t i = 0; i < s->modules.count; i++)
@@ -575,15 +576,24 @@ static void bind_sites(struct session *s)
 	}
 	for (size_t i = 0; i < s->sites.count; i++) {
 		struct session_site *site = &s->sites.items[i];
-		site->handler = handlers[site->probe->index * KINDS +
-					 2 * site->is_paired + site->is_entry_part];
+		site->handler =
+			site->is_keeper
+				? &s->keeper
+				: handlers[site->probe->index * KINDS +
+					   2 * site->is_paired + site->is_entry_part];
 		assert(site->handler);
 	}
 	free(handlers);
 }
 
-void session_plan_bind(struct session *s)
+int session_plan_bind(struct session *s, struct error *err)
 {
+	int64_t keeper = codegen_symbol(&s->code, "rt_entered");
+	if (keeper < 0)
+		return error_set(
+			err, -ENOENT, "the agent image has no symbol rt_entered");
+	s->keeper = (struct codegen_handler){
+		.is_entry_part = true, .code_offset = (uint32_t)keeper};
 	bind_sites(s);
 	for (size_t i = 0; i < s->modules.count; i++) {
 		struct session_module *m = &s->modules.items[i];
@@ -593,6 +603,7 @@ void session_plan_bind(struct session *s)
 				bind_call(s, &patch->handlers.items[n]);
 		}
 	}
+	return 0;
 }
 
 /* ---- telling ---------------------------------------------------------------------------------------------- */
@@ -731,7 +742,7 @@ static void describe_behind_calls(struct session *s, struct session_module *m,
 void session_plan_describe(
 	struct session *s, const struct stap_location *location, struct strbuf *out)
 {
-	struct session_module *m = plan_get_module(s, location);
+	struct session_module *m = session_plan_module(s, location);
 	if (location->is_behind_calls)
 		describe_behind_calls(s, m, location, out);
 	else if (location->is_return)

@@ -397,10 +397,10 @@ static int session_prepare(struct session *s, struct error *err)
 		return r;
 	}
 	r = session_check_histograms(s, err);
-	if (r < 0)
-		return r;
-	session_plan_bind(s);
-	r = session_memory_create(s, err);
+	if (r == 0)
+		r = session_plan_bind(s, err);
+	if (r == 0)
+		r = session_memory_create(s, err);
 	if (r == 0)
 		r = session_apply_globals(s, err);
 	if (r == 0)

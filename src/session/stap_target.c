@@ -22,6 +22,7 @@
 /* KEEP IN SYNC: elf_op_kind, elf_value_class */
 static_assert((int)ELF_OP_ZERO_EXTEND == (int)STAP_ACCESS_ZERO_EXTEND &&
 		      (int)ELF_OP_THREAD == (int)STAP_ACCESS_THREAD &&
+		      (int)ELF_OP_ENTRY == (int)STAP_ACCESS_ENTRY &&
 		      (int)ELF_OP_DEREF == (int)STAP_ACCESS_DEREF &&
 		      (int)ELF_OP_DUP == (int)STAP_ACCESS_DUP &&
 		      (int)ELF_OP_GE == (int)STAP_ACCESS_GE &&

@@ -256,7 +256,7 @@ static bool get_access(struct reader *r, struct elf_access *ret)
 	access.ops = arena_array(r->arena, struct elf_op, access.op_count + 1);
 	for (size_t i = 0; i < access.op_count; i++) {
 		uint64_t kind = get_number(r);
-		r->is_bad = r->is_bad || kind > ELF_OP_THREAD;
+		r->is_bad = r->is_bad || kind > ELF_OP_ENTRY;
 		access.ops[i].kind = (enum elf_op_kind)kind;
 		access.ops[i].value = (int64_t)get_number(r);
 	}

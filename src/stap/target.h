@@ -93,6 +93,9 @@ enum stap_access_op_kind {
 	STAP_ACCESS_ZERO_EXTEND, /* from `value` bits */
 	STAP_ACCESS_VECTOR, /* push half of xmm register value / 2: the low one, of odd values the high one */
 	STAP_ACCESS_THREAD, /* push the thread pointer; may fail */
+	/* pop the address of a function's entry, and what the stack pointer was there; push what DWARF register `value`
+	 * was; may fail.  The address comes from a STATIC just before: a hidden probe there keeps the registers */
+	STAP_ACCESS_ENTRY,
 };
 
 struct stap_access_op {

@@ -10,7 +10,8 @@ For each way to build a program gdb stops at (some of) its statements and prints
     same       both know the value, and it is the same
     neither    gdb says "optimized out", and the script says so too
     more       only the script knows it
-    less       only gdb knows it: gdb also looks at the callers, which a script cannot
+    less       only gdb knows it: gdb also looks at the callers, which a script cannot.  What they passed in general
+               registers is kept at the function's entry instead
     differ     a failure, wherever it is
 
 PLACES_SHOW in the environment: every difference and what is less, with the reason.

@@ -256,6 +256,16 @@ static void dereference(struct machine *m, int64_t size)
 	push(m, value);
 }
 
+static void push_entry_register(struct machine *m, int64_t number)
+{
+	struct emit_body *b = m->b;
+	LLVMValueRef function = pop(m), sp = pop(m);
+
+	push(m, EMIT_CALL(b, rt_entry_register, b->c, function, sp,
+			emit_const32(b, (uint32_t)number)));
+	emit_check_error(b, m->expr->token);
+}
+
 static void push_operand(
 	struct machine *m, const struct stap_access *access, int64_t index)
 {
@@ -339,6 +349,9 @@ static void step(struct machine *m, const struct stap_access *access,
 	case STAP_ACCESS_THREAD:
 		push(m, EMIT_CALL(b, rt_thread_pointer, b->c));
 		emit_check_error(b, m->expr->token);
+		break;
+	case STAP_ACCESS_ENTRY:
+		push_entry_register(m, op->value);
 		break;
 	case STAP_ACCESS_SIGN_EXTEND:
 	case STAP_ACCESS_ZERO_EXTEND:

@@ -127,7 +127,8 @@ static void use_access(struct emit_use *use, const struct stap_access *access)
 	use->asks_symbols |= access->static_module != NULL;
 	for (uint32_t i = 0; i < access->op_count; i++) {
 		const struct stap_access_op *op = &access->ops[i];
-		if (op->kind == STAP_ACCESS_DEREF || op->kind == STAP_ACCESS_THREAD)
+		if (op->kind == STAP_ACCESS_DEREF || op->kind == STAP_ACCESS_THREAD ||
+			op->kind == STAP_ACCESS_ENTRY)
 			use->reads_user_memory = true;
 		/* rbx, rbp, r12..r15: a wrong flag of the producer would read garbage */
 		if (op->kind == STAP_ACCESS_REG &&

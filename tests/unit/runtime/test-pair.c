@@ -34,6 +34,39 @@ static void test_simple(void)
 	tap_is_long(pop(1, 0x9000), 1, "value");
 }
 
+static long long find(uint32_t group, uint64_t sp)
+{
+	const uint64_t *v = rt_pair_find(f.c, group, sp);
+	return v ? (long long)*v : -1;
+}
+
+/* Those that are looked at, and not popped. */
+static void test_found(void)
+{
+	enum {
+		ENTERED = 7
+	};
+	f.c->pair_top = 0;
+	push(ENTERED, 0x9000, 1);
+	push(1, 0x8800, 2);
+	push(ENTERED, 0x8000, 3);
+	push(ENTERED, 0x7000, 4);
+	tap_is_long(find(ENTERED, 0x9000), 1, "found below others");
+	tap_is_long(find(ENTERED, 0x9000), 1, "and still there");
+	tap_is_long(find(1, 0x9000), -1, "of its group only");
+	rt_pair_drop_left(f.c, ENTERED, 0x8000);
+	tap_is_long(find(ENTERED, 0x7000), -1, "a frame further in is gone");
+	tap_is_long(find(ENTERED, 0x8000), 3, "the frame itself is not");
+	rt_pair_drop_left(f.c, ENTERED, 0x9800);
+	tap_is_long(find(ENTERED, 0x8000), -1, "those on top go");
+	tap_is_long(pop(1, 0x8800), 2, "what waits for a return does not");
+	tap_is_long(find(ENTERED, 0x9000), 1, "nor what is below it");
+	rt_pair_drop_left(f.c, ENTERED, 0x9000 + (1 << 20));
+	tap_is_long(find(ENTERED, 0x9000), 1, "another stack's stay");
+	rt_pair_drop_left(f.c, ENTERED, 0x9800);
+	tap_is_long(f.c->pair_top, 0, "nothing is left");
+}
+
 static void test_left_frames(void)
 {
 	f.c->pair_top = 0;
@@ -155,6 +188,7 @@ int main(void)
 {
 	fixture_init(&f);
 	test_simple();
+	test_found();
 	test_left_frames();
 	test_deep();
 	test_holes();
