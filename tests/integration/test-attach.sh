@@ -153,6 +153,28 @@ kill $sleeper
 wait $tracer
 is "$(tail -n 1 "$dir/out")" "sleeper is over" "process(PID).end: without -x"
 
+# A part of a file is mapped a second time: what is in it is patched twice, the rest once, and nothing is missed.
+mkfifo "$dir/in"
+for visit in inject ptrace; do
+	"$tracees/twice" 100 <"$dir/in" >"$dir/twice" &
+	twice=$!
+	pids="$pids $twice"
+	exec 4>"$dir/in"
+	wait_for 20 grep -q ready "$dir/twice"
+	"$utrace" run --mode=$visit -e 'global d, s
+		probe process.function("doubled") { d++ } probe process.function("doubled").return { d++ }
+		probe process.function("single").return { s++ } probe begin { println("begin") }
+		probe process.begin { println("in") } probe end { println(d, " ", s) }' -x $twice >"$dir/out" 2>"$dir/err" &
+	tracer=$!
+	wait_for 20 grep -q in "$dir/out"
+	echo >&4
+	wait $tracer
+	is "$(tail -n 1 "$dir/out")" "400 100" "$visit: a part of a file that is mapped twice"
+	is "$(cat "$dir/err")" "" "... and nobody complains"
+	like "$(cat "$dir/twice")" "^sum=" "... the program went on"
+	exec 4>&-
+done
+
 # Bad targets.
 "$utrace" run -e 'probe process.function("main") { }' -x 999999999 >"$dir/out" 2>"$dir/err"
 is "$?" "1" "no such process: status 1"
