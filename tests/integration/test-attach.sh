@@ -98,6 +98,8 @@ for how in KILL TERM; do
 	busy=$!
 	pids="$pids $busy"
 	rm -f "$dir/out" # what an earlier one said is not waited for
+	execed() { [ "$(cat "/proc/$busy/comm")" = counter ]; }
+	wait_for 30 execed
 	"$utrace" run -e 'global n probe process.function("branchy") { if (!n++) println("hit") } probe end { println(n > 0 ? "some" : "none") }' \
 		-x $busy >"$dir/out" 2>"$dir/err" &
 	tracer=$!
@@ -161,12 +163,13 @@ for visit in inject ptrace; do
 	pids="$pids $twice"
 	exec 4>"$dir/in"
 	wait_for 20 grep -q ready "$dir/twice"
+	rm -f "$dir/out"
 	"$utrace" run --mode=$visit -e 'global d, s
 		probe process.function("doubled") { d++ } probe process.function("doubled").return { d++ }
-		probe process.function("single").return { s++ } probe begin { println("begin") }
-		probe process.begin { println("in") } probe end { println(d, " ", s) }' -x $twice >"$dir/out" 2>"$dir/err" &
+		probe process.function("single").return { s++ } probe process.begin { println("probed") }
+		probe end { println(d, " ", s) }' -x $twice >"$dir/out" 2>"$dir/err" &
 	tracer=$!
-	wait_for 20 grep -q in "$dir/out"
+	wait_for 20 grep -q probed "$dir/out"
 	echo >&4
 	wait $tracer
 	is "$(tail -n 1 "$dir/out")" "400 100" "$visit: a part of a file that is mapped twice"
