@@ -135,6 +135,7 @@ enum abi_site_flag {
 		<< 1, /* at a function's first instruction: arguments are in registers */
 	ABI_SITE_EDGE =
 		1u << 2, /* the stack is that of the function's first instruction */
+	ABI_SITE_OFF = 1u << 3, /* switched off for now; timed handlers (-t, --monitor) only */
 	ABI_SITE_TYPE_SHIFT = 8, /* enum abi_site_type from here on */
 };
 

@@ -17,12 +17,16 @@ enum {
 	SITE_TEXT_MAX = 4096
 };
 
+static struct abi_site *site_at(struct abi_session *s, uint32_t site)
+{
+	if (site >= s->site_count)
+		return NULL;
+	return (struct abi_site *)(void *)((char *)s + s->site_offset) + site;
+}
+
 struct abi_site *rt_site(const struct abi_context *c)
 {
-	struct abi_session *s = rt_session(c);
-	if (c->site >= s->site_count)
-		return NULL;
-	return (struct abi_site *)(void *)((char *)s + s->site_offset) + c->site;
+	return site_at(rt_session(c), c->site);
 }
 
 const char *rt_text(const struct abi_context *c, uint32_t offset)
@@ -34,11 +38,9 @@ const char *rt_text(const struct abi_context *c, uint32_t offset)
 
 static void count_missed(struct abi_session *s, uint32_t site)
 {
-	if (site >= s->site_count)
-		return;
-	struct abi_site *at =
-		(struct abi_site *)(void *)((char *)s + s->site_offset) + site;
-	__atomic_fetch_add(&at->missed, 1, __ATOMIC_RELAXED);
+	struct abi_site *at = site_at(s, site);
+	if (at)
+		__atomic_fetch_add(&at->missed, 1, __ATOMIC_RELAXED);
 }
 
 static inline void begin(struct abi_context *c, const struct abi_session *s,
@@ -161,6 +163,9 @@ void rt_leave(struct abi_context *c)
 bool rt_enter_timed(struct abi_context *c, struct abi_regs *regs, uint64_t sp,
 	uint64_t ip, uint32_t site)
 {
+	const struct abi_site *at = site_at(rt_session(c), site);
+	if (at && __atomic_load_n(&at->flags, __ATOMIC_RELAXED) & ABI_SITE_OFF)
+		return false;
 	bool entered = rt_enter(c, regs, sp, ip, site);
 	if (entered)
 		c->entered = rt_tsc();

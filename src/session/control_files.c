@@ -26,8 +26,10 @@
 
 #include "base/cleanup.h"
 #include "base/fd.h"
+#include "stap/parser.h"
 
 #define STDIN_PATH "__stdin"
+#define RESET_PATH "__monitor_reset"
 
 enum control_fd {
 	CONTROL_LEASES,
@@ -65,7 +67,7 @@ struct control_files {
 	VEC(struct control_writer) writers;
 	int leases, closed;
 	char *folder;
-	struct control_sites stdin_sites;
+	struct control_sites stdin_sites, reset_sites;
 	bool stdin_ended;
 	struct strbuf value;
 	bool running;
@@ -292,6 +294,14 @@ void session_control_handle(struct session *s, int which)
 		handle_stdin(s);
 }
 
+void session_control_reset(struct session *s)
+{
+	if (!s->control_files)
+		return;
+	strbuf_clear(&s->control_files->value);
+	run_handlers(s, &s->control_files->reset_sites);
+}
+
 void session_control_fds(const struct session *s, int fds[CONTROL_FDS])
 {
 	const struct control_files *control = s->control_files;
@@ -332,10 +342,57 @@ static void add_probe(
 	file->mode |= (probe->file_is_read ? 0444 : 0222) & ~probe->file_umask;
 }
 
-static bool is_stdin_probe(const struct stap_derived_probe *probe)
+static bool takes_writes(const struct stap_derived_probe *probe, const char *path)
 {
 	return probe->kind == STAP_PROBE_CONTROL_FILE && !probe->file_is_read &&
-	       strcmp(probe->file_path, STDIN_PATH) == 0;
+	       strcmp(probe->file_path, path) == 0;
+}
+
+static bool is_stdin_probe(const struct stap_derived_probe *probe)
+{
+	return takes_writes(probe, STDIN_PATH);
+}
+
+bool session_control_is_reset(const struct stap_derived_probe *probe)
+{
+	return takes_writes(probe, RESET_PATH);
+}
+
+/* -G, or the declaration, says what a global starts with. */
+static void put_first_value(
+	const struct session *s, const struct stap_var *var, struct strbuf *out)
+{
+	struct stap_expr preset = {.kind = STAP_EXPR_STRING};
+	const struct stap_expr *value = var->init;
+	for (size_t i = 0; i < s->options->globals.count; i++) {
+		const struct session_setting *set = &s->options->globals.items[i];
+		if (strcmp(set->name, var->name) != 0 || !set->value)
+			continue;
+		preset.string = set->value;
+		value = &preset;
+	}
+	if (!value)
+		return;
+	strbuf_printf(out, " %s = ", var->name);
+	if (value == &preset && var->type != STAP_TYPE_STRING)
+		strbuf_puts(out, preset.string);
+	else
+		stap_unparse_expr(value, out);
+	strbuf_puts(out, ";");
+}
+
+/* `x = value` does not undo what `x++` in other threads adds to; `delete` does, for all kinds. */
+void session_control_put_reset(const struct session *s, struct strbuf *out)
+{
+	strbuf_puts(out, "probe procfs(\"" RESET_PATH "\").write {");
+	for (size_t i = 0; i < s->program->globals.count; i++) {
+		const struct stap_var *var = s->program->globals.items[i];
+		if (var->is_library || var->is_private)
+			continue;
+		strbuf_printf(out, " delete %s;", var->name);
+		put_first_value(s, var, out);
+	}
+	strbuf_puts(out, " }");
 }
 
 static bool collect_probes(struct session *s)
@@ -348,6 +405,8 @@ static bool collect_probes(struct session *s)
 		any = true;
 		if (is_stdin_probe(probe))
 			vec_append(&s->control_files->stdin_sites.list, (uint32_t)i);
+		else if (session_control_is_reset(probe))
+			vec_append(&s->control_files->reset_sites.list, (uint32_t)i);
 		else
 			add_probe(s, probe, (uint32_t)i);
 	}
@@ -390,7 +449,7 @@ int session_control_open(struct session *s, struct error *err)
 	control->folder = strdup(folder.data);
 	strbuf_deinit(&folder);
 	if (!collect_probes(s) || !control->files.count) {
-		if (!control->stdin_sites.list.count)
+		if (!control->stdin_sites.list.count && !control->reset_sites.list.count)
 			session_control_close(s);
 		return 0;
 	}
@@ -443,6 +502,7 @@ void session_control_close(struct session *s)
 	vec_free(&control->files);
 	vec_free(&control->writers);
 	vec_free(&control->stdin_sites.list);
+	vec_free(&control->reset_sites.list);
 	strbuf_deinit(&control->value);
 	free(control->folder);
 	free(control);

@@ -23,6 +23,12 @@ void session_control_handle(struct session *s, int which);
 /** session_control_reads_stdin() - does the script have input.* probes? */
 bool session_control_reads_stdin(const struct session *s);
 
+/** session_control_put_reset() - a probe, as text, that gives the script's globals their first values */
+void session_control_put_reset(const struct session *s, struct strbuf *out);
+bool session_control_is_reset(const struct stap_derived_probe *probe);
+/** session_control_reset() - run it */
+void session_control_reset(struct session *s);
+
 /** session_control_value() - $value of the handler that runs; NULL: none does */
 struct strbuf *session_control_value(const struct session *s);
 /** session_control_folder() - where the files of a module are; in @out */

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "session/control_files.h"
 #include "session/stap_target.h"
 #include "stap/tapset.h"
 
@@ -288,6 +289,43 @@ static void report_analysis(struct session *s, struct session_pass *pass)
 		p->globals.count, plural(p->globals.count));
 }
 
+static void copy_options(struct session_options *to, const struct session_options *from)
+{
+	*to = *from;
+	to->scripts.items = NULL;
+	to->scripts.count = to->scripts.capacity = 0;
+	for (size_t i = 0; i < from->scripts.count; i++)
+		vec_append(&to->scripts, from->scripts.items[i]);
+}
+
+/* What is to be reset, and of what type it is, shows the script alone: it is analysed once more, with the probe. */
+static int front_add_reset(struct session *s)
+{
+	const struct session_options *given = s->options;
+	struct front f = {.silent = true};
+	struct session_options options;
+	struct session_text text = {.name = "<monitor>"};
+	struct strbuf probe;
+	strbuf_init(&probe);
+	session_control_put_reset(s, &probe);
+	text.text = arena_strdup(&s->arena, probe.data);
+	text.size = probe.size;
+	strbuf_deinit(&probe);
+	copy_options(&options, given);
+	vec_append(&options.scripts, text);
+	options.no_warnings = true;
+	s->options = &options;
+	stap_target_destroy(&s->target);
+	int r = session_front_pass1(s, &f);
+	if (r == 0)
+		r = session_front_pass2(s, &f);
+	s->options = given;
+	s->diagnostics.no_warnings = given->no_warnings;
+	vec_free(&options.scripts);
+	session_front_free(&f);
+	return r;
+}
+
 int session_front(struct session *s)
 {
 	struct front f = {0};
@@ -305,6 +343,9 @@ int session_front(struct session *s)
 	if (r == 0 && s->options->last_pass >= 2)
 		report_analysis(s, &pass);
 	session_front_free(&f);
+	if (r == 0 && s->options->monitor_seconds &&
+		s->options->last_pass == SESSION_PASSES)
+		r = front_add_reset(s);
 	return r;
 }
 
@@ -314,14 +355,11 @@ int session_front_list(struct session *s, const char *point, bool with_variables
 {
 	struct front f = {
 		.silent = !s->options->explain && !s->options->verbose, .listing = true};
-	struct session_options options = *s->options;
+	struct session_options options;
 	struct session_text text = {.name = "<input>"};
 	text.text = arena_printf(&s->arena, "probe %s {}", point);
 	text.size = strlen(text.text);
-	options.scripts.items = NULL;
-	options.scripts.count = options.scripts.capacity = 0;
-	for (size_t i = 0; i < s->options->scripts.count; i++)
-		vec_append(&options.scripts, s->options->scripts.items[i]);
+	copy_options(&options, s->options);
 	vec_append(&options.scripts, text);
 	options.unoptimized = options.no_warnings = true;
 	options.last_pass = 0;

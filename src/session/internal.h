@@ -62,11 +62,12 @@ struct session_memory {
 struct session_room {
 	uint32_t context_count, ring_size, pair_size;
 	uint64_t unwind_size;
+	uint32_t patches; /* of the undo journal: each process that is forked has its own */
 };
 struct session;
 /**
  * session_room_choose() - as much as the tracer and its targets have room for
- * @fixed: bytes of all else
+ * @fixed: bytes of all else; of the undo journal what stands before its patches
  * @shards: bytes of a context without its pairs
  */
 must_check int session_room_choose(const struct session *s, uint64_t fixed,
@@ -237,6 +238,8 @@ void session_output_timing(struct session *s);
 struct session_timing {
 	uint64_t hits, cycles, cycles_min, cycles_max, cycles_variance;
 };
+/** what a probe is called in reports: one that matches many places as the script says it */
+const char *session_probe_name(const struct stap_derived_probe *probe);
 void session_probe_timing(const struct session *s, const struct stap_derived_probe *probe,
 	struct session_timing *ret);
 void session_put_timing(const struct session *s, const struct stap_derived_probe *probe,

@@ -11,10 +11,6 @@
 #include "session/stap_target.h"
 #include "session/unwind.h"
 
-enum {
-	JOURNAL_SLACK = 4
-}; /* processes worth of patches: fork children have their own records */
-
 static uint64_t align_up(uint64_t value, uint64_t to)
 {
 	return (value + to - 1) & ~(to - 1);
@@ -156,6 +152,10 @@ static void memory_fill_header(struct session *s, struct abi_session *h)
 static void memory_fill_room(
 	struct session *s, const struct session_room *room, struct abi_session *h)
 {
+	h->context_offset = align_up(
+		h->journal_offset + sizeof(struct abi_journal) +
+			(uint64_t)room->patches * sizeof(struct abi_journal_patch),
+		4096);
 	h->context_count = room->context_count;
 	h->pair_offset = s->code.context_size;
 	h->pair_size = room->pair_size;
@@ -188,13 +188,10 @@ int session_memory_create(struct session *s, struct error *err)
 	h.site_count = (uint32_t)s->sites.count;
 	h.string_offset = h.site_offset + site_size;
 	h.journal_offset = align_up(h.string_offset + texts.size, 4096);
-	uint64_t patches = s->sites.count * JOURNAL_SLACK * 4 + 4096;
-	h.context_offset = align_up(h.journal_offset + sizeof(struct abi_journal) +
-					    patches * sizeof(struct abi_journal_patch),
-		4096);
 	struct session_room room;
-	int result = session_room_choose(
-		s, h.context_offset, s->code.context_size, &room, err);
+	int result = session_room_choose(s,
+		align_up(h.journal_offset + sizeof(struct abi_journal), 4096),
+		s->code.context_size, &room, err);
 	if (result < 0)
 		goto out;
 	memory_fill_room(s, &room, &h);
@@ -221,7 +218,7 @@ int session_memory_create(struct session *s, struct error *err)
 	memcpy(base + h.site_offset, sites, site_size);
 	memcpy(base + h.string_offset, texts.data, texts.size);
 	m->journal = (struct abi_journal *)(void *)(base + h.journal_offset);
-	m->journal->patch_capacity = (uint32_t)patches;
+	m->journal->patch_capacity = room.patches;
 	codegen_init_globals(&s->code, m->base, h.max_string);
 out:
 	free(sites);

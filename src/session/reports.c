@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "session/control_files.h"
 #include "session/internal.h"
 
 static const struct abi_site *report_sites(const struct session *s)
@@ -98,16 +99,20 @@ void session_probe_timing(const struct session *s, const struct stap_derived_pro
 		squares > mean * mean ? (uint64_t)(squares - mean * mean) : 0;
 }
 
-/* Probes that match many places show what the script says. */
+const char *session_probe_name(const struct stap_derived_probe *probe)
+{
+	return probe->location_count == 1 ? probe->locations[0]->pp
+	       : probe->pp                ? probe->pp
+					  : probe->pn;
+}
+
 void session_put_timing(const struct session *s, const struct stap_derived_probe *probe,
 	struct strbuf *out)
 {
 	struct session_timing timing;
 	const struct stap_token *token = probe->token;
 	session_probe_timing(s, probe, &timing);
-	const char *point = probe->location_count == 1 ? probe->locations[0]->pp
-			    : probe->pp                ? probe->pp
-						       : probe->pn;
+	const char *point = session_probe_name(probe);
 	strbuf_printf(out, "%s, (%s:%d:%d), hits: %" PRIu64, point, token->source->name,
 		(int)token->line, (int)token->column, timing.hits);
 	if (timing.hits)
@@ -127,9 +132,11 @@ void session_output_timing(struct session *s)
 	struct strbuf out;
 	strbuf_init(&out);
 	strbuf_puts(&out, "----- probe hit report: \n");
-	for (size_t i = 0; i < s->program->probes.count; i++)
-		if (s->program->probes.items[i]->kind != STAP_PROBE_NEVER)
-			session_put_timing(s, s->program->probes.items[i], &out);
+	for (size_t i = 0; i < s->program->probes.count; i++) {
+		const struct stap_derived_probe *probe = s->program->probes.items[i];
+		if (probe->kind != STAP_PROBE_NEVER && !session_control_is_reset(probe))
+			session_put_timing(s, probe, &out);
+	}
 	strbuf_puts(&out, "----- refresh report:\n");
 	session_output_drain(s, true);
 	session_output_text(s, out.data, out.size);

@@ -16,18 +16,20 @@ enum {
 	DEFAULT_RING = 2 << 20,
 	LARGEST_RING = 1 << 30,
 	SHARE = 2, /* of what is left, the part that we take at most */
+	MAX_PATCHES = 1 << 22,
+	MORE_PATCHES = 4096, /* for what comes with libraries that are opened later */
 };
 
 /* The first is what is used where there is no limit. */
 static const struct session_room rooms[] = {
-	{SESSION_CONTEXTS, LARGEST_RING, ABI_CONTEXT_PAIR_MAX, 256 << 20},
-	{512, 1 << 20, 1 << 20, 128 << 20},
-	{256, 512 << 10, 512 << 10, 64 << 20},
-	{128, 256 << 10, 256 << 10, 32 << 20},
-	{64, 128 << 10, ABI_CONTEXT_PAIR_MIN, 16 << 20},
-	{32, 64 << 10, ABI_CONTEXT_PAIR_MIN, 16 << 20},
-	{16, 32 << 10, ABI_CONTEXT_PAIR_MIN, 8 << 20},
-	{8, 16 << 10, ABI_CONTEXT_PAIR_MIN, 8 << 20},
+	{SESSION_CONTEXTS, LARGEST_RING, ABI_CONTEXT_PAIR_MAX, 256 << 20, MAX_PATCHES},
+	{512, 1 << 20, 1 << 20, 128 << 20, 0},
+	{256, 512 << 10, 512 << 10, 64 << 20, 0},
+	{128, 256 << 10, 256 << 10, 32 << 20, 0},
+	{64, 128 << 10, ABI_CONTEXT_PAIR_MIN, 16 << 20, 0},
+	{32, 64 << 10, ABI_CONTEXT_PAIR_MIN, 16 << 20, 0},
+	{16, 32 << 10, ABI_CONTEXT_PAIR_MIN, 8 << 20, 0},
+	{8, 16 << 10, ABI_CONTEXT_PAIR_MIN, 8 << 20, 0},
 };
 
 static uint32_t ring_size(const struct session_options *options)
@@ -49,6 +51,20 @@ static uint64_t addresses_left(const struct session *s, uint64_t own)
 	return own < other.left ? own : other.left;
 }
 
+/* Of each place the records of some processes: of many where addresses are free. */
+static uint32_t patch_count(const struct session *s, uint32_t most)
+{
+	enum {
+		PROCESSES = 256,
+		PROCESSES_MIN = 16
+	};
+	uint64_t sites = s->sites.count,
+		 many = sites * PROCESSES + MORE_PATCHES * PROCESSES / PROCESSES_MIN,
+		 few = sites * PROCESSES_MIN + MORE_PATCHES;
+	uint64_t count = many < most ? many : most;
+	return (uint32_t)(count > few ? count : few);
+}
+
 /* Return: the addresses that the room takes, or that the smallest would take; it fits if they are left */
 static uint64_t choose_within(const struct session *s, uint64_t left, uint64_t fixed,
 	uint32_t shards, struct session_room *ret)
@@ -62,8 +78,10 @@ static uint64_t choose_within(const struct session *s, uint64_t left, uint64_t f
 			ret->ring_size = ring;
 		if (!s->code.walks_stacks)
 			ret->unwind_size = 0;
+		ret->patches = patch_count(s, ret->patches);
 		/* a pair_top that was scribbled on leads so far beyond the last context */
 		needed = fixed + ret->unwind_size + ABI_CONTEXT_PAIR_MAX +
+			 (uint64_t)ret->patches * sizeof(struct abi_journal_patch) +
 			 (uint64_t)ret->context_count *
 				 (shards + ret->pair_size + ret->ring_size);
 		if (needed <= left / SHARE)

@@ -56,5 +56,7 @@ void stap_file_deinit(struct stap_file *file);
 
 /** stap_unparse() - -p1: text that parses again to the same tree */
 void stap_unparse(const struct stap_file *file, struct strbuf *out);
+/** stap_unparse_expr() - the same of an expression */
+void stap_unparse_expr(const struct stap_expr *expr, struct strbuf *out);
 /** stap_unparse_body() - one statement, as it is after whatever passes have seen it */
 void stap_unparse_body(const struct stap_stmt *stmt, struct strbuf *out);

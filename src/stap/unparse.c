@@ -546,6 +546,12 @@ static void put_probe(struct unparser *u, const struct stap_probe *probe)
 	put(u, "\n");
 }
 
+void stap_unparse_expr(const struct stap_expr *expr, struct strbuf *out)
+{
+	struct unparser u = {.out = out};
+	put_expr(&u, expr);
+}
+
 void stap_unparse_body(const struct stap_stmt *stmt, struct strbuf *out)
 {
 	struct unparser u = {.out = out};

@@ -131,13 +131,15 @@ static int undo_here(struct guarded *guarded, pid_t pid)
 	return r < 0 ? r : 0;
 }
 
-/* Under a filter threads are left in their calls: what traces them has to end, and they are let go. */
+/*
+ * What traces threads has to end before all of them are let go: under a filter they are left in their calls; a leader
+ * that is dead before its threads can be neither detached nor reaped, and would stay a zombie of ours, which nobody
+ * else can wait for.
+ */
 static int undo_process(struct guarded *guarded, pid_t pid)
 {
 	int status = 0;
 
-	if (!inject_is_filtered(pid, false))
-		return undo_here(guarded, pid);
 	pid_t child = fork();
 	if (!child) {
 		int r = undo_here(guarded, pid);

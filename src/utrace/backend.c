@@ -64,6 +64,11 @@ static int list_tasks(pid_t pid, struct proc_tids *ret)
 	return proc_list_tasks(pid, ret, NULL);
 }
 
+static int list_processes(struct proc_tids *ret)
+{
+	return proc_list_processes(ret, NULL);
+}
+
 static bool is_thread(pid_t pid, pid_t tid)
 {
 	return syscall(SYS_tgkill, pid, tid, 0) == 0 || errno != ESRCH;
@@ -100,6 +105,7 @@ const struct utrace_backend_ops utrace_ptrace_backend = {
 	.read_stat = proc_read_stat,
 	.read_syscall = proc_read_syscall,
 	.list_tasks = list_tasks,
+	.list_processes = list_processes,
 	.is_thread = is_thread,
 	.send_signal = send_signal,
 };

@@ -45,6 +45,7 @@ struct utrace_backend_ops {
 	int (*read_stat)(pid_t tid, struct proc_stat *ret);
 	int (*read_syscall)(pid_t pid, pid_t tid, struct proc_syscall *ret);
 	int (*list_tasks)(pid_t pid, struct proc_tids *ret);
+	int (*list_processes)(struct proc_tids *ret);
 	bool (*is_thread)(pid_t pid, pid_t tid); /* is this a thread of that process? */
 	/* info: si_signo and si_value are what arrives */
 	int (*send_signal)(pid_t pid, pid_t tid, const siginfo_t *info);

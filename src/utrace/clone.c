@@ -11,12 +11,21 @@
 
 void utrace_add_embryo(struct utrace *utrace, const struct ptrace_event *event)
 {
-	struct proc_status status;
-	pid_t pid = event->tid;
-	if (utrace->backend->read_status(event->tid, &status) == 0)
-		pid = status.tgid;
+	struct proc_status status = {.tgid = event->tid};
+	/* Killed before its first instruction: nobody is told of it.  Its creator may be dead, too, and as a
+	 * thread of the same process would hold it up for ever. */
+	if (event->stop == PTRACE_STOP_EXIT) {
+		if (utrace->backend->move(event->tid, UTRACE_MOTION_CONT, 0) == 0 &&
+			utrace->peeked.tid == event->tid)
+			utrace->peeked.tid = 0;
+		return;
+	}
+	if (utrace->backend->read_status(event->tid, &status) < 0)
+		status.tgid = event->tid;
+	pid_t pid = status.tgid;
 	struct utrace_task *task = utrace_task_create(utrace, event->tid, pid);
 	task->embryo = true;
+	task->born_to = status.ppid;
 	task->state = TASK_STOPPED;
 	task->stop = *event;
 	task->stops = 1;
@@ -134,7 +143,7 @@ void utrace_adopt_orphans(struct utrace *utrace)
 		struct proc_status status;
 		if (!task->embryo || utrace->backend->read_status(task->tid, &status) < 0)
 			continue;
-		if (utrace_first(utrace, status.ppid))
+		if (status.ppid == task->born_to && utrace_first(utrace, status.ppid))
 			continue; /* may report yet */
 		task->embryo = false;
 		task->references++;

@@ -17,6 +17,8 @@ enum {
 	MAX_EVENTS_PER_DISPATCH = 4096,
 	/* stops between two rounds over all tasks, at least: a round of few would cost more than it gives */
 	MIN_STOPS_PER_ROUND = 64,
+	/* one after the other, until tasks are looked for that nobody has told of */
+	BUSY_ROUNDS = 1000,
 	/* another thread of ours may have swallowed a SIGCHLD */
 	POLL_SLICE_MS = 100,
 	STARVED_ROUNDS = 15, /* of waiting for a thread that could run, but does not */
@@ -200,6 +202,44 @@ static bool take_exit(struct utrace *utrace)
 }
 
 /*
+ * A task whose parent was killed before its creation was reported is traced, and nobody knows of it until the
+ * kernel offers a status of it, which it does not do while others always come first.
+ */
+static void add_strangers(struct utrace *utrace)
+{
+	struct utrace_round *round = &utrace->round;
+	struct proc_tids processes, tasks;
+	struct proc_status status;
+	if (utrace->backend->list_processes(&processes) < 0)
+		return;
+	for (size_t i = 0; i < processes.tids.count; i++) {
+		if (utrace->backend->list_tasks(processes.tids.items[i], &tasks) < 0)
+			continue;
+		for (size_t j = 0; j < tasks.tids.count; j++) {
+			pid_t tid = tasks.tids.items[j];
+			if (!utrace_lookup(utrace, tid) &&
+				utrace->backend->read_status(tid, &status) == 0 &&
+				status.tracer == gettid())
+				vec_append(&round->tids, tid);
+		}
+		vec_free(&tasks.tids);
+	}
+	vec_free(&processes.tids);
+}
+
+static void begin_round(struct utrace *utrace)
+{
+	struct utrace_round *round = &utrace->round;
+	struct utrace_task *task, *next;
+	round->stops = round->next = round->tids.count = 0;
+	round->with_exits = ++round->busy % BUSY_ROUNDS == 0;
+	if (round->with_exits)
+		add_strangers(utrace);
+	HASH_ITER(hh, utrace->tasks, task, next)
+	vec_append(&round->tids, task->tid);
+}
+
+/*
  * The kernel offers the same threads first every time: when these stop again before the others have had
  * their turn it never comes.  So after as many stops as there are tasks each task is asked once.  No
  * thread waits for more than two stops of each of the others.
@@ -207,18 +247,18 @@ static bool take_exit(struct utrace *utrace)
 static bool take_from_round(struct utrace *utrace)
 {
 	struct utrace_round *round = &utrace->round;
-	struct utrace_task *task, *next;
 	if (round->next == round->tids.count) {
 		size_t count = HASH_COUNT(utrace->tasks);
 		if (round->stops < MIN_STOPS_PER_ROUND || round->stops < count)
 			return false;
-		round->stops = round->next = round->tids.count = 0;
-		HASH_ITER(hh, utrace->tasks, task, next)
-		vec_append(&round->tids, task->tid);
+		begin_round(utrace);
 	}
 	while (round->next < round->tids.count) {
-		task = utrace_lookup(utrace, round->tids.items[round->next++]);
-		if (task && task->state != TASK_STOPPED && take_stop(utrace, task->tid))
+		pid_t tid = round->tids.items[round->next++];
+		const struct utrace_task *task = utrace_lookup(utrace, tid);
+		if ((!task || task->state != TASK_STOPPED) && take_stop(utrace, tid))
+			return true;
+		if (round->with_exits && reap(utrace, tid))
 			return true;
 	}
 	return false;
@@ -230,8 +270,10 @@ static bool take_status(struct utrace *utrace)
 	take_peeked(utrace);
 	if (take_from_round(utrace))
 		return true;
-	if (utrace->backend->peek(false, &event) <= 0)
+	if (utrace->backend->peek(false, &event) <= 0) {
+		utrace->round.busy = 0;
 		return false;
+	}
 	utrace->round.stops++;
 	if (event.tid) {
 		handle_peeked(utrace, &event);

@@ -87,6 +87,7 @@ struct utrace_task {
 	bool was_interrupting; /* before this stop: it may be the end of a call that was interrupted */
 	bool kick_due; /* to be sent by the tracer thread */
 	bool embryo;   /* its creator's clone event has not been seen */
+	pid_t born_to; /* of an embryo: the parent process when it was first seen */
 	bool held;     /* launched, and nobody has let it run */
 	bool group_stopped;
 	bool deferred;    /* its stop waits in utrace->deferred to be reported */
@@ -103,8 +104,8 @@ struct utrace_task {
 	bool is_killed;    /* by SIGKILL: nothing holds it any more */
 	bool is_reaped;    /* report_reap() has begun */
 	bool detaching;
-	bool is_left;      /* to be let go by the kernel */
-	bool is_returned;  /* into a call, by utrace_task_return_to_call(); until its exit-stop */
+	bool is_left; /* to be let go by the kernel */
+	bool is_returned; /* into a call, by utrace_task_return_to_call(); until its exit-stop */
 	int exit_signal;   /* what its parent gets */
 	siginfo_t info;    /* the signal of this stop, also after it was dropped */
 	bool in_delivery;  /* the kernel delivers task->signal when it is resumed */
@@ -120,7 +121,9 @@ struct utrace_task {
 /* Asking each task for a stop, once in a while (dispatch.c). */
 struct utrace_round {
 	size_t stops; /* since the last one */
+	size_t busy;  /* rounds since the kernel had nothing to offer */
 	size_t next;
+	bool with_exits; /* are they asked for, too */
 	VEC(pid_t) tids;
 };
 

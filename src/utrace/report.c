@@ -447,6 +447,9 @@ void utrace_handle_stop(struct utrace *utrace, const struct ptrace_event *event)
 		utrace_add_embryo(utrace, event);
 		return;
 	}
+	/* the same a moment later (utrace_add_embryo()) */
+	if (event->stop == PTRACE_STOP_EXIT)
+		task->embryo = false;
 	enter_stop(task, event);
 	uint64_t stop = task->stops;
 	if (event->stop == PTRACE_STOP_EXEC && !task->detaching) {

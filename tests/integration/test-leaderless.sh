@@ -1,5 +1,6 @@
 #!/bin/sh
-# Processes whose first thread exits before the others: /proc shows no memory under their number any more.
+# Processes whose first thread exits before the others: /proc shows no memory under their number any more;
+# and threads that end before they have begun.
 # usage: test-leaderless.sh UTRACE TRACEES
 utrace=$1
 program=$2/leaderless
@@ -71,5 +72,11 @@ for mode in inject ptrace; do
 		leave $signal $mode "it was gone before"
 		kill -9 $target
 	done
+done
+# Killed while threads are created: some end before anybody has told of them.
+for mode in inject ptrace; do
+	out=$(timeout 200 "$utrace" run --mode=$mode -e 'global n probe process.function("live") { n++ } probe end { println(n > 0) }' \
+		-c "$2/stillborn 200" 2>&1)
+	is "$(echo $out)" "200 killed 1" "$mode: processes that are killed while they create threads are let go of"
 done
 tap_done

@@ -76,4 +76,10 @@ out=$("$utrace" run -e 'global n probe process("/bin/sh").function("*") { n++ } 
 like "$out" "^fine$" "a limit set later: the program runs"
 like "$out" "^WARNING: process [0-9]+ has no room .*RLIMIT_AS.*--mode=ptrace" "... its handlers in the tracer, for that reason"
 like "$out" "^1$" "... and they do run"
+# Each forked process has records of its own in the journal.
+if command -v bash >/dev/null; then
+	out=$("$utrace" run -e 'global seen probe process("bash").function("*") { seen[pid()] = 1 } probe end { foreach (p in seen) k++ println(k) }' \
+		-c 'bash -c "for i in $(seq -s " " 40); do (sleep 1; :) & done; wait"' 2>&1)
+	is "$out" 81 "forty children at a time and theirs, with all of their functions"
+fi
 tap_done

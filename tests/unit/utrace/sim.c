@@ -269,6 +269,7 @@ static int read_status(pid_t tid, struct proc_status *ret)
 	if (!thread)
 		return -ESRCH;
 	*ret = (struct proc_status){.tgid = SIM_PID,
+		.tracer = gettid(),
 		.state = thread->state,
 		.sig_blocked = thread->mask,
 		.sig_caught = thread->caught,
@@ -306,6 +307,13 @@ static int list_tasks(pid_t pid, struct proc_tids *ret)
 			vec_append(&ret->tids, threads[i].tid);
 	}
 	return ret->tids.count ? 0 : -ESRCH;
+}
+
+static int list_processes(struct proc_tids *ret)
+{
+	*ret = (struct proc_tids){0};
+	vec_append(&ret->tids, SIM_PID);
+	return 0;
 }
 
 static bool is_thread(pid_t pid, pid_t tid)
@@ -349,6 +357,7 @@ const struct utrace_backend_ops sim_backend = {
 	.read_stat = read_stat,
 	.read_syscall = read_syscall,
 	.list_tasks = list_tasks,
+	.list_processes = list_processes,
 	.is_thread = is_thread,
 	.send_signal = send_signal,
 };

@@ -376,6 +376,33 @@ static void test_fairness(void)
 	end(1);
 }
 
+/* The same when nobody has told of it: its parent was killed before that. */
+static void test_fairness_to_strangers(void)
+{
+	enum {
+		BUSY = 200000
+	};
+	begin(1, 0);
+	struct sim_thread *busy = thread, *killed;
+	sim_start(1);
+	if (utrace_seize_process(world, SIM_PID, NULL) < 0)
+		abort();
+	killed = sim_start(2);
+	busy->stops_at_once = BUSY;
+	sim_stop(busy, PTRACE_STOP_VFORK_DONE, SIGTRAP);
+	sim_stop(killed, PTRACE_STOP_EXIT, SIGTRAP);
+	sim_exit(sim_thread(SIM_PID + 1), 0);
+	while (!killed->moved_at && busy->moves < BUSY)
+		happen();
+	tap_ok(killed->moved_at && killed->moved_at < BUSY,
+		"one that nobody knows of goes on to its end (after %d)",
+		killed->moved_at);
+	tap_ok(!utrace_find_task(world, SIM_PID + 1), "one that has ended is reaped");
+	while (busy->stops_at_once)
+		happen();
+	end(1);
+}
+
 static int announced;
 
 static void count_new(struct utrace_task *new_task, struct utrace_task *parent,
@@ -413,6 +440,7 @@ int main(void)
 	test_death();
 	test_killed_at_exit();
 	test_fairness();
+	test_fairness_to_strangers();
 	test_reused_tid();
 	return tap_done();
 }
