@@ -98,6 +98,8 @@ for how in KILL TERM; do
 	busy=$!
 	pids="$pids $busy"
 	rm -f "$dir/out" # what an earlier one said is not waited for
+	execed() { [ "$(cat "/proc/$busy/comm")" = counter ]; }
+	wait_for 30 execed
 	"$utrace" run -e 'global n probe process.function("branchy") { if (!n++) println("hit") } probe end { println(n > 0 ? "some" : "none") }' \
 		-x $busy >"$dir/out" 2>"$dir/err" &
 	tracer=$!
@@ -152,6 +154,29 @@ wait_for 20 grep -q begin "$dir/out"
 kill $sleeper
 wait $tracer
 is "$(tail -n 1 "$dir/out")" "sleeper is over" "process(PID).end: without -x"
+
+# A part of a file is mapped a second time: what is in it is patched twice, the rest once, and nothing is missed.
+mkfifo "$dir/in"
+for visit in inject ptrace; do
+	"$tracees/twice" 100 <"$dir/in" >"$dir/twice" &
+	twice=$!
+	pids="$pids $twice"
+	exec 4>"$dir/in"
+	wait_for 20 grep -q ready "$dir/twice"
+	rm -f "$dir/out"
+	"$utrace" run --mode=$visit -e 'global d, s
+		probe process.function("doubled") { d++ } probe process.function("doubled").return { d++ }
+		probe process.function("single").return { s++ } probe process.begin { println("probed") }
+		probe end { println(d, " ", s) }' -x $twice >"$dir/out" 2>"$dir/err" &
+	tracer=$!
+	wait_for 20 grep -q probed "$dir/out"
+	echo >&4
+	wait $tracer
+	is "$(tail -n 1 "$dir/out")" "400 100" "$visit: a part of a file that is mapped twice"
+	is "$(cat "$dir/err")" "" "... and nobody complains"
+	like "$(cat "$dir/twice")" "^sum=" "... the program went on"
+	exec 4>&-
+done
 
 # Bad targets.
 "$utrace" run -e 'probe process.function("main") { }' -x 999999999 >"$dir/out" 2>"$dir/err"
