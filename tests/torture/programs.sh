@@ -78,10 +78,19 @@ visited() # NAME
 	is $dirty 0 "$1$who: text and mappings as before after each visit"
 }
 
+# Some that distributions strip (busybox, fpc) have neither names nor frames by which functions could be found.
+has_functions() # FILE
+{
+	[ "$("$utrace" list "process(\"$1\").function(\"*\")" 2>/dev/null | wc -l)" -gt 100 ] || {
+		why="its functions have no names here"
+		return 1
+	}
+}
+
 test_program() # NAME ROUNDS
 {
 	why=
-	program "$1" "${2:-1}" || { skip "$1: $why"; return; }
+	program "$1" "${2:-1}" && has_functions "$file" || { skip "$1$who: $why"; return; }
 	sh -c "exec $as $command" >"$dir/plain" 2>&1
 	armed "$1" ""
 	armed "$1" .return

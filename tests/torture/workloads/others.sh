@@ -75,11 +75,6 @@ other() # NAME ROUNDS
 		repeat "$2" "zstd -q -T2 -5 -c /usr/bin/git | zstd -dcq | cksum" ;;
 	busybox)
 		need busybox && file=$(readlink -f "$found") && status=3
-		# some distributions leave it no names, nor frames by which functions could be found
-		[ "$("$utrace" list "process(\"$file\").function(\"*\")" 2>/dev/null | wc -l)" -gt 100 ] || {
-			why="its functions have no names here"
-			return 1
-		}
 		command="$file sh -c 'for i in \$(seq $2); do seq 2000 | $file awk \"{ s += \\\$1 * \\\$1 } END { print s }\"; $file md5sum $file; $file gzip -c $file | $file gunzip | $file sha256sum; $file find /usr/share/misc | $file sort | $file head -n 3; done; exit 3'" ;;
 	clang)
 		need clang && file=$(library_of clang libclang-cpp) && [ -n "$file" ] || file=$(library_of clang libLLVM)
