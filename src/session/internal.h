@@ -62,7 +62,8 @@ struct session_memory {
 struct session_room {
 	uint32_t context_count, ring_size, pair_size;
 	uint64_t unwind_size;
-	uint32_t patches; /* of the undo journal: each process that is forked has its own */
+	uint32_t
+		patches; /* of the undo journal: each process that is forked has its own */
 };
 struct session;
 /**
@@ -168,6 +169,8 @@ struct session {
 	struct uprobe_session uprobes;
 	VEC(struct session_module) modules;
 	struct session_process *processes;
+	struct session_process
+		*ghosts; /* the last that died, newest first: process_of_orphan() */
 	struct remote_thread *remote_threads; /* remote.c */
 	int guardian;
 	int background_fd; /* background.h; -1: in the foreground */

@@ -212,6 +212,9 @@ static void loop_tick(struct loop *l)
 	session_newcomers_look(s);
 	if (l->ticks % TICKS_PER_SECOND == 0)
 		session_clock_refresh(&s->clock, s->memory.header);
+	/* what makes no event: a new task that nobody tells of */
+	if (l->ticks % TICKS_PER_SECOND == 0 && s->utrace)
+		(void)!utrace_dispatch(s->utrace, NULL);
 }
 
 static void loop_timer(struct loop *l, uint32_t index)

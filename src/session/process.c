@@ -52,6 +52,55 @@ void process_forget_patches(struct session *s, struct session_process *p)
 	session_ask_forget_maps(s, p->pid);
 }
 
+enum {
+	GHOSTS = 4
+};
+
+static void process_free(struct session_process *p)
+{
+	uprobe_space_forget(p->space);
+	vec_free(&p->patched);
+	free(p->program);
+	free(p);
+}
+
+/*
+ * The end of a process may be heard of before the first stop of a child that it forked: what is in that one is
+ * then told by the few that died last.
+ */
+static void add_ghost(struct session *s, struct session_process *p)
+{
+	struct session_process **at = &s->ghosts;
+	uprobe_space_bury(p->space);
+	p->next = s->ghosts;
+	s->ghosts = p;
+	for (int i = 0; i < GHOSTS && *at; i++)
+		at = &(*at)->next;
+	p = *at;
+	*at = NULL;
+	if (p)
+		process_free(p);
+}
+
+static bool is_copy(const struct session_process *p, pid_t pid, const char *program)
+{
+	return p->pid != pid && p->space && p->program &&
+	       strcmp(p->program, program) == 0 && uprobe_space_was_copied(p->space, pid);
+}
+
+struct session_process *process_of_orphan(struct session *s, pid_t pid)
+{
+	struct session_process *const lists[] = {s->processes, s->ghosts};
+	char program[PATH_MAX];
+	if (proc_read_exe(pid, program, sizeof(program)) < 0)
+		return NULL;
+	for (size_t i = 0; i < sizeof(lists) / sizeof(*lists); i++)
+		for (struct session_process *p = lists[i]; p; p = p->next)
+			if (is_copy(p, pid, program))
+				return p;
+	return NULL;
+}
+
 void process_delete(struct session *s, pid_t pid)
 {
 	struct session_process *gone = process_find(s, pid);
@@ -64,12 +113,25 @@ void process_delete(struct session *s, pid_t pid)
 		if (p->pid != pid)
 			continue;
 		*at = p->next;
-		process_forget_patches(s, p);
+		session_unwind_forget(s, pid);
+		session_ask_forget_maps(s, pid);
 		session_ask_remove_process(s, pid);
-		vec_free(&p->patched);
-		free(p->program);
-		free(p);
+		if (p->space)
+			add_ghost(s, p);
+		else
+			process_free(p);
 		return;
+	}
+}
+
+void process_delete_all(struct session *s)
+{
+	struct session_process *p;
+	while (s->processes)
+		process_delete(s, s->processes->pid);
+	while ((p = s->ghosts)) {
+		s->ghosts = p->next;
+		process_free(p);
 	}
 }
 

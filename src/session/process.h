@@ -38,6 +38,10 @@ struct session_process *process_find(struct session *s, pid_t pid);
 struct session_process *process_new(
 	struct session *s, pid_t pid); /* or the one there is */
 void process_delete(struct session *s, pid_t pid);
+void process_delete_all(struct session *s);
+/** process_of_orphan() - the process that one of an unknown parent is a copy of, dead or not; NULL: nothing
+ * of ours is in it */
+struct session_process *process_of_orphan(struct session *s, pid_t pid);
 void process_hold(struct session_process *p);
 void process_drop(struct session *s, struct session_process *p);
 void process_forget_patches(struct session *s, struct session_process *p);

@@ -183,12 +183,59 @@ static void task_event(struct session *s, struct utrace_task *task, enum stap_ev
 			utrace_get_regs(task, &regs) == 0 ? &regs : NULL);
 }
 
+/* @owner: whose patches it has, NULL: nobody's */
+static void target_follow(
+	struct session *s, struct utrace_task *task, struct session_process *owner)
+{
+	pid_t pid = utrace_task_pid(task);
+	struct session_process *p = process_new(s, pid);
+	if (task_watch(s, task) < 0)
+		return;
+	task_event(s, task, STAP_EVENT_PROCESS_BEGIN);
+	if (p->shares_parent || !owner || !owner->space)
+		return;
+	process_inherit(p, owner);
+	if (s->code.walks_stacks)
+		session_ask_remember(s, pid);
+	struct error err = {0};
+	if (uprobe_space_fork(owner->space, task, &p->space, &err) < 0)
+		session_warn(
+			s, "cannot follow the forked process %d: %s", pid, err.message);
+}
+
+/* Its creator was killed before it told. */
+static void target_new_orphan(struct session *s, struct utrace_task *task)
+{
+	pid_t pid = utrace_task_pid(task);
+	struct session_process *p = process_find(s, pid), *owner;
+	struct proc_status status;
+	const char *why;
+	owner = p ? p : process_of_orphan(s, pid);
+	if (owner && owner->space && !uprobe_space_is_by_ptrace(owner->space, &why))
+		task_clear_gs(task);
+	if (p) { /* a thread */
+		if (task_watch(s, task) == 0)
+			task_event(s, task, STAP_EVENT_THREAD_BEGIN);
+		return;
+	}
+	p = process_new(s, pid);
+	p->parent = owner ? owner->pid : 0;
+	if (!owner && proc_read_status(pid, &status, NULL) == 0)
+		p->parent = status.ppid;
+	p->patched_as = owner ? owner->patched_as : pid;
+	target_follow(s, task, owner);
+}
+
 static void target_new_task(struct utrace_task *task, struct utrace_task *parent,
 	unsigned long flags, void *data)
 {
 	struct session *s = data;
 	pid_t pid = utrace_task_pid(task);
 	const char *why;
+	if (!parent) {
+		target_new_orphan(s, task);
+		return;
+	}
 	if (task_space(s, parent) &&
 		!uprobe_space_is_by_ptrace(task_space(s, parent), &why))
 		task_clear_gs(task);
@@ -203,21 +250,7 @@ static void target_new_task(struct utrace_task *task, struct utrace_task *parent
 						      : utrace_task_pid(parent);
 	p->shares_parent = flags & CLONE_VM;
 	p->patched_as = creator ? creator->patched_as : pid;
-	if (task_watch(s, task) < 0)
-		return;
-	task_event(s, task, STAP_EVENT_PROCESS_BEGIN);
-	if (p->shares_parent)
-		return;
-	struct session_process *owner = process_find(s, p->parent);
-	if (!owner || !owner->space)
-		return;
-	process_inherit(p, owner);
-	if (s->code.walks_stacks)
-		session_ask_remember(s, pid);
-	struct error err = {0};
-	if (uprobe_space_fork(owner->space, task, &p->space, &err) < 0)
-		session_warn(
-			s, "cannot follow the forked process %d: %s", pid, err.message);
+	target_follow(s, task, process_find(s, p->parent));
 }
 
 static uint32_t target_report_clone(uint32_t action, struct utrace_engine *engine,
@@ -801,8 +834,7 @@ void session_targets_free(struct session *s)
 {
 	session_remote_free(s);
 	session_newcomers_free(s);
-	while (s->processes)
-		process_delete(s, s->processes->pid);
+	process_delete_all(s);
 	if (s->target_state) {
 		vec_free(&s->target_state->work);
 		vec_free(&s->target_state->samples);

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "agent/agent.h"
+#include "base/cleanup.h"
 #include "ptrace/ptrace.h"
 
 enum {
@@ -496,11 +497,34 @@ int uprobe_space_fork(struct uprobe_space *parent, struct utrace_task *child,
  * -------------------------------------------------------------------------------------
  */
 
+bool uprobe_space_was_copied(const struct uprobe_space *space, pid_t pid)
+{
+	uint8_t live[SITE_PATCH_MAX];
+	CLEANUP(cleanup_fd) int fd = remote_memory_open(pid, NULL);
+
+	for (size_t i = 0; i < space->sites.count && fd >= 0; i++) {
+		const struct uprobe_site *site = &space->sites.items[i];
+		if (site->state == SITE_LIVE)
+			return remote_memory_read(fd, site->address, live, site->size) >=
+				       0 &&
+			       !memcmp(live, site->patch, site->size);
+	}
+	return false;
+}
+
+void uprobe_space_bury(struct uprobe_space *space)
+{
+	journal_drop_process(&space->journal, space->pid);
+	space->is_buried =
+		true; /* the number may be another's by the time it is forgotten */
+}
+
 void uprobe_space_forget(struct uprobe_space *space)
 {
 	if (!space)
 		return;
-	journal_drop_process(&space->journal, space->pid);
+	if (!space->is_buried)
+		journal_drop_process(&space->journal, space->pid);
 	space_free(space);
 }
 

@@ -9,6 +9,10 @@
 
 #include "utrace/internal.h"
 
+enum {
+	ORPHAN_MS = 2000 /* until a report that has not come is not waited for */
+};
+
 void utrace_add_embryo(struct utrace *utrace, const struct ptrace_event *event)
 {
 	struct proc_status status = {.tgid = event->tid};
@@ -26,6 +30,8 @@ void utrace_add_embryo(struct utrace *utrace, const struct ptrace_event *event)
 	struct utrace_task *task = utrace_task_create(utrace, event->tid, pid);
 	task->embryo = true;
 	task->born_to = status.ppid;
+	task->born_at = utrace_now_ms();
+	utrace->orphans_due = task->born_at + ORPHAN_MS + 1;
 	task->state = TASK_STOPPED;
 	task->stop = *event;
 	task->stops = 1;
@@ -131,26 +137,43 @@ void utrace_handle_clone(struct utrace_task *parent)
 	utrace_task_unref(child);
 }
 
+/* Of one whose parent process is another by now, or is not traced, nobody will tell. */
+static bool is_orphan(const struct utrace_task *task, int64_t now)
+{
+	struct utrace *utrace = task->utrace;
+	struct proc_status status;
+	if (!task->embryo || utrace->backend->read_status(task->tid, &status) < 0)
+		return false;
+	return status.ppid != task->born_to || !utrace_first(utrace, status.ppid) ||
+	       now - task->born_at > ORPHAN_MS;
+}
+
+static struct utrace_task *find_orphan(struct utrace *utrace)
+{
+	struct utrace_task *task, *next;
+	int64_t now = utrace_now_ms();
+	HASH_ITER(hh, utrace->tasks, task, next)
+	{
+		if (is_orphan(task, now))
+			return task;
+	}
+	return NULL;
+}
+
 /*
  * A creator that is killed right after creating reports nothing; its child then waits in its first stop.
- * Looked for when a whole process has died.
+ * Looked for when a whole process has died.  One that was first seen when it had been given to another parent, which
+ * is traced as well, shows by nothing but that its report does not come.
  */
 void utrace_adopt_orphans(struct utrace *utrace)
 {
-	struct utrace_task *task, *next;
-	HASH_ITER(hh, utrace->tasks, task, next)
-	{
-		struct proc_status status;
-		if (!task->embryo || utrace->backend->read_status(task->tid, &status) < 0)
-			continue;
-		if (status.ppid == task->born_to && utrace_first(utrace, status.ppid))
-			continue; /* may report yet */
+	struct utrace_task *task;
+	while ((task = find_orphan(utrace))) {
 		task->embryo = false;
 		task->references++;
 		announce(task, NULL, 0);
 		if (task->state != TASK_DEAD)
 			utrace_settle(task);
 		utrace_task_unref(task);
-		return; /* callbacks may have changed the table; the next death looks again */
 	}
 }

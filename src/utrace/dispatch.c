@@ -306,6 +306,10 @@ static void drain(struct utrace *utrace)
 void utrace_dispatch_locked(struct utrace *utrace)
 {
 	drain(utrace);
+	if (utrace->orphans_due && utrace_now_ms() >= utrace->orphans_due) {
+		utrace->orphans_due = 0;
+		utrace_adopt_orphans(utrace);
+	}
 	utrace->served = 0;
 	for (int i = 0; i < MAX_EVENTS_PER_DISPATCH; i++) {
 		bool some =

@@ -85,10 +85,11 @@ struct utrace_task {
 	unsigned reporting;               /* depth of reports that run */
 	bool interrupting; /* PTRACE_INTERRUPT sent since it was set in motion */
 	bool was_interrupting; /* before this stop: it may be the end of a call that was interrupted */
-	bool kick_due; /* to be sent by the tracer thread */
-	bool embryo;   /* its creator's clone event has not been seen */
-	pid_t born_to; /* of an embryo: the parent process when it was first seen */
-	bool held;     /* launched, and nobody has let it run */
+	bool kick_due;   /* to be sent by the tracer thread */
+	bool embryo;     /* its creator's clone event has not been seen */
+	pid_t born_to;   /* of an embryo: the parent process when it was first seen */
+	int64_t born_at; /* utrace_now_ms() then */
+	bool held;       /* launched, and nobody has let it run */
 	bool group_stopped;
 	bool deferred;    /* its stop waits in utrace->deferred to be reported */
 	bool queued;      /* in utrace->work */
@@ -147,6 +148,7 @@ struct utrace {
 	struct ptrace_event peeked; /* being dealt with, and not taken yet; tid 0: none */
 	pid_t served;               /* whose stop was dealt with last in this dispatch */
 	struct utrace_round round;
+	int64_t orphans_due; /* when to look for some, 0: no need */
 	VEC(struct ptrace_event) deferred;
 	VEC(struct utrace_task *) work; /* with references */
 };

@@ -75,8 +75,42 @@ for mode in inject ptrace; do
 done
 # Killed while threads are created: some end before anybody has told of them.
 for mode in inject ptrace; do
-	out=$(timeout 200 "$utrace" run --mode=$mode -e 'global n probe process.function("live") { n++ } probe end { println(n > 0) }' \
+	out=$(echo | timeout 200 "$utrace" run --mode=$mode -e 'global n probe process.function("live") { n++ } probe end { println(n > 0) }' \
 		-c "$2/stillborn 200" 2>&1)
 	is "$(echo $out)" "200 killed 1" "$mode: processes that are killed while they create threads are let go of"
+done
+
+# The same of processes: their children are given to another parent, whom they have to tell of themselves.
+all_clean()
+{
+	for p in $(pgrep -x stillborn); do
+		[ "$(text_state $p)" = same ] || return 1
+	done
+}
+for mode in inject ptrace; do
+	mkfifo "$dir/orders"
+	"$2/stillborn" 40 forks <"$dir/orders" >"$dir/killed" &
+	target=$!
+	exec 3>"$dir/orders"
+	"$utrace" run --mode=$mode -o "$dir/seen" -e 'global n probe process.function("live") { n++ }
+		probe end { println(n > 0) }' -x $target >"$dir/said" 2>&1 &
+	tracer=$!
+	armed() { [ "$(text_state $target)" != same ]; }
+	wait_for 60 armed
+	echo >&3
+	wait_for 100 grep -q "^40 killed" "$dir/killed"
+	ok $? "$mode: processes that are killed while they fork"
+	many=$(pgrep -xc stillborn)
+	wait_for 10 sh -c '! cat /proc/[0-9]*/stat 2>/dev/null | grep -q "^[0-9]* (stillborn) t"'
+	ok $? "... none of their $many children is kept"
+	kill -INT $tracer
+	wait $tracer 2>/dev/null
+	is "$(tail -n 1 "$dir/seen") $(cat "$dir/said")" "1 " "... and they are probed, without complaint"
+	wait_for 20 all_clean
+	ok $? "... text as before in all of them"
+	exec 3>&-
+	pkill -9 -x stillborn
+	wait $target 2>/dev/null
+	rm "$dir/orders"
 done
 tap_done

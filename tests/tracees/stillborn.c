@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Processes that are killed while their threads create threads and children, so that some of these end before
- * anybody has heard of them.   usage: stillborn COUNT; prints how many processes were killed
+ * Processes that are killed while their threads create threads, or while they fork, so that some of what they create
+ * is there, or has ended, before anybody has heard of it.
+ * usage: stillborn COUNT [forks]: waits for a line, prints how many processes were killed, and ends when standard
+ * input does.  forks: children run once and stay; their parent is this process then
  */
 #include <pthread.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -34,6 +38,20 @@ static void *create_threads(void *data)
 	return data;
 }
 
+static void fork_until_killed(void)
+{
+	const struct timespec pause_time = {.tv_nsec = 2000000};
+	for (;;) {
+		if (fork() == 0) {
+			live(NULL);
+			alarm(120); /* should nobody kill it */
+			pause();
+			_exit(0);
+		}
+		nanosleep(&pause_time, NULL);
+	}
+}
+
 static void create_until_killed(void)
 {
 	pthread_t thread;
@@ -46,10 +64,17 @@ static void create_until_killed(void)
 int main(int argc, char **argv)
 {
 	long count = argc > 1 ? strtol(argv[1], NULL, 10) : 100, killed = 0;
+	bool forks = argc > 2;
 	unsigned seed = 1;
+	char line[16];
+	prctl(PR_SET_CHILD_SUBREAPER, 1);
+	if (!fgets(line, sizeof(line), stdin))
+		return 1;
 	for (long i = 0; i < count; i++) {
 		int status;
 		pid_t pid = fork();
+		if (pid == 0 && forks)
+			fork_until_killed();
 		if (pid == 0)
 			create_until_killed();
 		seed = seed * 1103515245 + 12345;
@@ -60,5 +85,8 @@ int main(int argc, char **argv)
 		killed += WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
 	}
 	printf("%ld killed\n", killed);
+	fflush(stdout);
+	while (fgets(line, sizeof(line), stdin))
+		;
 	return 0;
 }
