@@ -105,8 +105,10 @@ void session_init(struct session *s, const struct session_options *options)
 	s->diagnostics.arena = &s->arena;
 	bool colored = options->color == SESSION_COLOR_ALWAYS ||
 		       (options->color == SESSION_COLOR_AUTO && isatty(STDERR_FILENO));
-	if (colored && stap_colors_parse(&s->colors, getenv("SYSTEMTAP_COLORS")))
+	if (colored) {
+		stap_colors_parse(&s->colors, getenv("SYSTEMTAP_COLORS"));
 		s->diagnostics.colors = &s->colors;
+	}
 	session_clock_start(&s->clock);
 }
 

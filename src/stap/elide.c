@@ -10,6 +10,8 @@
 struct eliding {
 	struct sema *sema;
 	bool is_first, changed;
+	const struct stap_function
+		*function; /* whose locals are looked at; NULL: no function's */
 };
 
 static void warn(struct eliding *eliding, const struct stap_token *token,
@@ -66,6 +68,8 @@ static void warn_never_assigned(struct eliding *eliding, const struct stap_var *
 	for (size_t i = 0; i < local_count; i++)
 		if (locals[i] != var)
 			sema_names_add(&names, locals[i]->name);
+	for (uint32_t i = 0; eliding->function && i < eliding->function->param_count; i++)
+		sema_names_add(&names, eliding->function->params[i]->name);
 	names_add_globals(eliding->sema, &names);
 	warn(eliding, var->token,
 		var->is_global ? "never-assigned global variable '"
@@ -106,9 +110,11 @@ static void elide_variables(struct eliding *eliding)
 	for (size_t i = 0; i < sema->functions.count; i++) {
 		struct stap_function *function = sema->functions.items[i];
 
+		eliding->function = function;
 		function->locals.count = elide_vars(
 			eliding, function->locals.items, function->locals.count);
 	}
+	eliding->function = NULL;
 	sema->globals.count =
 		elide_vars(eliding, sema->globals.items, sema->globals.count);
 }

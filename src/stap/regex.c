@@ -125,8 +125,11 @@ static void parse_named_class(struct compiling *c, uint8_t *set)
 	const char *name = c->at, *end = strstr(name, ":]");
 
 	if (!end) {
-		fail_at(c, name,
-			arena_printf(c->arena, "unclosed character class '[:%s'", name));
+		int size = (int)strlen(name);
+
+		fail_at(c, name + size,
+			arena_printf(c->arena, "unclosed character class '[:%.*s'",
+				size ? size - 1 : 0, name));
 		return;
 	}
 	const char *ranges = named_class(name, (size_t)(end - name));
@@ -155,7 +158,7 @@ static struct node *parse_class(struct compiling *c)
 	c->at += inverted;
 	for (bool is_first = true; is_first || *c->at != ']'; is_first = false) {
 		if (!*c->at) {
-			fail_at(c, c->at, "unclosed character class");
+			fail_at(c, c->at - 1, "unclosed character class");
 			return node;
 		}
 		if (c->at[0] == '[' && c->at[1] == ':') {
@@ -169,12 +172,14 @@ static struct node *parse_class(struct compiling *c)
 		if (c->at[0] == '-' && c->at[1] && c->at[1] != ']') {
 			c->at++;
 			last = class_byte(c);
-			if (last < first) {
-				unsigned swap = first;
-				first = last;
-				last = swap;
-			}
+			if (last < first)
+				fail_at(c, c->at,
+					arena_printf(c->arena,
+						"Inverted character range %c-%c",
+						(int)first, (int)last));
 		}
+		if (c->message)
+			return node;
 		set_range(node->set, first, last);
 	}
 	c->at++;
@@ -190,9 +195,13 @@ static struct node *parse_pattern(struct compiling *c);
 
 static struct node *parse_group(struct compiling *c)
 {
-	struct node *node = new_node(c, NODE_GROUP);
+	bool is_counted = strncmp(c->at, "?:", 2) != 0;
+	struct node *node = new_node(c, is_counted ? NODE_GROUP : NODE_SEQUENCE);
 
-	node->number = c->groups++;
+	if (is_counted)
+		node->number = c->groups++;
+	else
+		c->at += 2;
 	if (++c->depth > MAX_DEPTH)
 		fail_at(c, c->at, "groups are nested too deeply");
 	else
@@ -201,7 +210,7 @@ static struct node *parse_group(struct compiling *c)
 	if (*c->at == ')')
 		c->at++;
 	else
-		fail_at(c, c->at, "expected ), found end of regex");
+		fail_at(c, c->at - 1, "expected ), found end of regex");
 	return node;
 }
 
@@ -239,18 +248,24 @@ static struct node *parse_atom(struct compiling *c)
 	return node;
 }
 
+/* SystemTap has taken the byte that is wrong, where there is one. */
+static const char *after(const struct compiling *c)
+{
+	return *c->at ? c->at + 1 : c->at;
+}
+
 static int parse_number(struct compiling *c)
 {
 	const char *start = c->at;
 	int value = 0;
 
 	if (!isdigit((unsigned char)*c->at))
-		fail_at(c, c->at, "expected number");
+		fail_at(c, after(c), "expected number");
 	for (; isdigit((unsigned char)*c->at); c->at++)
 		if (value < MAX_REPETITIONS)
 			value = value * 10 + (*c->at - '0');
 	if (value >= MAX_REPETITIONS)
-		fail_at(c, c->at,
+		fail_at(c, after(c),
 			arena_printf(c->arena, "%.*s is too large", (int)(c->at - start),
 				start));
 	return value;
@@ -269,9 +284,10 @@ static void parse_bounds(struct compiling *c, struct node *node)
 		else if (isdigit((unsigned char)*c->at))
 			node->max = parse_number(c);
 		else
-			fail_at(c, c->at, "expected '}' or number");
+			fail_at(c, after(c), "expected '}' or number");
 	} else if (*c->at != '}') {
-		fail_at(c, c->at, "expected ',' or '}'");
+		fail_at(c, after(c),
+			*c->at ? "expected ',' or '}'" : "unexpected end of regex");
 	}
 	if (*c->at == '}')
 		c->at++;
@@ -534,8 +550,9 @@ struct stap_regex_result stap_regex_compile(
 	struct node *whole = new_node(&c, NODE_GROUP);
 
 	whole->child = parse_pattern(&c);
-	if (*c.at == ')')
-		fail_at(&c, c.at, "unbalanced ')'");
+	/* as in SystemTap a last ')' is none */
+	if (*c.at == ')' && c.at[1])
+		fail_at(&c, c.at + 1, "unbalanced ')'");
 	if (c.message) {
 		result.message = c.message;
 		result.position = c.position;

@@ -110,38 +110,34 @@ static char *color_find(struct stap_colors *colors, const char *key, size_t size
 	return NULL;
 }
 
-bool stap_colors_parse(struct stap_colors *colors, const char *spec)
+void stap_colors_parse(struct stap_colors *colors, const char *spec)
 {
-	*colors = (struct stap_colors){.error = "01;31",
-		.warning = "00;33",
-		.source = "00;34",
-		.caret = "01",
-		.token = "01"};
+	*colors = (struct stap_colors){0};
 	if (!spec)
-		return true;
-	if (!*spec)
-		return false;
+		spec = "error=01;31:warning=00;33:source=00;34:caret=01:token=01";
+	/* as SystemTap: what comes before the first mistake counts, and the first of each kind */
 	while (*spec) {
 		size_t size = strcspn(spec, ":"), key = strcspn(spec, "=:");
 		size_t value = size > key ? size - key - 1 : 0;
 		char *color = color_find(colors, spec, key);
-		if (!color || !value || value >= STAP_COLOR_SIZE ||
-			strspn(spec + key + 1, "0123456789;") < value)
-			return false;
-		memcpy(color, spec + key + 1, value);
-		color[value] = '\0';
+		if (!key || !value || strspn(spec + key + 1, "0123456789;") < value)
+			break;
+		if (color && !*color && value < STAP_COLOR_SIZE) {
+			memcpy(color, spec + key + 1, value);
+			color[value] = '\0';
+		}
 		spec += size + (spec[size] == ':');
 	}
-	return true;
 }
 
 void stap_put_colored(
 	struct strbuf *out, const char *color, const char *text, size_t size)
 {
-	if (color)
+	bool is_colored = color && *color;
+	if (is_colored)
 		strbuf_printf(out, "\033[%sm\033[K", color);
 	strbuf_append(out, text, size);
-	if (color)
+	if (is_colored)
 		strbuf_puts(out, "\033[m\033[K");
 }
 

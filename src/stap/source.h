@@ -75,9 +75,9 @@ struct stap_colors {
 
 /**
  * stap_colors_parse() - a value of $SYSTEMTAP_COLORS, "error=01;31:caret=01"; NULL: the standard
- * Return: false when it is empty or wrong: no colors then
+ * What the value does not name has no color.
  */
-bool stap_colors_parse(struct stap_colors *colors, const char *spec);
+void stap_colors_parse(struct stap_colors *colors, const char *spec);
 /** stap_put_colored() - text in the color of a part; @color NULL: plain */
 void stap_put_colored(
 	struct strbuf *out, const char *color, const char *text, size_t size);

@@ -153,6 +153,13 @@ says -e 'probe process("/etc/passwd").function("x") { exit() }'
 wanted='^-S needs -o FILE\.$'
 says -S 1 -e 'probe begin { exit() }'
 
+# Colors up to the first mistake in what names them; what is not named has none.
+color_of() { SYSTEMTAP_COLORS=$1 "$utrace" run --color -e junk 2>&1 | sed -n 's/^\x1b\[\([0-9;]*\)m\x1b\[Kparse error:.*/\1/p'; }
+is "$(color_of error=32:a:)" 32 "SYSTEMTAP_COLORS: before a mistake"
+is "$(color_of a:error=32)" "" "... behind it"
+is "$(color_of 'other=1;2:error=41:error=42')" 41 "... unknown names, and one named twice"
+is "$(color_of '')" "" "... empty"
+
 # What stap says of its own options.
 wanted='^Privilege level may be set only once\.$'
 says --privilege=stapusr --privilege=stapdev -e 'probe begin { exit() }'

@@ -114,8 +114,7 @@ static void test_expressions(void)
 static const struct {
 	const char *input, *tree;
 } items[] = {
-	{"probe a.{b,c(1)}.d? if (x) { }",
-		"probe a.b.d? if (x),a.c(1).d? if (x) {\n}\n"},
+	{"probe a.{b,c(1)}.d? if (x) { }", "probe a.b.d? if (x),a.c(1).d? if (x) {\n}\n"},
 	{"probe {a!,b} { }", "probe a!,b {\n}\n"},
 	{"probe a = b = c { x }", "probe a = c {\n\tx;\n}\nprobe b = c {\n\tx;\n}\n"},
 	{"probe a += b, d { }", "probe a += b,d {\n}\n"},
