@@ -12,22 +12,25 @@ static bool site_has_event(const struct session_site *site,
 	       process_is_meant(p, site->location, p->pid);
 }
 
+static const struct session_site *event_site(const struct session *s, size_t i)
+{
+	return &s->sites.items[s->event_sites.items[i]];
+}
+
 bool session_event_is_wanted(
 	const struct session *s, const struct session_process *p, enum stap_event event)
 {
-	for (size_t i = 0; i < s->sites.count; i++)
-		if (site_has_event(&s->sites.items[i], p, event))
+	for (size_t i = 0; i < s->event_sites.count; i++)
+		if (site_has_event(event_site(s, i), p, event))
 			return true;
 	return false;
 }
 
 bool session_event_is_any_wanted(const struct session *s, const struct session_process *p)
 {
-	for (size_t i = 0; i < s->sites.count; i++) {
-		const struct stap_location *location = s->sites.items[i].location;
-		if (location && location->event && process_is_meant(p, location, p->pid))
+	for (size_t i = 0; i < s->event_sites.count; i++)
+		if (process_is_meant(p, event_site(s, i)->location, p->pid))
 			return true;
-	}
 	return false;
 }
 
@@ -60,13 +63,13 @@ void session_event(struct session *s, const struct session_process *p, pid_t tid
 		probe.sp = regs->rsp;
 		probe.ip = regs->rip;
 	}
-	for (size_t i = 0; i < s->sites.count; i++) {
+	for (size_t i = 0; i < s->event_sites.count; i++) {
 		/* exit() in one handler keeps the later ones from running */
 		if (!session_is_running(s) || s->stopping)
 			return;
-		if (!site_has_event(&s->sites.items[i], p, event))
+		if (!site_has_event(event_site(s, i), p, event))
 			continue;
-		probe.site = (uint32_t)i;
+		probe.site = s->event_sites.items[i];
 		session_remote_call(s, &probe);
 	}
 }

@@ -152,6 +152,7 @@ struct session {
 	struct session_newcomers *newcomers; /* NULL: none were looked for */
 
 	VEC(struct session_site) sites;
+	VEC(uint32_t) event_sites; /* those of events, of perhaps very many */
 	struct session_memory memory;
 	struct session_host host;
 	struct session_clock clock;

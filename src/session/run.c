@@ -178,6 +178,8 @@ static void session_make_probe_sites(
 	for (uint32_t i = 0; i < probe->location_count; i++) {
 		site.location = probe->locations[i];
 		site.link_address = site.location->link_address;
+		if (site.location->event)
+			vec_append(&s->event_sites, (uint32_t)s->sites.count);
 		vec_append(&s->sites, site);
 	}
 	if (!probe->location_count)
@@ -603,6 +605,7 @@ void session_deinit(struct session *s)
 	session_front_deinit(s);
 	cache_close(s->cache);
 	vec_free(&s->sites);
+	vec_free(&s->event_sites);
 	vec_free(&s->diagnostics.list);
 	arena_deinit(&s->arena);
 }

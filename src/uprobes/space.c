@@ -372,13 +372,12 @@ static int copy_arenas(struct uprobe_space *space, const struct uprobe_space *pa
 }
 
 static bool has_text(
-	struct uprobe_space *space, uint64_t address, const uint8_t *bytes, size_t size)
+	struct text_reader *reader, uint64_t address, const uint8_t *bytes, size_t size)
 {
 	uint8_t live[SITE_PATCH_MAX];
 
 	/* what cannot be read is not there any more, and needs no change */
-	return remote_memory_read(space->memory_fd, address, live, size) < 0 ||
-	       !memcmp(live, bytes, size);
+	return text_read(reader, address, live, size) < 0 || !memcmp(live, bytes, size);
 }
 
 static int write_site(struct uprobe_space *space, struct uprobe_site *site, bool patched)
@@ -406,9 +405,11 @@ static int settle_child(struct uprobe_space *space, const struct uprobe_space *p
 	struct utrace_task *child)
 {
 	struct user_regs_struct regs;
+	struct text_reader reader;
 	bool copied = false;
 	int r = utrace_get_regs(child, &regs);
 
+	text_reader_init(&reader, space->memory_fd);
 	for (size_t i = 0; i < space->sites.count && r >= 0; i++) {
 		struct uprobe_site *site = &space->sites.items[i];
 		bool wanted = site->state == SITE_LIVE ||
@@ -416,8 +417,8 @@ static int settle_child(struct uprobe_space *space, const struct uprobe_space *p
 		uint64_t copy;
 		wanted = wanted &&
 			 (site->is_emulated || arena_contains(space, site->trampoline));
-		if (!has_text(space, site->address, wanted ? site->patch : site->original,
-			    site->size)) {
+		if (!has_text(&reader, site->address,
+			    wanted ? site->patch : site->original, site->size)) {
 			if (wanted && !copied)
 				r = copy_arenas(space, parent);
 			copied |= wanted;
