@@ -126,6 +126,8 @@ struct abi_site {
 	/* with -t only, all atomic: handlers that ran, and their TSC cycles */
 	uint64_t hits, cycles, cycles_min, cycles_max; /* cycles_min: 0 none yet */
 	uint64_t squares_low, squares_high; /* sum of the squares of cycles, 128 bits */
+	/* whose pairs: of one function, where others leave by the same exits */
+	uint64_t pair_group;
 };
 
 enum abi_site_flag {
@@ -135,7 +137,8 @@ enum abi_site_flag {
 		<< 1, /* at a function's first instruction: arguments are in registers */
 	ABI_SITE_EDGE =
 		1u << 2, /* the stack is that of the function's first instruction */
-	ABI_SITE_OFF = 1u << 3, /* switched off for now; timed handlers (-t, --monitor) only */
+	ABI_SITE_OFF =
+		1u << 3, /* switched off for now; timed handlers (-t, --monitor) only */
 	ABI_SITE_TYPE_SHIFT = 8, /* enum abi_site_type from here on */
 };
 

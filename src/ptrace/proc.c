@@ -101,6 +101,25 @@ static bool parse_map(char *line, struct proc_map *ret)
 	return true;
 }
 
+/*
+ * The file comes in pieces, and the next one begins where the last mapping ended, as it was then.  One that has grown
+ * downwards since, or become one with its neighbour, comes once more: what was read last holds.
+ */
+static void add_map(struct proc_maps *maps, const struct proc_map *map)
+{
+	while (maps->maps.count) {
+		struct proc_map *last = &maps->maps.items[maps->maps.count - 1];
+		if (last->end <= map->start)
+			break;
+		if (last->start < map->start) {
+			last->end = map->start;
+			break;
+		}
+		maps->maps.count--;
+	}
+	vec_append(&maps->maps, *map);
+}
+
 int proc_read_maps(pid_t pid, struct proc_maps *ret, struct error *err)
 {
 	char path[64];
@@ -116,7 +135,7 @@ int proc_read_maps(pid_t pid, struct proc_maps *ret, struct error *err)
 		*end = 0;
 		struct proc_map map;
 		if (parse_map(line, &map))
-			vec_append(&maps.maps, map);
+			add_map(&maps, &map);
 		line = next;
 	}
 	*ret = maps;

@@ -40,6 +40,7 @@ struct session_site {
 	uint64_t
 		link_address; /* of the instruction: the location's, or one exit of the function */
 	bool is_entry_part, is_paired; /* as of codegen_handler */
+	uint32_t pair_group; /* is_paired: no other function's, nor that of a probe */
 	bool is_keeper; /* rt_entered(): registers are kept for places in the function */
 	const struct codegen_handler *handler; /* NULL until the program is compiled */
 };

@@ -82,6 +82,7 @@ static void memory_fill_sites(
 		if (!location)
 			continue;
 		sites[i].link_address = site->link_address;
+		sites[i].pair_group = site->pair_group;
 		if (site->is_entry_part || probe->kind == STAP_PROBE_UPROBE)
 			sites[i].flags |= location->mid_function ? 0 : ABI_SITE_ENTRY;
 		else

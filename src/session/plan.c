@@ -192,9 +192,13 @@ static void plan_tell_paired(struct session *s, uint32_t index)
 {
 	struct session_site *site = &s->sites.items[index];
 	site->is_paired = true;
+	site->pair_group = (uint32_t)s->program->probes.count + index;
+	if (!site->probe->entry_values.count)
+		return;
 	/* the entries come before the exits, in the same order */
-	if (site->probe->entry_values.count)
-		s->sites.items[index - site->probe->location_count].is_paired = true;
+	struct session_site *entry = &s->sites.items[index - site->probe->location_count];
+	entry->is_paired = true;
+	entry->pair_group = site->pair_group;
 }
 
 static void plan_exits(struct session *s, struct session_module *m, uint32_t index)

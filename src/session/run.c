@@ -241,7 +241,7 @@ static int session_translate(struct session *s)
 		.max_string = session_limit(o, "MAXSTRINGLEN", 512),
 		.max_map_entries = session_limit(o, "MAXMAPENTRIES", 2048),
 		.max_action = session_limit(o, "MAXACTION", 1000),
-		.max_nesting = session_limit(o, "MAXNESTING", 10),
+		.max_nesting = session_limit(o, "MAXNESTING", 0),
 		.hist_width = session_limit(o, "HIST_WIDTH", 50),
 		.hist_elision = (int32_t)session_limit(o, "HIST_ELISION", 2),
 		.suppress_time_limits = o->suppress_time_limits,

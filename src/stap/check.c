@@ -45,9 +45,7 @@ static void format_build(struct checking *checking, struct stap_expr *expr)
 		if (expr->print.is_char && arg->type == STAP_TYPE_LONG) {
 			stap_format_add_long(builder, 'c');
 		} else if (!format_add(builder, arg)) {
-			sema_error(checking->sema, expr->token,
-				"print format actual argument evaluation type unsupported");
-			return;
+			return; /* told when it is translated, as SystemTap's third pass does */
 		}
 	}
 	if (expr->print.has_newline)

@@ -53,21 +53,6 @@ static void resolve_files(struct sema *sema)
 	}
 }
 
-static void warn_uncalled(struct sema *sema)
-{
-	for (size_t i = 0; i < sema->files.count && !sema->options->unoptimized; i++) {
-		const struct stap_file *file = sema->files.items[i];
-
-		for (size_t j = 0; j < file->functions.count; j++) {
-			const struct stap_function *function = file->functions.items[j];
-
-			if (!function->is_called && sema_is_user_token(function->token))
-				sema_warn(sema, function->token,
-					"Eliding unused function '%s'", function->name);
-		}
-	}
-}
-
 /* Globals in the order of their declarations, not of their first use. */
 static void order_globals(struct sema *sema)
 {
@@ -123,7 +108,6 @@ struct stap_program *stap_analyze(struct arena *arena,
 	order_globals(&sema);
 	if (failed(&sema))
 		return NULL;
-	warn_uncalled(&sema);
 	sema_autocast(&sema);
 	if (failed(&sema))
 		return NULL;

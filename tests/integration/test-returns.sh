@@ -45,13 +45,30 @@ like "$out" "return.*hits: 35," "-t counts the same"
 # One handler for all of them: some are paired, some are not.
 out=$("$utrace" run -e "global n
 	probe process(\"$program\").function(\"runs_on\").return, process(\"$program\").function(\"middle\").return,
+		process(\"$program\").function(\"neighbour\").return, process(\"$program\").function(\"jumper\").return,
 		process(\"$program\").function(\"lone\").return, process(\"$program\").function(\"split\").return {
 		n[ppfunc()]++ }
 	probe end { foreach (f+ in n) printf(\"%s %d\n\", f, n[f]) }" -c "$program" 2>"$dir/err" | grep -v sum)
-is "$out" "lone 1010
+is "$out" "jumper 1000
+lone 1010
 middle 10
+neighbour 1038
 runs_on 35
 split 10" "one handler at paired returns and at others"
+
+out=$("$utrace" run -e "global n, m
+	probe process(\"$program\").function(\"*\").return { n[ppfunc()] += @entry(1) }
+	probe process(\"$program\").function(\"*\").return { m[ppfunc()]++ }
+	probe end { foreach (f+ in n) printf(\"%s %d %d\n\", f, n[f], m[f]) }" -c "$program" 2>"$dir/err" |
+	grep -E "^(elsewhere|jumper|lone|middle|neighbour|runs_on|split|subroutines) ")
+is "$out" "elsewhere 20 20
+jumper 1000 1000
+lone 1010 1010
+middle 10 10
+neighbour 1038 1038
+runs_on 35 35
+split 10 10
+subroutines 10 10" "... and at all functions at once, also with values of their entries"
 
 # What a condition leaves out has been left all the same: turned off and on within calls.
 out=$("$utrace" run -e "global n, on = 1

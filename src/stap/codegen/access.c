@@ -97,9 +97,7 @@ static LLVMValueRef load_invariant(struct emit_body *b, LLVMValueRef at, const c
 	return value;
 }
 
-/* Where the module is mapped: the probed instruction's address against its link-time
- * address. */
-static LLVMValueRef load_bias(struct emit_body *b)
+LLVMValueRef emit_site_word(struct emit_body *b, size_t field, const char *name)
 {
 	LLVMBuilderRef builder = b->e->builder;
 	LLVMValueRef sites = load_invariant(b,
@@ -111,10 +109,16 @@ static LLVMValueRef load_bias(struct emit_body *b)
 	LLVMValueRef offset = LLVMBuildAdd(builder, sites, site, "");
 	LLVMValueRef at =
 		LLVMBuildInBoundsGEP2(builder, b->e->i8, b->session, &offset, 1, "site");
-	LLVMValueRef link = load_invariant(b,
-		emit_at(b, at, offsetof(struct abi_site, link_address), ""),
-		"link_address");
-	return LLVMBuildSub(builder, b->ip, link, "bias");
+	return load_invariant(b, emit_at(b, at, (int64_t)field, ""), name);
+}
+
+/* Where the module is mapped: the probed instruction's address against its link-time
+ * address. */
+static LLVMValueRef load_bias(struct emit_body *b)
+{
+	LLVMValueRef link = emit_site_word(
+		b, offsetof(struct abi_site, link_address), "link_address");
+	return LLVMBuildSub(b->e->builder, b->ip, link, "bias");
 }
 
 /* Another file's: the tracer knows where it is. */

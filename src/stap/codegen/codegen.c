@@ -53,22 +53,50 @@ static uint32_t call_depth(struct emit *e, uint32_t index, uint32_t levels)
 	return deepest + 1;
 }
 
+/* How many functions call one another in a circle through this one. */
+static uint32_t circle_size(const struct emit *e, uint32_t index)
+{
+	const struct emit_use *use = &e->functions[index].use;
+	uint32_t size = 0;
+
+	for (uint32_t i = 0; i < e->program->functions.count; i++)
+		size += use->functions[i] && e->functions[i].use.functions[index];
+	return size;
+}
+
+/*
+ * SystemTap looks for the longest chain of calls that begins in a body and ends where it would come around a second
+ * time, allows one more, and ten more where something calls itself.
+ */
+static uint32_t allowed_nesting(uint32_t deepest, uint32_t circle)
+{
+	uint32_t chain = deepest ? deepest - 1 + circle : 0;
+
+	if (circle && chain < circle + 1)
+		chain = circle + 1;
+	return chain + 1 + RECURSION_LEVELS;
+}
+
 /* Without recursion nothing can nest deeper than the call graph: then nothing is counted.
  */
 static void choose_nesting(struct emit *e)
 {
-	uint32_t deepest = 0;
+	uint32_t deepest = 0, largest = 0;
 	bool is_recursive = false;
 
 	for (uint32_t i = 0; i < e->program->functions.count; i++) {
+		uint32_t circle = circle_size(e, i);
+
 		is_recursive |= e->functions[i].use.functions[i];
+		if (circle > largest)
+			largest = circle;
 		uint32_t depth = call_depth(e, i, 16);
 		if (depth > deepest)
 			deepest = depth;
 	}
 	e->max_nesting = e->options->max_nesting;
 	if (!e->max_nesting)
-		e->max_nesting = deepest + RECURSION_LEVELS;
+		e->max_nesting = allowed_nesting(deepest, largest);
 	e->counts_nesting = is_recursive || deepest > e->max_nesting || deepest >= 16;
 }
 

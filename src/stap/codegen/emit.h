@@ -448,6 +448,8 @@ void emit_target_store(
 
 void emit_print(struct emit_body *b, const struct stap_expr *expr);
 LLVMValueRef emit_sprint(struct emit_body *b, const struct stap_expr *expr);
+/** emit_site_word() - 64 bits of the handler's struct abi_site */
+LLVMValueRef emit_site_word(struct emit_body *b, size_t field, const char *name);
 LLVMValueRef emit_access(struct emit_body *b, const struct stap_expr *expr);
 /** emit_catch() - what was raised is over, its text in dst unless that is NULL; MAXACTION and
  * abort() go on to outer */
@@ -485,9 +487,9 @@ bool emit_fast_clock(
 LLVMValueRef emit_fast_reserve(
 	struct emit_body *b, uint32_t kind, uint32_t id, LLVMValueRef payload);
 void emit_fast_commit(struct emit_body *b);
-LLVMValueRef emit_fast_pair_push(struct emit_body *b, uint32_t group, uint32_t size);
+LLVMValueRef emit_fast_pair_push(struct emit_body *b, LLVMValueRef group, uint32_t size);
 /** emit_fast_pair_pop() - @size as it was pushed with */
-LLVMValueRef emit_fast_pair_pop(struct emit_body *b, uint32_t group, uint32_t size);
+LLVMValueRef emit_fast_pair_pop(struct emit_body *b, LLVMValueRef group, uint32_t size);
 /** emit_fast_stat_add() - to a statistic that has values already */
 void emit_fast_stat_add(struct emit_body *b, const struct stap_var *var,
 	LLVMValueRef stat, LLVMValueRef value);

@@ -444,7 +444,7 @@ static LLVMValueRef pair_at(struct emit_body *b, LLVMValueRef top, int64_t offse
 }
 
 /* Usual: below is nothing, or a block of a frame further out that waits for its return. */
-LLVMValueRef emit_fast_pair_push(struct emit_body *b, uint32_t group, uint32_t size)
+LLVMValueRef emit_fast_pair_push(struct emit_body *b, LLVMValueRef group, uint32_t size)
 {
 	LLVMBuilderRef builder = b->e->builder;
 	uint32_t need = block_size(size);
@@ -470,19 +470,19 @@ LLVMValueRef emit_fast_pair_push(struct emit_body *b, uint32_t group, uint32_t s
 	LLVMPositionBuilderAtEnd(builder, push);
 	foot = pair_at(b, end, -FOOT);
 	emit_store(b, b->sp, foot);
-	emit_store(b, emit_const(b, group | (int64_t)need << 32),
+	emit_store(b, either(b, widen(b, group), emit_const(b, (int64_t)need << 32)),
 		emit_at(b, foot, FOOT_GROUP, ""));
 	emit_store(b, LLVMBuildTrunc(builder, end, b->e->i32, ""),
 		context_at(b, FIELD(pair_top)));
 	LLVMValueRef usual = pair_at(b, top, 0);
 	begin_slow(b, &ways);
-	LLVMValueRef slow = EMIT_CALL(b, rt_pair_push, b->c, emit_const32(b, group),
-		b->sp, emit_const32(b, size));
+	LLVMValueRef slow =
+		EMIT_CALL(b, rt_pair_push, b->c, group, b->sp, emit_const32(b, size));
 	return join_ways(b, &ways, usual, slow);
 }
 
 /* Usual: it is the block on top.  What is in it stays readable until the next push. */
-LLVMValueRef emit_fast_pair_pop(struct emit_body *b, uint32_t group, uint32_t size)
+LLVMValueRef emit_fast_pair_pop(struct emit_body *b, LLVMValueRef group, uint32_t size)
 {
 	LLVMBuilderRef builder = b->e->builder;
 	uint32_t need = block_size(size);
@@ -500,7 +500,7 @@ LLVMValueRef emit_fast_pair_pop(struct emit_body *b, uint32_t group, uint32_t si
 	LLVMValueRef foot = pair_at(b, top, -FOOT);
 	LLVMValueRef other = compare(b, LLVMIntNE, load_u64(b, foot, FOOT_SP), b->sp);
 	LLVMValueRef kind = compare(b, LLVMIntNE, load_u64(b, foot, FOOT_GROUP),
-		emit_const(b, group | (int64_t)need << 32));
+		either(b, widen(b, group), emit_const(b, (int64_t)need << 32)));
 	emit_cold_branch(b, either(b, other, kind), ways.slow, pop);
 
 	LLVMPositionBuilderAtEnd(builder, pop);
@@ -508,8 +508,7 @@ LLVMValueRef emit_fast_pair_pop(struct emit_body *b, uint32_t group, uint32_t si
 		context_at(b, FIELD(pair_top)));
 	LLVMValueRef usual = pair_at(b, start, 0);
 	begin_slow(b, &ways);
-	LLVMValueRef slow =
-		EMIT_CALL(b, rt_pair_pop, b->c, emit_const32(b, group), b->sp);
+	LLVMValueRef slow = EMIT_CALL(b, rt_pair_pop, b->c, group, b->sp);
 	return join_ways(b, &ways, usual, slow);
 }
 

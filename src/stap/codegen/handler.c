@@ -387,25 +387,34 @@ static bool pairs_by_goroutine(const struct emit_body *b)
 	return false;
 }
 
+/* Where exits are shared, so that several functions of one probe may leave by them, each has its own. */
+static LLVMValueRef pair_group(struct emit_body *b)
+{
+	if (!b->is_paired)
+		return emit_const32(b, b->probe->index);
+	return LLVMBuildTrunc(b->e->builder,
+		emit_site_word(b, offsetof(struct abi_site, pair_group), "pair_group"),
+		b->e->i32, "");
+}
+
 static LLVMValueRef push_pair(struct emit_body *b)
 {
-	LLVMValueRef group = emit_const32(b, b->probe->index),
-		     size = emit_const32(b, pair_size(b));
+	LLVMValueRef group = pair_group(b), size = emit_const32(b, pair_size(b));
 	if (pairs_by_goroutine(b))
 		return EMIT_CALL(b, rt_pair_push_go, b->c, group, b->sp, size);
 	if (!emit_is_fast(b))
 		return EMIT_CALL(b, rt_pair_push, b->c, group, b->sp, size);
-	return emit_fast_pair_push(b, b->probe->index, pair_size(b));
+	return emit_fast_pair_push(b, group, pair_size(b));
 }
 
 static LLVMValueRef pop_pair_at(struct emit_body *b)
 {
-	LLVMValueRef group = emit_const32(b, b->probe->index);
+	LLVMValueRef group = pair_group(b);
 	if (pairs_by_goroutine(b))
 		return EMIT_CALL(b, rt_pair_pop_go, b->c, group, b->sp);
 	if (!emit_is_fast(b))
 		return EMIT_CALL(b, rt_pair_pop, b->c, group, b->sp);
-	return emit_fast_pair_pop(b, b->probe->index, pair_size(b));
+	return emit_fast_pair_pop(b, group, pair_size(b));
 }
 
 static LLVMValueRef pop_pair(struct emit_body *b)

@@ -52,6 +52,14 @@ static bool check_print(struct emit_body *b, const struct stap_expr *expr)
 			(size_t)expr->print.args.count);
 		return false;
 	}
+	for (uint32_t i = 0; i < expr->print.args.count; i++) {
+		if (expr->print.args.items[i]->type != STAP_TYPE_STATS ||
+			expr->print.args.items[i]->kind == STAP_EXPR_HIST)
+			continue;
+		emit_fail(b->e, -EINVAL, expr->token,
+			"print format actual argument evaluation type unsupported");
+		return false;
+	}
 	if (!expr->print.format ||
 		expr->print.format->argument_count != expr->print.args.count) {
 		emit_fail(b->e, -EINVAL, expr->token,

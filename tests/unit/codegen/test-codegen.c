@@ -328,7 +328,7 @@ static const struct row functions[] = {
 		"543210\n", {0}},
 	{"too deep", "function f:long(n) { return f(n + 1) }\n" BEGIN("println(f(0))"),
 		"ERROR: MAXNESTING exceeded at 1:10"
-		" from 1:29 from 1:29 from 1:29 from 1:29 from 1:29 from 1:29 from 1:29 from 1:29"
+		" from 1:29 from 1:29 from 1:29 from 1:29 from 1:29 from 1:29 from 1:29 from 1:29 from 1:29 from 1:29"
 		" from 1:29 from 1:29 from 1:29 from 3:9\n",
 		{0}},
 	{"too deep is caught",

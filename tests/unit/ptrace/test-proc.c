@@ -42,6 +42,71 @@ static void test_maps(void)
 	munmap(page, 8192);
 }
 
+enum {
+	CHURN_PAGES = 400,
+	CHURN_READS = 2000,
+	KEPT_PAGE = 200,
+	PAGE = 4096
+};
+static char *churned;
+static volatile bool churn_stops;
+
+/* Mappings come, go, and become one with their neighbours; one of them is left alone. */
+static void *churn(void *data)
+{
+	unsigned random = 1;
+	while (!churn_stops) {
+		random = random * 1664525 + 1013904223;
+		unsigned page = (random >> 8) % CHURN_PAGES;
+		char *at = churned + (size_t)page * PAGE;
+		if (page == KEPT_PAGE)
+			continue;
+		if (random >> 31)
+			mprotect(at, PAGE,
+				random >> 30 & 1 ? PROT_READ : PROT_READ | PROT_WRITE);
+		else /* no holes: something else might come to lie there */
+			mmap(at, PAGE, random >> 30 & 1 ? PROT_READ : PROT_NONE,
+				MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+	}
+	return NULL;
+}
+
+/* Is the page that is left alone where it is, and does nothing overlap? */
+static void look_at_churn(bool *ret_found, bool *ret_sorted)
+{
+	struct proc_maps maps;
+	uint64_t kept = (uint64_t)(uintptr_t)churned + KEPT_PAGE * PAGE;
+	bool found = false;
+	if (proc_read_maps(getpid(), &maps, NULL) < 0)
+		exit(1);
+	for (size_t i = 0; i < maps.maps.count; i++) {
+		const struct proc_map *map = &maps.maps.items[i];
+		found |= kept >= map->start && kept < map->end && map->execute;
+		*ret_sorted &= map->start < map->end &&
+			       (i == 0 || maps.maps.items[i - 1].end <= map->start);
+	}
+	*ret_found &= found;
+	proc_maps_free(&maps);
+}
+
+static void test_changing_maps(void)
+{
+	pthread_t thread;
+	bool found = true, sorted = true;
+	churned = mmap(NULL, (size_t)CHURN_PAGES * PAGE, PROT_READ,
+		MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	mprotect(churned + KEPT_PAGE * PAGE, PAGE, PROT_READ | PROT_EXEC);
+	if (pthread_create(&thread, NULL, churn, NULL) != 0)
+		exit(1);
+	for (int i = 0; i < CHURN_READS; i++)
+		look_at_churn(&found, &sorted);
+	churn_stops = true;
+	pthread_join(thread, NULL);
+	tap_ok(found, "a mapping among others that come and go");
+	tap_ok(sorted, "nothing overlaps");
+	munmap(churned, (size_t)CHURN_PAGES * PAGE);
+}
+
 static void test_status(void)
 {
 	struct proc_status status;
@@ -160,6 +225,7 @@ static void test_memory(void)
 int main(void)
 {
 	test_maps();
+	test_changing_maps();
 	test_status();
 	test_lists();
 	test_small();
