@@ -61,6 +61,9 @@ struct abi_context {
 	/* handler state */
 	uint32_t depth; /* 1 while a handler runs: nested hits are counted and skipped */
 	uint32_t site;  /* site id of the running handler */
+	/* 1 while a trampoline is on stack[], which is longer than depth: a hit in a signal handler must not use it
+	 * then, and the frames there cannot have been left by longjmp */
+	uint32_t stack_used, reserved;
 	uint64_t depth_sp; /* stack pointer of that handler: tells a frame left by longjmp
 			    */
 	uint64_t stamp;    /* TSC of the first record of this handler run; 0 = none yet */

@@ -21,7 +21,7 @@
 #include <stdint.h>
 
 #define ABI_MAGIC   0x3145434152545521ull /* "!UTRACE1" little endian */
-#define ABI_VERSION 5u
+#define ABI_VERSION 6u
 
 #define ABI_GLOBALS_OFFSET 4096u
 

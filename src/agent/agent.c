@@ -220,7 +220,7 @@ static void reset_context(struct abi_context *c, struct abi_session *s, uint32_t
 {
 	c->session = (uint64_t)(uintptr_t)s;
 	c->slot = slot;
-	c->depth = c->error = c->locks_held = c->scratch_top = 0;
+	c->depth = c->stack_used = c->error = c->locks_held = c->scratch_top = 0;
 	c->error_caller_count = 0;
 	c->nesting = c->location = c->frame_count = 0;
 	c->pair_top = c->pair_limit = c->pair_dropped = 0;

@@ -76,7 +76,7 @@ static RT_NOINLINE bool enter_slowly(struct abi_context *c, struct abi_regs *reg
 	bool tracer = rt_is_tracer(c);
 	if (rt_state(s) != ABI_STATE_RUNNING && !tracer)
 		return false;
-	if (c->depth && (tracer || sp - c->depth_sp >= STACK_SPAN)) {
+	if (c->depth && (tracer || c->stack_used || sp - c->depth_sp >= STACK_SPAN)) {
 		count_missed(s, site);
 		return false;
 	}

@@ -193,6 +193,13 @@ if [ -x "$tracees/points-go" ]; then
 		probe process.function("runtime.mem*") { n++ } probe end { println(n > 100, d) }' -c "$tracees/points-go 300" 2>"$dir/err")
 	is "$out" "$plain
 10" "Go: duffzero, duffcopy, memmove probed"
+	# a signal comes while a handler begins or ends: those of Go's own signal handlers must not take its stack
+	want=$("$tracees/moving-go" 400)
+	for round in 1 2 3; do
+		out=$("$utrace" run -o "$dir/seen" -e 'global m probe process.function("*") { if (randint(101) == 0) m <<< strlen(ubacktrace()) > 0 }
+			probe end { println(@sum(m) > 100) }' -c "$tracees/moving-go 400" 2>/dev/null)
+		is "$out $(cat "$dir/seen")" "$want 1" "Go: long handlers, interrupted by its signals"
+	done
 	plain=$("$tracees/moving-go" 50)
 	out=$("$utrace" run -e 'global c, r probe process.function("main.work") { c++ } probe process.function("main.work").return { r++ }
 		probe end { printf("calls=%d returns=%d\n", c, r) }' -c "$tracees/moving-go 50" 2>"$dir/err")

@@ -191,22 +191,36 @@ static void emit_count(
 		emit_u32(&w->e, (uint32_t)h->inline_increment);
 }
 
-/* A handler that runs already, interrupted by a signal, has the context's stack. */
+/*
+ * One that is interrupted by a signal has the context's stack, also before its handler has begun and when it is over:
+ * from the first instruction that the stack is written by to the last that it is read by.
+ */
 static void emit_call_on_own_stack(struct writer *w, uint64_t target)
 {
-	EMIT(&w->e, 0x83, 0xbf); /* cmpl $0,depth(%rdi) */
-	emit_u32(&w->e, offsetof(struct abi_context, depth));
+	enum {
+		USED = offsetof(struct abi_context, stack_used),
+		HOME = ABI_CONTEXT_STACK_TOP - 8
+	};
+	EMIT(&w->e, 0x83, 0xbf); /* cmpl $0,stack_used(%rdi) */
+	emit_u32(&w->e, USED);
 	EMIT(&w->e, 0x00);
 	EMIT(&w->e, 0x0f, 0x85); /* jne nested */
 	size_t nested = w->e.size;
 	emit_u32(&w->e, 0);
+	EMIT(&w->e, 0xc7, 0x87); /* movl $1,stack_used(%rdi) */
+	emit_u32(&w->e, USED);
+	emit_u32(&w->e, 1);
 	EMIT(&w->e, 0x48, 0x89, 0xa7); /* mov %rsp,top-8(%rdi) */
-	emit_u32(&w->e, ABI_CONTEXT_STACK_TOP - 8);
+	emit_u32(&w->e, HOME);
 	EMIT(&w->e, 0x48, 0x8d, 0xa7); /* lea top-8(%rdi),%rsp */
-	emit_u32(&w->e, ABI_CONTEXT_STACK_TOP - 8);
+	emit_u32(&w->e, HOME);
 	emit_call(&w->e, target);
-	EMIT(&w->e, 0x48, 0x8b, 0x24, 0x24); /* mov (%rsp),%rsp */
-	EMIT(&w->e, 0xe9);                   /* jmp done */
+	EMIT(&w->e, 0x48, 0x89, 0xe1); /* mov %rsp,%rcx */
+	EMIT(&w->e, 0x48, 0x8b, 0x21); /* mov (%rcx),%rsp */
+	EMIT(&w->e, 0xc7, 0x81);       /* movl $0,stack_used(%rcx) */
+	emit_u32(&w->e, (uint32_t)USED - (uint32_t)HOME);
+	emit_u32(&w->e, 0);
+	EMIT(&w->e, 0xe9); /* jmp done */
 	size_t done = w->e.size;
 	emit_u32(&w->e, 0);
 	emit_patch_rel32(&w->e, nested, w->e.size);

@@ -431,10 +431,11 @@ static bool run_round(const struct piece *piece, const struct setup *setup,
 	memcpy(text_page, patched, size);
 	*null_page = setup->registered ? (uintptr_t)context : 0;
 	register_works = setup->register_works;
-	context->depth = setup->nested;
+	context->stack_used = setup->nested;
 	call_count = register_count = 0;
 	run_code(&probed, text_page);
 	return same_state(&plain, &probed, stack_plain, data_plain, plan) &&
+	       context->stack_used == setup->nested &&
 	       (calls_expected == 0 || right_calls(setup, plan, piece, calls_expected));
 }
 
