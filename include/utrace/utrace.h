@@ -195,7 +195,11 @@ struct utrace_engine_ops {
  */
 UTRACE_MUST_CHECK int utrace_create(struct utrace **ret, struct utrace_error *err);
 
-/** utrace_destroy() - let go of everything and free the tracer; engines stay for their references */
+/**
+ * utrace_destroy() - let go of everything and free the tracer; engines stay for their references
+ * Two kinds of tasks the kernel lets go of only when the calling thread ends: a leader that has exited before the other
+ * threads of its process, and one that does not stop (uninterruptible, waiting for its vfork child).
+ */
 void utrace_destroy(struct utrace *utrace);
 
 /** utrace_fd() - a descriptor for poll(2): when it is readable call utrace_dispatch().  Borrowed. */
