@@ -21,7 +21,7 @@ enum {
 	LIFE_NS = 3000000 /* at most */
 };
 
-__attribute__((noinline, noclone)) void *live(void *data)
+__attribute__((noinline, noclone, noipa)) void *live(void *data)
 {
 	return data;
 }
