@@ -250,6 +250,8 @@ void session_probe_timing(const struct session *s, const struct stap_derived_pro
 void session_put_timing(const struct session *s, const struct stap_derived_probe *probe,
 	struct strbuf *out);
 int session_output_close(struct session *s);
+void session_output_free(
+	struct session *s); /* of the texts of warnings, which may come without output */
 /** run a command for system() with the user's own rights; its output goes to our standard
  * output */
 void session_system(struct session *s, const char *command);

@@ -550,10 +550,14 @@ int session_output_close(struct session *s)
 		fprintf(stderr, "error: cannot write output: %s\n", strerror(o->error));
 		result = -o->error;
 	}
-	tdestroy(o->warnings, free);
 	free(o->record);
 	free(o->text);
 	free(o->rings);
 	strbuf_deinit(&o->line);
 	return result;
+}
+
+void session_output_free(struct session *s)
+{
+	tdestroy(s->output.warnings, free);
 }

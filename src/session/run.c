@@ -608,6 +608,7 @@ void session_deinit(struct session *s)
 	vec_free(&s->event_sites);
 	vec_free(&s->diagnostics.list);
 	arena_deinit(&s->arena);
+	session_output_free(s);
 }
 
 /* false: a child does */
