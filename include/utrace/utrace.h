@@ -289,7 +289,8 @@ UTRACE_MUST_CHECK int utrace_task_release(struct utrace_task *task);
 /**
  * utrace_on_new_task() - be told of every task that appears by itself (clone, fork, vfork)
  * Called while it is stopped before its first instruction, before report_clone() of its creator's
- * engines, so that engines can be attached.  @parent is NULL when the creator was killed meanwhile.
+ * engines, so that engines can be attached.  @parent is NULL when the creator of a process was killed meanwhile, or
+ * has not told of it for seconds: then there is no report_clone().
  * @fn NULL: nobody is told.
  */
 typedef void (*utrace_new_task_fn)(struct utrace_task *task, struct utrace_task *parent,

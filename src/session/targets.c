@@ -207,22 +207,15 @@ static void target_follow(
 static void target_new_orphan(struct session *s, struct utrace_task *task)
 {
 	pid_t pid = utrace_task_pid(task);
-	struct session_process *p = process_find(s, pid), *owner;
-	struct proc_status status;
+	struct session_process *owner = process_of_orphan(s, pid),
+			       *p = process_new(s, pid);
 	const char *why;
-	owner = p ? p : process_of_orphan(s, pid);
-	if (owner && owner->space && !uprobe_space_is_by_ptrace(owner->space, &why))
-		task_clear_gs(task);
-	if (p) { /* a thread */
-		if (task_watch(s, task) == 0)
-			task_event(s, task, STAP_EVENT_THREAD_BEGIN);
-		return;
+	if (owner) {
+		if (!uprobe_space_is_by_ptrace(owner->space, &why))
+			task_clear_gs(task);
+		p->parent = owner->pid;
+		p->patched_as = owner->patched_as;
 	}
-	p = process_new(s, pid);
-	p->parent = owner ? owner->pid : 0;
-	if (!owner && proc_read_status(pid, &status, NULL) == 0)
-		p->parent = status.ppid;
-	p->patched_as = owner ? owner->patched_as : pid;
 	target_follow(s, task, owner);
 }
 

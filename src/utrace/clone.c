@@ -137,12 +137,14 @@ void utrace_handle_clone(struct utrace_task *parent)
 	utrace_task_unref(child);
 }
 
-/* Of one whose parent process is another by now, or is not traced, nobody will tell. */
+/* Of a process whose parent is another by now, or is not traced, nobody will tell.  A thread's creator is of the same
+ * process: when it is killed the thread is, too. */
 static bool is_orphan(const struct utrace_task *task, int64_t now)
 {
 	struct utrace *utrace = task->utrace;
 	struct proc_status status;
-	if (!task->embryo || utrace->backend->read_status(task->tid, &status) < 0)
+	if (!task->embryo || task->tid != task->pid ||
+		utrace->backend->read_status(task->tid, &status) < 0)
 		return false;
 	return status.ppid != task->born_to || !utrace_first(utrace, status.ppid) ||
 	       now - task->born_at > ORPHAN_MS;

@@ -269,6 +269,7 @@ static int read_status(pid_t tid, struct proc_status *ret)
 	if (!thread)
 		return -ESRCH;
 	*ret = (struct proc_status){.tgid = SIM_PID,
+		.ppid = SIM_PID - 1,
 		.tracer = gettid(),
 		.state = thread->state,
 		.sig_blocked = thread->mask,

@@ -411,6 +411,26 @@ static void count_new(struct utrace_task *new_task, struct utrace_task *parent,
 	announced++;
 }
 
+/* It waits for its creator, whatever becomes of other processes: nobody traces the parent of theirs. */
+static void test_unborn_thread(void)
+{
+	begin(1, 0);
+	struct sim_thread *unborn = sim_start(1);
+	utrace_on_new_task(world, count_new, NULL);
+	announced = 0;
+	sim_stop(unborn, PTRACE_STOP_INTERRUPT, SIGTRAP);
+	happen();
+	utrace_lock(world);
+	utrace_adopt_orphans(world);
+	utrace_unlock(world);
+	tap_ok(!announced && !unborn->moves,
+		"a thread that was not told of yet is no orphan");
+	sim_stop(unborn, PTRACE_STOP_EXIT, SIGTRAP);
+	happen();
+	tap_ok(unborn->moves, "killed, it goes on to its end");
+	end(1);
+}
+
 /* Between the list of a process's threads and PTRACE_SEIZE a tid can be used again. */
 static void test_reused_tid(void)
 {
@@ -441,6 +461,7 @@ int main(void)
 	test_killed_at_exit();
 	test_fairness();
 	test_fairness_to_strangers();
+	test_unborn_thread();
 	test_reused_tid();
 	return tap_done();
 }
