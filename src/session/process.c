@@ -58,7 +58,7 @@ enum {
 
 static void process_free(struct session_process *p)
 {
-	uprobe_space_forget(p->space);
+	uprobe_space_free_buried(p->space);
 	vec_free(&p->patched);
 	free(p->program);
 	free(p);

@@ -512,19 +512,25 @@ bool uprobe_space_was_copied(const struct uprobe_space *space, pid_t pid)
 	return false;
 }
 
+/* All that goes by the numbers of processes and threads, which may be others' soon. */
 void uprobe_space_bury(struct uprobe_space *space)
 {
+	if (space->inject && inject_has_victim(space->inject))
+		(void)!inject_release_victim(space->inject, NULL);
+	deferred_give_back(space);
 	journal_drop_process(&space->journal, space->pid);
-	space->is_buried =
-		true; /* the number may be another's by the time it is forgotten */
+}
+
+void uprobe_space_free_buried(struct uprobe_space *space)
+{
+	space_free(space);
 }
 
 void uprobe_space_forget(struct uprobe_space *space)
 {
 	if (!space)
 		return;
-	if (!space->is_buried)
-		journal_drop_process(&space->journal, space->pid);
+	uprobe_space_bury(space);
 	space_free(space);
 }
 

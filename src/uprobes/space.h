@@ -96,7 +96,6 @@ struct uprobe_space {
 	struct uprobe_session session;
 	struct inject *inject; /* NULL in a fork child that nothing was asked of yet */
 	bool by_ptrace;        /* handlers run in the tracer */
-	bool is_buried;        /* its process is gone */
 	bool is_bare;          /* no calls can be made in the process: bare.c */
 	bool is_filtered; /* nor any more: it has put a filter on. To be removed only */
 	struct error refused_injection; /* why by_ptrace */

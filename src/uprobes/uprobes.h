@@ -79,8 +79,10 @@ must_check int uprobe_space_fork(struct uprobe_space *parent, struct utrace_task
 	struct uprobe_space **ret, struct error *err);
 /** is the text of a process, whoever forked it, a copy of this space's, patches and all? */
 bool uprobe_space_was_copied(const struct uprobe_space *space, pid_t pid);
-/** the process is gone: nothing to undo; a child of it that nobody knows yet may still be given bookkeeping */
+/** the process is gone: nothing to undo; a child of it that nobody knows yet may still be given bookkeeping by
+ * uprobe_space_fork(), until uprobe_space_free_buried() */
 void uprobe_space_bury(struct uprobe_space *space);
+void uprobe_space_free_buried(struct uprobe_space *space);
 /** the process is gone or has called exec: nothing to undo */
 void uprobe_space_forget(struct uprobe_space *space);
 
