@@ -218,6 +218,7 @@ struct abi_journal_victim {
 
 enum {
 	ABI_JOURNAL_AREAS = 4096,
+	ABI_JOURNAL_PATCHES_MAX = 1 << 22,
 	ABI_JOURNAL_VICTIMS = 64
 };
 

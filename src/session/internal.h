@@ -243,6 +243,8 @@ void session_output_timing(struct session *s);
 struct session_timing {
 	uint64_t hits, cycles, cycles_min, cycles_max, cycles_variance;
 };
+/** what session memory has of s->sites, at the same indexes */
+struct abi_site *session_abi_sites(const struct session *s);
 /** what a probe is called in reports: one that matches many places as the script says it */
 const char *session_probe_name(const struct stap_derived_probe *probe);
 void session_probe_timing(const struct session *s, const struct stap_derived_probe *probe,

@@ -242,8 +242,7 @@ static bool comes_first(enum monitor_order order, const struct monitor_row *a,
 static struct abi_site *next_site(
 	const struct session *s, const struct stap_derived_probe *probe, size_t *at)
 {
-	const struct abi_session *header = s->memory.header;
-	struct abi_site *sites = (void *)((char *)s->memory.base + header->site_offset);
+	struct abi_site *sites = session_abi_sites(s);
 	while (*at < s->sites.count) {
 		size_t i = (*at)++;
 		if (s->sites.items[i].handler->probe == probe)

@@ -10,10 +10,10 @@
 #include "session/control_files.h"
 #include "session/internal.h"
 
-static const struct abi_site *report_sites(const struct session *s)
+struct abi_site *session_abi_sites(const struct session *s)
 {
-	return (const struct abi_site *)(const void *)((char *)s->memory.base +
-						       s->memory.header->site_offset);
+	return (struct abi_site *)(void *)((char *)s->memory.base +
+					   s->memory.header->site_offset);
 }
 
 static uint64_t report_lost(const struct session *s)
@@ -36,7 +36,7 @@ bool session_skipped_too_many(const struct session *s)
 void session_output_reports(struct session *s)
 {
 	const struct abi_session *h = s->memory.header;
-	const struct abi_site *sites = report_sites(s);
+	const struct abi_site *sites = session_abi_sites(s);
 	uint64_t skipped = h->register_failures, missed = 0;
 	for (size_t i = 0; i < s->sites.count; i++) {
 		skipped += sites[i].skipped;
@@ -74,7 +74,7 @@ __extension__ typedef unsigned __int128 wide;
 void session_probe_timing(const struct session *s, const struct stap_derived_probe *probe,
 	struct session_timing *ret)
 {
-	const struct abi_site *sites = report_sites(s);
+	const struct abi_site *sites = session_abi_sites(s);
 	wide squares = 0;
 	*ret = (struct session_timing){.cycles_min = UINT64_MAX};
 	for (size_t i = 0; i < s->sites.count; i++) {

@@ -15,14 +15,14 @@ enum {
 	SMALLEST_RING = 4096,
 	DEFAULT_RING = 2 << 20,
 	LARGEST_RING = 1 << 30,
-	SHARE = 2, /* of what is left, the part that we take at most */
-	MAX_PATCHES = 1 << 22,
+	SHARE = 2,           /* of what is left, the part that we take at most */
 	MORE_PATCHES = 4096, /* for what comes with libraries that are opened later */
 };
 
 /* The first is what is used where there is no limit. */
 static const struct session_room rooms[] = {
-	{SESSION_CONTEXTS, LARGEST_RING, ABI_CONTEXT_PAIR_MAX, 256 << 20, MAX_PATCHES},
+	{SESSION_CONTEXTS, LARGEST_RING, ABI_CONTEXT_PAIR_MAX, 256 << 20,
+		ABI_JOURNAL_PATCHES_MAX},
 	{512, 1 << 20, 1 << 20, 128 << 20, 0},
 	{256, 512 << 10, 512 << 10, 64 << 20, 0},
 	{128, 256 << 10, 256 << 10, 32 << 20, 0},

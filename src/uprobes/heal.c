@@ -15,10 +15,6 @@
 #include "uprobes/undo.h"
 #include "uprobes/uprobes.h"
 
-enum {
-	MAX_PATCHES = 1 << 22
-};
-
 struct remains { /* of a session, in a process */
 	int fd;
 	uint64_t address, size, inode;
@@ -58,7 +54,8 @@ static int read_journal(
 	uint64_t room = (remains->size - offset - sizeof(*journal)) /
 			sizeof(struct abi_journal_patch);
 	uint32_t count = journal->patch_count;
-	if (count > journal->patch_capacity || count > room || count > MAX_PATCHES ||
+	if (count > journal->patch_capacity || count > room ||
+		count > ABI_JOURNAL_PATCHES_MAX ||
 		journal->area_count > ABI_JOURNAL_AREAS)
 		goto bad;
 	struct abi_journal *whole = realloc(
