@@ -82,7 +82,7 @@ struct target_point {
 	const char *suffix; /* ".call", ".return", ... as written, or "" */
 	bool is_return, is_exported, is_inline, is_call, is_nearest, is_absolute;
 	bool is_data, is_write, is_rw;
-	const char *data;    /* name of what is watched; NULL: `address` */
+	const char *data; /* name of what is watched; NULL: `address` */
 	bool has_length;
 	int64_t data_length;
 };
