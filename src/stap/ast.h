@@ -186,7 +186,8 @@ struct stap_expr {
 			struct stap_var *resolved;
 			struct stap_expr
 				*hist; /* @hist_x(...)[i]: then name is NULL, one key */
-		} index;               /* INDEX, IN */
+			const struct stap_token *array; /* IN: where the name stands */
+		} index;                                /* INDEX, IN */
 		struct {
 			enum stap_op op;
 			struct stap_expr *left, *right; /* UNARY: left only */

@@ -570,6 +570,9 @@ static void lower_write(struct lowering *lower, const struct stap_expr *target)
 			"write to target variable not permitted in .return probes");
 	if (target->kind != STAP_EXPR_TARGET)
 		return;
+	/* what is nowhere to be found is told of as that */
+	if (!target->target.access && target->target.base != STAP_TARGET_AUTOCAST)
+		return;
 	if (!lower->sema->options->guru)
 		sema_error(lower->sema, target->token,
 			"write to target variable not permitted; need stap -g");
