@@ -261,12 +261,15 @@ int uprobe_get_info(const struct uprobe *uprobe, struct uprobe_info *ret)
 		.tail_calls = uprobe->tail_calls,
 		.hits = uprobe->hits,
 		.missed = uprobe->missed};
-	for (const struct probe_process *p = uprobe->owner->processes; p; p = p->next)
+	for (const struct probe_process *p = uprobe->owner->processes; p; p = p->next) {
+		bool is_in = false, is_refused = false;
 		for (size_t i = 0; i < p->live.count; i++) {
-			if (p->live.items[i].point != uprobe->point)
-				continue;
-			ret->processes += !p->live.items[i].is_refused;
-			ret->refused += p->live.items[i].is_refused;
+			const struct probe_live *live = &p->live.items[i];
+			is_in |= live->point == uprobe->point && !live->is_refused;
+			is_refused |= live->point == uprobe->point && live->is_refused;
 		}
+		ret->processes += is_in;
+		ret->refused += is_refused && !is_in;
+	}
 	return 0;
 }

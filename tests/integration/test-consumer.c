@@ -17,6 +17,7 @@
 
 #include "tap.h"
 
+static const char *tracee_dir;
 static char program[PATH_MAX], plugin[PATH_MAX];
 static struct utrace *utrace;
 static struct uprobes *probes;
@@ -45,7 +46,7 @@ static void serve(int timeout_ms)
 		printf("# %s\n", err.message);
 }
 
-static struct program start(void)
+static struct program start_as(char **argv)
 {
 	int in[2], out[2];
 	struct program ret = {0};
@@ -57,7 +58,7 @@ static struct program start(void)
 	if (!ret.pid) {
 		dup2(in[0], 0);
 		dup2(out[1], 1);
-		execl(program, program, (char *)NULL);
+		execv(argv[0], argv);
 		_exit(99);
 	}
 	close(in[0]);
@@ -67,6 +68,13 @@ static struct program start(void)
 	if (read(ret.from, ready, sizeof(ready)) != 6)
 		exit(99);
 	return ret;
+}
+
+static struct program start(void)
+{
+	char *argv[] = {program, NULL};
+
+	return start_as(argv);
 }
 
 /* Its answer; callbacks run meanwhile. */
@@ -446,6 +454,40 @@ static void test_following(void)
 	tap_is_long(warnings, 0, "without a warning");
 }
 
+/* A part of the text is mapped twice, above the rest or below it. */
+static void test_mapped_twice(const char *where)
+{
+	char path[PATH_MAX], calls[] = "100", address[32];
+	char *argv[] = {path, calls, address, NULL};
+	struct counter once = entries(), twice = both();
+	struct uprobe_place single = {
+		.size = sizeof(single), .path = path, .symbol = "single"};
+	struct uprobe_place doubled = {
+		.size = sizeof(doubled), .path = path, .symbol = "doubled"};
+	struct uprobe_info info = {.size = sizeof(info)};
+	struct utrace_error err = {0};
+	struct uprobe *uprobe = NULL;
+
+	snprintf(path, sizeof(path), "%s/twice", tracee_dir);
+	snprintf(address, sizeof(address), "%s", where);
+	struct program p = start_as(argv);
+	begin(false);
+	doubled.ref_ctr_offset = (uint64_t)symbol_offset(path, "listeners");
+	bool ok =
+		uprobe_register(probes, &single, &once.consumer, NULL, &err) == 0 &&
+		uprobe_register(probes, &doubled, &twice.consumer, &uprobe, &err) == 0 &&
+		add(&p) && uprobe_get_info(uprobe, &info) == 0;
+	tap_ok(ok, "a part of the text is mapped at %s too %s", where, err.message);
+	tap_is_long((long)info.processes, 1, "... which is in one process");
+	tell(&p, "\n");
+	tap_is_long(twice.entries, 200, "both copies of it are probed");
+	tap_is_long(twice.returns, 200, "... and their returns");
+	tap_is_long(once.entries, 100, "the rest once");
+	tap_is_long(warnings, 0, "without a warning");
+	tap_is_long(finish(&p), 0, "it ends as it should");
+	end();
+}
+
 static void test_semaphore(void)
 {
 	struct program p = start();
@@ -625,8 +667,6 @@ static void test_shared_exits(void)
 	end();
 	tap_is_long(finish(&p), 0, "it ends as it should");
 }
-
-static const char *tracee_dir;
 
 static int load(const char *name, const char *symbol, const struct uprobe_code **ret,
 	struct utrace_error *err)
@@ -833,6 +873,8 @@ int main(int argc, char **argv)
 	test_filter();
 	test_unregister_inside();
 	test_following();
+	test_mapped_twice("0");
+	test_mapped_twice("0x10000000");
 	test_semaphore();
 	test_errors();
 	test_native();
