@@ -546,6 +546,8 @@ static bool resolve_call(struct scope *scope, struct stap_expr *expr)
 	const struct stap_function *other = NULL;
 	const char *name = expr->call.name;
 
+	if (expr->call.function && expr->call.function->is_placed)
+		function_use(sema, expr->call.function);
 	if (expr->call.function || expr->call.intrinsic)
 		return sema_each_operand(expr, resolve_expr, scope);
 	if (scope->in_condition) {
@@ -776,7 +778,8 @@ void sema_resolve_function(struct sema *sema, struct stap_function *function)
 		sema_embedded(sema, function);
 		return;
 	}
-	sema_lower_targets(sema, scope.owner, NULL, NULL);
+	if (!function->is_placed)
+		sema_lower_targets(sema, scope.owner, NULL, NULL);
 	resolve_stmt(function->body, &scope);
 }
 
