@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "consumer/internal.h"
+#include "utrace/orphan.h"
 
 void probes_warn(struct uprobes *u, pid_t pid, const char *fmt, ...)
 {
@@ -58,6 +59,8 @@ int uprobes_create(struct utrace *utrace, const struct uprobes_options *options,
 		free_all(u);
 		return r;
 	}
+	u->ghosts.free = probe_process_free;
+	utrace_on_orphan(utrace, probe_report_orphan, u);
 	*ret = u;
 	return 0;
 }
@@ -74,6 +77,8 @@ void uprobes_destroy(struct uprobes *u)
 		if (uprobes_remove_process(u, pid, &err) < 0)
 			probes_warn(u, pid, "process %d: %s", pid, err.message);
 	}
+	utrace_on_orphan(u->utrace, NULL, NULL);
+	uprobe_ghosts_free(&u->ghosts);
 	free_all(u);
 }
 
@@ -261,12 +266,15 @@ int uprobe_get_info(const struct uprobe *uprobe, struct uprobe_info *ret)
 		.tail_calls = uprobe->tail_calls,
 		.hits = uprobe->hits,
 		.missed = uprobe->missed};
-	for (const struct probe_process *p = uprobe->owner->processes; p; p = p->next)
+	for (const struct probe_process *p = uprobe->owner->processes; p; p = p->next) {
+		bool is_in = false, is_refused = false;
 		for (size_t i = 0; i < p->live.count; i++) {
-			if (p->live.items[i].point != uprobe->point)
-				continue;
-			ret->processes += !p->live.items[i].is_refused;
-			ret->refused += p->live.items[i].is_refused;
+			const struct probe_live *live = &p->live.items[i];
+			is_in |= live->point == uprobe->point && !live->is_refused;
+			is_refused |= live->point == uprobe->point && live->is_refused;
 		}
+		ret->processes += is_in;
+		ret->refused += is_refused && !is_in;
+	}
 	return 0;
 }

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "consumer/internal.h"
+#include "uprobes/mapped.h"
 
 /* ---- filters ---- */
 
@@ -83,31 +84,27 @@ struct sync {
 	VEC(uint64_t) semaphores;
 };
 
-static bool file_bias(
-	const struct probe_file *file, const struct proc_maps *maps, uint64_t *ret)
+static void find_mapped(const struct probe_file *file, const struct proc_maps *maps,
+	struct uprobe_mapped *ret)
 {
-	for (size_t i = 0; i < maps->maps.count; i++) {
-		const struct proc_map *map = &maps->maps.items[i];
-		/* file systems of layers show other inodes in maps than stat(2) does */
-		if (!map->execute || (map->device_inode != file->device_inode &&
-					     strcmp(map->path, file->path) != 0))
-			continue;
-		*ret = elf_module_bias(file->elf, map->start, map->offset);
-		return true;
-	}
-	return false;
+	uprobe_mapped_find(
+		&(struct uprobe_file){file->elf, file->device_inode, file->path}, maps,
+		ret);
 }
 
 bool probe_process_maps_any(struct uprobes *u, pid_t pid)
 {
 	struct proc_maps maps = {0};
+	struct uprobe_mapped mapped = {0};
 	bool found = false;
-	uint64_t bias;
 
 	if (proc_read_maps(pid, &maps, NULL) < 0)
 		return false;
-	for (size_t i = 0; i < u->files.count; i++)
-		found |= file_bias(u->files.items[i], &maps, &bias);
+	for (size_t i = 0; i < u->files.count && !found; i++) {
+		find_mapped(u->files.items[i], &maps, &mapped);
+		found = mapped.biases.count;
+	}
+	uprobe_mapped_free(&mapped);
 	proc_maps_free(&maps);
 	return found;
 }
@@ -124,7 +121,7 @@ static void add_call(struct sync *sync, uint32_t site)
 }
 
 static void want_link(struct sync *sync, struct wanted *wanted, struct probe_link *link,
-	const struct probe_event *event)
+	const struct probe_event *event, const struct uprobe_mapped *mapped)
 {
 	const struct uprobe_consumer *consumer = link->consumer;
 
@@ -135,7 +132,9 @@ static void want_link(struct sync *sync, struct wanted *wanted, struct probe_lin
 	add_call(sync, event->is_return ? link->return_site : link->site);
 	if (!event->is_return)
 		add_call(sync, link->entry_site);
-	if (event->uprobe->semaphore && !event->is_return)
+	if (event->uprobe->semaphore && !event->is_return &&
+		!uprobe_mapped_is_elsewhere(
+			mapped, wanted->bias, event->uprobe->semaphore))
 		vec_append(&sync->semaphores, event->uprobe->semaphore + wanted->bias);
 }
 
@@ -150,17 +149,20 @@ static uint64_t sign(const struct sync *sync, const struct wanted *wanted)
 	return hash;
 }
 
-static void want_point(struct sync *sync, struct probe_point *point, uint64_t bias)
+static void want_point(struct sync *sync, struct probe_point *point, uint64_t bias,
+	const struct uprobe_mapped *mapped)
 {
 	struct wanted wanted = {
 		.point = point, .bias = bias, .call_start = sync->calls.count};
 
+	if (uprobe_mapped_is_elsewhere(mapped, bias, point->address))
+		return;
 	for (size_t i = 0; i < point->events.count; i++) {
 		const struct probe_event *event = &point->events.items[i];
 		for (size_t k = 0; k < event->uprobe->links.count; k++) {
 			struct probe_link *link = event->uprobe->links.items[k];
 			if (probe_link_wants(link, sync->p->pid))
-				want_link(sync, &wanted, link, event);
+				want_link(sync, &wanted, link, event, mapped);
 		}
 	}
 	wanted.call_count = sync->calls.count - wanted.call_start;
@@ -291,20 +293,50 @@ static int put_in(struct sync *sync, struct error *err)
 	return r;
 }
 
+/* Is the patch where its point is mapped?  A window begins some bytes before or behind it. */
+static bool is_mapped(const struct probe_live *live, const struct uprobe_mapped *mapped)
+{
+	for (size_t i = 0; i < mapped->biases.count; i++) {
+		uint64_t bias = mapped->biases.items[i];
+		if (live->address - bias - live->point->address + ARCH_MAX_WINDOW <
+				2 * ARCH_MAX_WINDOW &&
+			!uprobe_mapped_is_elsewhere(mapped, bias, live->point->address))
+			return true;
+	}
+	return false;
+}
+
 static void forget_unmapped(struct sync *sync, const struct proc_maps *maps)
 {
 	struct probe_process *p = sync->p;
+	struct uprobe_mapped mapped = {0};
+	const struct probe_file *file = NULL;
 	size_t kept = 0;
 
 	for (size_t i = 0; i < p->live.count; i++) {
 		const struct probe_live live = p->live.items[i];
-		uint64_t bias;
-		if (file_bias(live.point->file, maps, &bias) &&
-			live.address - bias - live.point->address + ARCH_MAX_WINDOW <
-				2 * ARCH_MAX_WINDOW)
+		if (live.point->file != file) {
+			file = live.point->file;
+			find_mapped(file, maps, &mapped);
+		}
+		if (is_mapped(&live, &mapped))
 			p->live.items[kept++] = live;
 	}
 	p->live.count = kept;
+	uprobe_mapped_free(&mapped);
+}
+
+static void want_file(
+	struct sync *sync, const struct probe_file *file, const struct proc_maps *maps)
+{
+	struct uprobe_mapped mapped = {0};
+
+	find_mapped(file, maps, &mapped);
+	for (size_t i = 0; i < mapped.biases.count; i++)
+		for (size_t k = 0; k < file->points.count; k++)
+			want_point(sync, file->points.items[k], mapped.biases.items[i],
+				&mapped);
+	uprobe_mapped_free(&mapped);
 }
 
 static int change_text(struct sync *sync, struct error *err)
@@ -325,19 +357,13 @@ int probe_sync(struct uprobes *u, struct probe_process *p, struct error *err)
 {
 	struct sync sync = {.u = u, .p = p};
 	struct proc_maps maps = {0};
-	uint64_t bias;
 	int r = p->space ? proc_read_maps(p->pid, &maps, err) : 0;
 
 	if (r < 0 || !p->space)
 		return r;
 	u->callbacks++; /* filters are asked */
-	for (size_t i = 0; i < u->files.count; i++) {
-		struct probe_file *file = u->files.items[i];
-		if (!file_bias(file, &maps, &bias))
-			continue;
-		for (size_t k = 0; k < file->points.count; k++)
-			want_point(&sync, file->points.items[k], bias);
-	}
+	for (size_t i = 0; i < u->files.count; i++)
+		want_file(&sync, u->files.items[i], &maps);
 	u->callbacks--;
 	r = uprobe_space_forget_unmapped(p->space, err);
 	if (r >= 0) {

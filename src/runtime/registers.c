@@ -97,6 +97,11 @@ static struct abi_regs *regs_of(const struct abi_context *c)
 	return rt_is_tracer(c) ? rt_tracer_regs() : (struct abi_regs *)(uintptr_t)c->regs;
 }
 
+struct abi_regs *rt_regs(struct abi_context *c)
+{
+	return regs_of(c);
+}
+
 /* As the processor has them: a trampoline saves what lahf and seto give (arch/arch.h).  Programs
  * run with interrupts on. */
 static uint64_t flags_of(const struct abi_regs *regs)

@@ -252,6 +252,8 @@ RT_EXPORT uint64_t rt_vector_read(struct abi_context *c, uint32_t number);
 RT_EXPORT uint64_t rt_thread_pointer(struct abi_context *c);
 /* runtime less link-time addresses of a file that is mapped; FALLIBLE: it is not */
 RT_EXPORT uint64_t rt_module_bias(struct abi_context *c, const char *path);
+/* Where functions find the registers that handlers are given. */
+RT_EXPORT struct abi_regs *rt_regs(struct abi_context *c);
 /* what of them a handler that runs in the tracer asks it for */
 enum rt_tracer_state {
 	RT_STATE_VECTOR, /* number: as of rt_vector_read() */

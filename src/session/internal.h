@@ -171,8 +171,7 @@ struct session {
 	struct uprobe_session uprobes;
 	VEC(struct session_module) modules;
 	struct session_process *processes;
-	struct session_process
-		*ghosts; /* the last that died, newest first: process_of_orphan() */
+	struct uprobe_ghosts ghosts;          /* process_of_orphan() */
 	struct remote_thread *remote_threads; /* remote.c */
 	int guardian;
 	int background_fd; /* background.h; -1: in the foreground */

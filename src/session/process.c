@@ -11,6 +11,7 @@
 #include "session/stap_target.h"
 #include "session/unwind.h"
 #include "session/watch.h"
+#include "uprobes/mapped.h"
 
 /* ---- processes
  * -------------------------------------------------------------------------------------
@@ -53,53 +54,20 @@ void process_forget_patches(struct session *s, struct session_process *p)
 	session_ask_forget_maps(s, p->pid);
 }
 
-enum {
-	GHOSTS = 4
-};
-
-static void process_free(struct session_process *p)
+static void process_free(void *process)
 {
-	uprobe_space_free_buried(p->space);
+	struct session_process *p = process;
 	vec_free(&p->patched);
 	free(p->program);
 	free(p);
 }
 
-/*
- * The end of a process may be heard of before the first stop of a child that it forked: what is in that one is
- * then told by the few that died last.
- */
-static void add_ghost(struct session *s, struct session_process *p)
-{
-	struct session_process **at = &s->ghosts;
-	uprobe_space_bury(p->space);
-	p->next = s->ghosts;
-	s->ghosts = p;
-	for (int i = 0; i < GHOSTS && *at; i++)
-		at = &(*at)->next;
-	p = *at;
-	*at = NULL;
-	if (p)
-		process_free(p);
-}
-
-static bool is_copy(const struct session_process *p, pid_t pid, const char *program)
-{
-	return p->pid != pid && p->space && p->program &&
-	       strcmp(p->program, program) == 0 && uprobe_space_was_copied(p->space, pid);
-}
-
 struct session_process *process_of_orphan(struct session *s, pid_t pid)
 {
-	struct session_process *const lists[] = {s->processes, s->ghosts};
-	char program[PATH_MAX];
-	if (proc_read_exe(pid, program, sizeof(program)) < 0)
-		return NULL;
-	for (size_t i = 0; i < sizeof(lists) / sizeof(*lists); i++)
-		for (struct session_process *p = lists[i]; p; p = p->next)
-			if (is_copy(p, pid, program))
-				return p;
-	return NULL;
+	for (struct session_process *p = s->processes; p; p = p->next)
+		if (uprobe_space_was_copied(p->space, pid))
+			return p;
+	return uprobe_ghosts_find(&s->ghosts, pid);
 }
 
 void process_delete(struct session *s, pid_t pid)
@@ -117,8 +85,9 @@ void process_delete(struct session *s, pid_t pid)
 		session_unwind_forget(s, pid);
 		session_ask_forget_maps(s, pid);
 		session_ask_remove_process(s, pid);
+		s->ghosts.free = process_free;
 		if (p->space)
-			add_ghost(s, p);
+			uprobe_ghosts_add(&s->ghosts, p->space, p);
 		else
 			process_free(p);
 		return;
@@ -127,13 +96,9 @@ void process_delete(struct session *s, pid_t pid)
 
 void process_delete_all(struct session *s)
 {
-	struct session_process *p;
 	while (s->processes)
 		process_delete(s, s->processes->pid);
-	while ((p = s->ghosts)) {
-		s->ghosts = p->next;
-		process_free(p);
-	}
+	uprobe_ghosts_free(&s->ghosts);
 }
 
 /* Work on a process dispatches events, its own death among them: while somebody holds it, it stays. */
@@ -181,13 +146,15 @@ static bool has_place(const struct session_process *p, struct process_place plac
 	return false;
 }
 
-/*
- * Is it the module's file?  A file has many names; and on file systems of layers, or in another mount
- * namespace, the name is all that there is: maps and stat(2) show different inodes.
- */
+static struct uprobe_file module_file(const struct session_module *m)
+{
+	return (struct uprobe_file){m->elf, m->device_inode, m->path};
+}
+
 static bool is_mapping_of(const struct session_module *m, const struct proc_map *map)
 {
-	return map->device_inode == m->device_inode || strcmp(map->path, m->path) == 0;
+	const struct uprobe_file file = module_file(m);
+	return uprobe_file_is_mapped(&file, map);
 }
 
 bool process_is_meant(
@@ -262,18 +229,13 @@ static void process_report_refused(struct session *s, const struct session_proce
 		site->location->pp, p->pid, request->refused.message);
 }
 
-struct mapped_part {
-	uint64_t low, high, bias; /* link-time addresses */
-};
-
 struct insertion {
 	struct session *s;
 	const struct session_process *process;
 	VEC(struct uprobe_request) requests;
 	VEC(uint64_t) semaphores;
-	VEC(struct mapped_part) parts; /* of the module's file */
-	bool is_mapped_twice;          /* with different biases */
-	struct arena scratch;          /* what requests point to */
+	struct uprobe_mapped mapped; /* the module's file */
+	struct arena scratch;        /* what requests point to */
 };
 
 static bool is_first_there(const struct arch_plan *plan, unsigned int point)
@@ -340,55 +302,20 @@ static void insert_patch(struct insertion *insertion, const struct session_patch
 	}
 }
 
-static void find_parts(struct insertion *insertion, const struct session_module *m,
-	const struct proc_maps *maps)
-{
-	insertion->parts.count = 0;
-	insertion->is_mapped_twice = false;
-	for (size_t i = 0; i < maps->maps.count; i++) {
-		const struct proc_map *map = &maps->maps.items[i];
-		if (!is_mapping_of(m, map))
-			continue;
-		uint64_t bias = elf_module_bias(m->elf, map->start, map->offset);
-		insertion->is_mapped_twice |=
-			insertion->parts.count && insertion->parts.items[0].bias != bias;
-		vec_append(&insertion->parts,
-			((struct mapped_part){map->start - bias, map->end - bias, bias}));
-	}
-}
-
-/*
- * V8 maps a part of its program's text a second time, near the code that it generates.  What is not in that part is
- * where the rest of the file is, and nobody misses it here; what is nowhere is for uprobe_insert() to refuse.
- */
-static bool is_only_elsewhere(
-	const struct insertion *insertion, uint64_t bias, uint64_t address)
-{
-	bool is_elsewhere = false;
-	for (size_t i = 0; i < insertion->parts.count && insertion->is_mapped_twice;
-		i++) {
-		const struct mapped_part *part = &insertion->parts.items[i];
-		if (address < part->low || address >= part->high)
-			continue;
-		if (part->bias == bias)
-			return false;
-		is_elsewhere = true;
-	}
-	return is_elsewhere;
-}
-
 static void insert_module(struct insertion *insertion, const struct session_module *m,
 	uint64_t bias, bool by_ptrace)
 {
 	size_t first = insertion->requests.count;
 	for (size_t i = 0; i < m->semaphores.count; i++)
-		if (!is_only_elsewhere(insertion, bias, m->semaphores.items[i]))
+		if (!uprobe_mapped_is_elsewhere(
+			    &insertion->mapped, bias, m->semaphores.items[i]))
 			vec_append(&insertion->semaphores, m->semaphores.items[i] + bias);
 	for (size_t i = 0; i < m->patches.count; i++) {
 		const struct session_patch *patch = &m->patches.items[i];
 		size_t meant = meant_handlers(insertion, patch, NULL);
 		if ((!meant && patch->handlers.count) ||
-			is_only_elsewhere(insertion, bias, patch->plan.address))
+			uprobe_mapped_is_elsewhere(
+				&insertion->mapped, bias, patch->plan.address))
 			continue;
 		if (by_ptrace)
 			insert_breakpoints(insertion, patch);
@@ -417,9 +344,10 @@ static int process_insert(struct session *s, struct session_process *p, struct e
 		if (has_place(p, place))
 			continue;
 		vec_append(&p->patched, place);
-		find_parts(&insertion, &s->modules.items[place.module], &maps);
-		insert_module(&insertion, &s->modules.items[place.module], place.bias,
-			by_ptrace);
+		const struct session_module *m = &s->modules.items[place.module];
+		const struct uprobe_file file = module_file(m);
+		uprobe_mapped_find(&file, &maps, &insertion.mapped);
+		insert_module(&insertion, m, place.bias, by_ptrace);
 	}
 	proc_maps_free(&maps);
 	if (insertion.requests.count)
@@ -433,7 +361,7 @@ static int process_insert(struct session *s, struct session_process *p, struct e
 		if (insertion.requests.items[i].status < 0)
 			process_report_refused(s, p, &insertion.requests.items[i]);
 	vec_free(&insertion.semaphores);
-	vec_free(&insertion.parts);
+	uprobe_mapped_free(&insertion.mapped);
 	vec_free(&insertion.requests);
 	arena_deinit(&insertion.scratch);
 	return r;

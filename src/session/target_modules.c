@@ -178,10 +178,11 @@ static void report_missing_program(const char *path, bool is_command, struct err
 {
 	struct stat st;
 	const char *why = "no such program in PATH";
-	if (!path[0]) {
-		path = "\"\"";
-		why = "the path of a program is empty";
-	} else if (strchr(path, '/')) {
+	if (!is_command && !strchr(path, '/')) {
+		error_set(err, 0, "cannot find executable '%s'", path);
+		return;
+	}
+	if (strchr(path, '/')) {
 		if (stat(path, &st) < 0)
 			why = strerror(errno);
 		else if (S_ISDIR(st.st_mode))

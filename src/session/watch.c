@@ -15,6 +15,7 @@
 #include "session/events.h"
 #include "session/perf_events.h"
 #include "session/stap_target.h"
+#include "uprobes/mapped.h"
 
 /* One place in one thread. */
 struct watch {
@@ -134,20 +135,22 @@ bool session_watch_is_wanted(const struct session *s, const struct session_proce
 
 static bool find_bias(const struct session *s, pid_t pid, uint32_t site, uint64_t *ret)
 {
-	const struct elf_module *elf = stap_target_module(s->sites.items[site].location);
+	const struct stap_location *location = s->sites.items[site].location;
+	struct uprobe_file file = {
+		.elf = stap_target_module(location), .path = location->module_path};
 	struct proc_maps maps = {0};
 	bool is_found = false;
 	dev_t device;
 	ino_t inode;
 	if (proc_read_maps(pid, &maps, NULL) < 0)
 		return false;
-	elf_module_file(elf, &device, &inode);
+	elf_module_file(file.elf, &device, &inode);
+	file.device_inode = proc_fold_inode(device, inode);
 	for (size_t i = 0; i < maps.maps.count && !is_found; i++) {
 		const struct proc_map *map = &maps.maps.items[i];
-		is_found = map->device_inode == proc_fold_inode(device, inode) ||
-			   strcmp(map->path, elf_module_path(elf)) == 0;
+		is_found = uprobe_file_is_mapped(&file, map);
 		if (is_found)
-			*ret = elf_module_bias(elf, map->start, map->offset);
+			*ret = elf_module_bias(file.elf, map->start, map->offset);
 	}
 	proc_maps_free(&maps);
 	return is_found;

@@ -186,7 +186,8 @@ struct stap_expr {
 			struct stap_var *resolved;
 			struct stap_expr
 				*hist; /* @hist_x(...)[i]: then name is NULL, one key */
-		} index;               /* INDEX, IN */
+			const struct stap_token *array; /* IN: where the name stands */
+		} index;                                /* INDEX, IN */
 		struct {
 			enum stap_op op;
 			struct stap_expr *left, *right; /* UNARY: left only */
@@ -360,6 +361,7 @@ struct stap_function {
 		type; /* of the result; UNKNOWN after the semantic pass: no value */
 	bool has_declared_type, is_private, is_library;
 	bool is_called; /* semantic pass: by something in use */
+	bool is_placed; /* ... its target expressions have been looked up for the one probe that calls it */
 	int64_t priority;
 	struct stap_stmt *body; /* NULL: embedded C */
 	const struct stap_token *embedded;

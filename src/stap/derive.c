@@ -504,6 +504,7 @@ static bool build_process(
 	}
 	warn_of_line(sema, candidate, locations, count);
 	if (sema_body_has_targets(candidate->body, candidate->condition) ||
+		sema_calls_context(sema, candidate->body) ||
 		has_guards(locations, count)) {
 		locations_group(sema, candidate, locations, count);
 	} else {

@@ -11,6 +11,9 @@ struct lowering {
 	struct strbuf *signature; /* may be NULL */
 	bool at_entry;            /* inside @entry or a value saved at entry */
 	bool trying;              /* inside @defined: no warnings, no entry values kept */
+	bool in_return; /* in a function that a return probe calls, or in that */
+	struct lowering_copy *
+		*copies; /* of functions, for this probe; context_function.c */
 };
 
 bool lowering_is_return(struct lowering *lower);
@@ -31,6 +34,14 @@ struct stap_expr *lowering_variable(
 	struct lowering *lower, const char *name, const struct stap_token *token);
 /** lowering_plain() - a copy that is not pretty-printed */
 struct stap_expr *lowering_plain(struct lowering *lower, const struct stap_expr *expr);
+
+/** lowering_function() - target expressions of a function that is called from there */
+void lowering_function(struct lowering *lower, struct stap_function *function);
+
+/* ---- context_function.c ------------------------------------------------------------------------------ */
+
+/** lowering_call() - a function that speaks of the program becomes one of this place */
+void lowering_call(struct lowering *lower, struct stap_expr *call);
 
 /* ---- call_entry.c ------------------------------------------------------------------------------------ */
 

@@ -412,6 +412,7 @@ static struct stap_expr *parse_in(struct stap_parser *p)
 		in->index.hist = stap_parse_child(p, in, array);
 	else
 		in->index.name = array->var.name;
+	in->index.array = array->token;
 	in->index.keys = stap_parse_take_list(p, start, in);
 	return in;
 }

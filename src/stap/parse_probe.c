@@ -79,8 +79,10 @@ static bool is_name_piece(const struct stap_token *token)
 
 /* Pieces without white space between them make one name: sys*read */
 static const char *parse_component_name(
-	struct stap_parser *p, const struct stap_token *token)
+	struct stap_parser *p, const struct stap_token **ret_token)
 {
+	const struct stap_token *token = *ret_token;
+	struct stap_token *whole;
 	const struct stap_token *piece = stap_parse_peek(p);
 	const char *end = token->at + token->text_size;
 	if (!is_name_piece(piece) || piece->at != end)
@@ -95,6 +97,11 @@ static const char *parse_component_name(
 		p->peeked = stap_preprocessor_next(&p->pp);
 	}
 	const char *text = arena_strndup(p->arena, name.data, name.size);
+	whole = arena_new(p->arena, struct stap_token);
+	*whole = *token;
+	whole->kind = STAP_TOKEN_IDENTIFIER;
+	whole->raw = text;
+	*ret_token = whole;
 	strbuf_deinit(&name);
 	if (!p->peeked)
 		stap_parse_raise(p);
@@ -106,8 +113,8 @@ static struct points parse_component(
 	struct stap_parser *p, const struct stap_token *token)
 {
 	struct stap_component *component = arena_new(p->arena, struct stap_component);
+	component->name = parse_component_name(p, &token);
 	component->token = token;
-	component->name = parse_component_name(p, token);
 	if (stap_parse_accept_op(p, '(')) {
 		component->has_argument = true;
 		component->argument = stap_parse_literal(p);
@@ -231,6 +238,10 @@ void stap_parse_probe(struct stap_parser *p)
 	struct stap_probe *probe = arena_new(p->arena, struct stap_probe);
 	probe->token = stap_parse_next(p);
 	probe->source = p->source;
+	if (stap_parse_peek(p)->kind == STAP_TOKEN_EOF) {
+		p->last = probe->token; /* nobody has looked behind it yet */
+		stap_parse_fail(p, "unexpected end-of-file");
+	}
 	struct heading heading = parse_heading(p);
 	probe->points = heading.points.items;
 	probe->point_count = heading.points.count;

@@ -77,6 +77,16 @@ void stap_parse_fail_at(
 	throw_new(p, token, "at", fmt, message);
 }
 
+/* About what has been read already: SystemTap has let go of it, and sees nothing. */
+static _Noreturn void fail_behind(struct stap_parser *p, const char *message)
+{
+	struct stap_token *end = arena_new(p->arena, struct stap_token);
+
+	*end = *p->last;
+	end->kind = STAP_TOKEN_EOF;
+	throw_new(p, end, "saw", message, message);
+}
+
 /* Something that may not be used, but was understood: parsing goes on with the token after it. */
 void stap_parse_fail_here(struct stap_parser *p, const char *message)
 {
@@ -226,7 +236,7 @@ static int64_t parse_array_size(struct stap_parser *p)
 {
 	int64_t size = stap_parse_number(p);
 	if (size < 1 || size > INT32_MAX)
-		stap_parse_fail(p, "array size out of range");
+		fail_behind(p, "array size out of range");
 	stap_parse_expect_op(p, ']', "expected ']'");
 	return size;
 }
@@ -253,13 +263,14 @@ static struct stap_var *parse_global(struct stap_parser *p, bool is_private)
 	return var;
 }
 
-/* "global" global { "," global } */
+/* "global" global { "," global } [ ";" ] */
 static void parse_globals(struct stap_parser *p, bool is_private)
 {
 	do {
 		struct stap_var *var = parse_global(p, is_private);
 		vec_append(&p->file->globals, var);
 	} while (stap_parse_accept_op(p, ','));
+	stap_parse_accept_op(p, ';');
 }
 
 /* ---- functions --------------------------------------------------------------------------------- */
@@ -378,13 +389,11 @@ static void parse_embedded_item(struct stap_parser *p)
 	vec_append(&p->file->embedded, token);
 }
 
-/* { probe | alias | global | private | function | embedded | ";" } */
+/* { probe | alias | globals | private | function | embedded } */
 static void parse_items(struct stap_parser *p)
 {
 	while (stap_parse_peek(p)->kind != STAP_TOKEN_EOF) {
 		p->file->is_empty = false;
-		if (stap_parse_accept_op(p, ';'))
-			continue;
 		if (stap_parse_accept_keyword(p, STAP_KEYWORD_GLOBAL))
 			parse_globals(p, false);
 		else if (stap_parse_accept_keyword(p, STAP_KEYWORD_PRIVATE))

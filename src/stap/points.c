@@ -234,15 +234,17 @@ static void alias_add(struct sema *sema, const struct stap_probe *alias)
 		const struct stap_component *component = &name->components[i];
 
 		if (component->has_argument) {
-			sema_error(sema, component->token,
-				"alias component %s contains illegal parameter",
-				component->name);
+			sema_error_because(sema, alias->token,
+				"while registering probe alias", component->token,
+				arena_printf(sema->arena,
+					"alias component %s contains illegal parameter",
+					component->name));
 			return;
 		}
 		if (strchr(component->name, '*')) {
-			sema_error(sema, component->token,
-				"alias component %s contains illegal wildcard",
-				component->name);
+			sema_error_because(sema, alias->token,
+				"while registering probe alias", component->token,
+				"invalid use of wildcard probe point component");
 			return;
 		}
 		node = child_get(sema, node, component->name, strlen(component->name), 0);

@@ -5,6 +5,7 @@
  *   points.c          probe points matched against the patterns, aliases expanded
  *   derive.c          one derived probe per place or group of places, bodies copied
  *   target_symbols.c  $x, @cast, @var, @defined, @entry in a copied body
+ *   context_function.c  functions that name $x, copied for the probe that calls them
  *   perf.c            points of perf.*, and @perf
  *   symbols.c         names bound to variables and functions; pulls in library files
  *   embedded.c        what C in the script says of itself
@@ -191,6 +192,8 @@ void sema_lower_cast(struct sema *sema, struct sema_owner owner, struct stap_exp
 /** sema_is_resolved() - can every target expression in it be evaluated */
 bool sema_is_resolved(struct stap_expr *expr);
 bool sema_body_has_targets(struct stap_stmt *body, struct stap_expr *condition);
+/** sema_calls_context() - does it speak of the program itself, or call functions that do */
+bool sema_calls_context(struct sema *sema, struct stap_stmt *body);
 
 void sema_activate_file(struct sema *sema, const struct stap_file *file);
 void sema_resolve_function(struct sema *sema, struct stap_function *function);

@@ -236,8 +236,18 @@ static void render_title(
 	strbuf_printf(r->out, " %s", message);
 }
 
+static void render_place(
+	struct renderer *r, const struct stap_token *token, size_t indent)
+{
+	render_token(r, token, r->last == token->source);
+	r->last = token->source;
+	if (token->kind != STAP_TOKEN_EOF)
+		render_line(r, token, indent);
+}
+
 /* Where the token comes from.  Macros that invoke macros make long chains: its start tells enough. */
-static void render_expansions(struct renderer *r, const struct stap_token *token)
+static void render_expansions(
+	struct renderer *r, const struct stap_token *token, size_t indent, bool is_full)
 {
 	unsigned int shown = 0, more = 0;
 	for (token = token->macro_at; token; token = token->macro_at) {
@@ -246,8 +256,9 @@ static void render_expansions(struct renderer *r, const struct stap_token *token
 			continue;
 		}
 		strbuf_puts(r->out, "\tin expansion of macro: ");
-		render_token(r, token, false);
-		render_line(r, token, 5);
+		if (is_full)
+			r->last = NULL;
+		render_place(r, token, indent);
 	}
 	if (more)
 		strbuf_printf(r->out, "\tand %u expansions more\n", more);
@@ -271,17 +282,8 @@ static void render_parse_error(
 	strbuf_printf(out, "%11s: ", diagnostic->saw);
 	render_token(r, token, false);
 	render_line(r, token, 5);
-	render_expansions(r, token);
+	render_expansions(r, token, 5, true);
 	strbuf_putc(out, '\n');
-}
-
-static void render_place(
-	struct renderer *r, const struct stap_token *token, size_t indent)
-{
-	render_token(r, token, r->last == token->source);
-	r->last = token->source;
-	if (token->kind != STAP_TOKEN_EOF)
-		render_line(r, token, indent);
 }
 
 static void render_message(struct renderer *r, const struct stap_diagnostic *diagnostic,
@@ -292,11 +294,14 @@ static void render_message(struct renderer *r, const struct stap_diagnostic *dia
 	if (diagnostic->token) {
 		strbuf_puts(r->out, ": ");
 		render_place(r, diagnostic->token, indent);
+		render_expansions(r, diagnostic->token, indent, false);
 	} else {
 		strbuf_putc(r->out, '\n');
 	}
-	if (diagnostic->token2)
+	if (diagnostic->token2) {
 		render_place(r, diagnostic->token2, indent);
+		render_expansions(r, diagnostic->token2, indent, false);
+	}
 }
 
 static void render(struct renderer *r, const struct stap_diagnostic *diagnostic)

@@ -93,7 +93,7 @@ static bool arity_set(struct sema *sema, struct stap_var *var, int arity,
 		return false;
 	}
 	if (!arity && var->size_limit) {
-		sema_error(sema, token, "inconsistent arity (unknown vs 0)");
+		sema_error(sema, var->token, "inconsistent arity");
 		return false;
 	}
 	var->arity = arity;
@@ -191,6 +191,9 @@ static struct stap_var *variable_find(
 {
 	struct stap_var *var = local_find(scope, name);
 
+	/* no array can be passed to a function: it is a global by that name, if anything */
+	if (var && var->is_parameter && arity > 0)
+		var = NULL;
 	/* a script's array is not the scalar of the same name in an alias it uses */
 	if (var && var->is_library && sema_is_user_token(token) && var->arity != arity &&
 		sema_global_find(scope->sema, name, token))
@@ -263,8 +266,8 @@ static bool resolve_index(struct scope *scope, struct stap_expr *expr)
 		return false;
 	if (expr->index.hist || expr->index.resolved)
 		return true;
-	expr->index.resolved =
-		array_find(scope, expr->index.name, expr->index.keys.count, expr->token);
+	expr->index.resolved = array_find(scope, expr->index.name, expr->index.keys.count,
+		expr->index.array ? expr->index.array : expr->token);
 	return expr->index.resolved != NULL;
 }
 
@@ -543,6 +546,8 @@ static bool resolve_call(struct scope *scope, struct stap_expr *expr)
 	const struct stap_function *other = NULL;
 	const char *name = expr->call.name;
 
+	if (expr->call.function && expr->call.function->is_placed)
+		function_use(sema, expr->call.function);
 	if (expr->call.function || expr->call.intrinsic)
 		return sema_each_operand(expr, resolve_expr, scope);
 	if (scope->in_condition) {
@@ -624,6 +629,9 @@ static bool resolve_change(struct scope *scope, struct stap_expr *expr)
 			scope->sema, expr->token, "cannot assign to histogram buckets");
 		return false;
 	}
+	if (!is_lvalue(target) && target->kind == STAP_EXPR_CALL &&
+		!sema_each_operand(expr, resolve_expr, scope))
+		return false;
 	if (!is_lvalue(target))
 		return fail_lvalue(scope->sema, expr, target);
 	return sema_each_operand(expr, resolve_expr, scope);
@@ -720,8 +728,8 @@ static bool resolve_delete(struct scope *scope, struct stap_stmt *stmt)
 	struct stap_var *var;
 
 	if (expr->kind == STAP_EXPR_TARGET) {
-		sema_error(scope->sema, expr->token,
-			"write to target variable not permitted; need stap -g");
+		sema_error(
+			scope->sema, expr->token, "invalid operand of delete expression");
 		return false;
 	}
 	if (expr->kind == STAP_EXPR_INDEX)
@@ -770,7 +778,8 @@ void sema_resolve_function(struct sema *sema, struct stap_function *function)
 		sema_embedded(sema, function);
 		return;
 	}
-	sema_lower_targets(sema, scope.owner, NULL, NULL);
+	if (!function->is_placed)
+		sema_lower_targets(sema, scope.owner, NULL, NULL);
 	resolve_stmt(function->body, &scope);
 }
 

@@ -555,6 +555,7 @@ static bool lower_expr(struct stap_expr *expr, void *data)
 			lower_enum(lower, expr);
 			return true;
 		}
+		lowering_call(lower, expr);
 		return sema_each_operand(expr, lower_expr, lower);
 	default:
 		return sema_each_operand(expr, lower_expr, lower);
@@ -569,6 +570,9 @@ static void lower_write(struct lowering *lower, const struct stap_expr *target)
 		sema_error(lower->sema, target->token,
 			"write to target variable not permitted in .return probes");
 	if (target->kind != STAP_EXPR_TARGET)
+		return;
+	/* what is nowhere to be found is told of as that */
+	if (!target->target.access && target->target.base != STAP_TARGET_AUTOCAST)
 		return;
 	if (!lower->sema->options->guru)
 		sema_error(lower->sema, target->token,
@@ -618,14 +622,27 @@ static bool lower_stmt(struct stap_stmt *stmt, void *data)
 	return lower_stmt(stmt, data);
 }
 
+void lowering_function(struct lowering *lower, struct stap_function *function)
+{
+	struct lowering within = *lower;
+
+	within.owner = (struct sema_owner){.function = function};
+	within.in_return = lowering_is_return(lower) || lower->in_return;
+	if (lowering_is_return(lower))
+		lower->owner.probe->uses_return_value = true;
+	lower_stmt(function->body, &within);
+}
+
 void sema_lower_targets(struct sema *sema, struct sema_owner owner,
 	const struct stap_location *location, struct strbuf *signature)
 {
+	struct lowering_copy *copies = NULL;
 	struct lowering lower = {
 		.sema = sema,
 		.owner = owner,
 		.location = location,
 		.signature = signature,
+		.copies = &copies,
 	};
 
 	lower_stmt(owner.function ? owner.function->body : owner.probe->body, &lower);

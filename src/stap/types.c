@@ -34,6 +34,8 @@ struct declaration {
 	const struct stap_token *
 		*first; /* where it was inferred; NULL: it was declared */
 	int index;      /* of a key or parameter, -1 */
+	const enum stap_type
+		*told; /* what messages say of it, the value's for a key; NULL: type */
 };
 
 static void type_expr(struct typing *typing, struct stap_expr *expr, enum stap_type want);
@@ -63,10 +65,22 @@ static void unresolved(struct typing *typing, const struct stap_token *token)
 		sema_error(typing->sema, token, "unresolved type ");
 }
 
+/* Where SystemTap says a value stands: p->x at its first operator. */
+static const struct stap_token *value_token(const struct stap_expr *expr)
+{
+	bool is_autocast = expr->kind == STAP_EXPR_TARGET &&
+			   expr->target.base == STAP_TARGET_AUTOCAST &&
+			   !expr->target.address_of && expr->target.component_count > 0;
+
+	return is_autocast ? expr->target.components[0].token : expr->token;
+}
+
+/* Told whatever else is: no other message has it as a consequence. */
 static void invalid(
 	struct typing *typing, const struct stap_token *token, enum stap_type type)
 {
-	if (!is_shown(typing, WRONG_DECLARATION))
+	typing->open++;
+	if (!typing->reporting)
 		return;
 	if (token->kind == STAP_TOKEN_OPERATOR)
 		sema_error(typing->sema, token, "invalid operator");
@@ -82,6 +96,16 @@ static void mismatch_operand(struct typing *typing, const struct stap_token *tok
 			stap_type_name(want), stap_type_name(found));
 }
 
+/* SystemTap looks at what such a value stands beside, if at all: this is said if nothing else is. */
+static void type_unasked(struct typing *typing, const struct stap_expr *expr,
+	enum stap_type own, enum stap_type want)
+{
+	if (want && want != own && is_shown(typing, UNRESOLVED))
+		sema_error(typing->sema, expr->token,
+			"type mismatch: expected %s but found %s", stap_type_name(want),
+			stap_type_name(own));
+}
+
 static void mismatch_sides(struct typing *typing, const struct stap_expr *expr,
 	enum stap_type left, enum stap_type right)
 {
@@ -91,11 +115,17 @@ static void mismatch_sides(struct typing *typing, const struct stap_expr *expr,
 			stap_type_name(left), stap_type_name(right));
 }
 
+static enum stap_type told_type(const struct declaration *declaration)
+{
+	return declaration->told ? *declaration->told : *declaration->type;
+}
+
 /* Two places disagree about a name; `type` is what this one says. */
 static bool mismatch_inferred(struct typing *typing, const struct stap_token *token,
 	enum stap_type type, const struct declaration *declaration)
 {
-	const char *declared = stap_type_name(*declaration->type);
+	static const char similar[] = "type mismatch of names";
+	const char *declared = stap_type_name(told_type(declaration));
 	struct stap_diagnostic *diagnostic;
 
 	if (!declaration->first || !*declaration->first)
@@ -103,36 +133,31 @@ static bool mismatch_inferred(struct typing *typing, const struct stap_token *to
 	if (declaration->index < 0) {
 		diagnostic = sema_error(
 			typing->sema, token, "type mismatch (%s)", stap_type_name(type));
+		diagnostic->key = similar;
 		sema_cause(typing->sema, diagnostic, *declaration->first,
 			"type was first inferred here (%s)", declared);
 		return true;
 	}
 	diagnostic = sema_error(typing->sema, token, "index %d type mismatch (%s)",
 		declaration->index, stap_type_name(type));
+	diagnostic->key = similar;
 	sema_cause(typing->sema, diagnostic, *declaration->first,
 		"type of index %d was first inferred here (%s)", declaration->index,
 		declared);
 	return true;
 }
 
-/* A use that wants `want` of something declared otherwise. */
-static void mismatch_use(struct typing *typing, const struct stap_token *token,
-	enum stap_type want, const struct declaration *declaration)
+/*
+ * A place says `type` of something declared otherwise.  Of what was not inferred anywhere SystemTap
+ * says the two types in this order, for values that are passed, too.
+ */
+static void mismatch_declared(struct typing *typing, const struct stap_token *token,
+	enum stap_type type, const struct declaration *declaration)
 {
 	if (is_shown(typing, WRONG_DECLARATION) &&
-		!mismatch_inferred(typing, token, want, declaration))
+		!mismatch_inferred(typing, token, type, declaration))
 		sema_error(typing->sema, token, "type mismatch: expected %s but found %s",
-			stap_type_name(want), stap_type_name(*declaration->type));
-}
-
-/* A value of type `found` given to something declared otherwise. */
-static void mismatch_passed(struct typing *typing, const struct stap_token *token,
-	enum stap_type found, const struct declaration *declaration)
-{
-	if (is_shown(typing, WRONG_DECLARATION) &&
-		!mismatch_inferred(typing, token, found, declaration))
-		sema_error(typing->sema, token, "type mismatch: expected %s but found %s",
-			stap_type_name(*declaration->type), stap_type_name(found));
+			stap_type_name(type), stap_type_name(told_type(declaration)));
 }
 
 /* ---- binding ------------------------------------------------------------------------------ */
@@ -152,24 +177,22 @@ static void learn_declaration(struct typing *typing,
 		*declaration->first = token;
 }
 
-/* Makes an expression, what it names and what is wanted agree. */
+/*
+ * Makes an expression, what it names and what is wanted agree: one step in each round, so that
+ * places are found to be the first or the second in SystemTap's order.
+ */
 static void bind(struct typing *typing, struct stap_expr *expr,
 	const struct declaration *declaration, enum stap_type want, bool accept_unknown)
 {
 	enum stap_type own = expr->type, other = *declaration->type;
 
-	if ((own && other && own != other) || (own && want && own != want) ||
-		(other && want && other != want)) {
-		enum stap_type wrong = own && other && own != other ? own : want;
-
-		mismatch_use(typing, expr->token, wrong, declaration);
-		return;
-	}
-	if (!own && (want || other)) {
+	if (own && other && own != other)
+		mismatch_declared(typing, expr->token, own, declaration);
+	else if (want && ((own && own != want) || (other && other != want)))
+		mismatch_declared(typing, expr->token, want, declaration);
+	else if (!own && (want || other))
 		learn(typing, &expr->type, want ? want : other);
-		own = expr->type;
-	}
-	if (own && !other)
+	else if (own && !other)
 		learn_declaration(typing, declaration, own, expr->token);
 	else if (!own && !accept_unknown)
 		unresolved(typing, expr->token);
@@ -178,7 +201,7 @@ static void bind(struct typing *typing, struct stap_expr *expr,
 static struct declaration variable_declaration(
 	const struct typing *typing, struct stap_var *var)
 {
-	struct declaration declaration = {&var->type, &var->type_token, -1};
+	struct declaration declaration = {&var->type, &var->type_token, -1, NULL};
 	const struct stap_function *function = typing->owner.function;
 
 	if (var->is_parameter && function) {
@@ -214,9 +237,9 @@ static void type_passed(
 	if (own == STAP_TYPE_STATS)
 		invalid(typing, expr->token, own);
 	else if (own && *formal->type && own != *formal->type)
-		mismatch_passed(typing, expr->token, own, formal);
+		mismatch_declared(typing, expr->token, own, formal);
 	else if (!own)
-		unresolved(typing, expr->token);
+		unresolved(typing, value_token(expr));
 }
 
 static void type_keys(struct typing *typing, struct stap_var *var,
@@ -224,7 +247,7 @@ static void type_keys(struct typing *typing, struct stap_var *var,
 {
 	for (uint32_t i = 0; i < count; i++) {
 		struct declaration formal = {
-			&var->key_types[i], &var->key_tokens[i], (int)i};
+			&var->key_types[i], &var->key_tokens[i], (int)i, &var->type};
 
 		if (keys[i])
 			type_passed(typing, keys[i], &formal);
@@ -252,8 +275,8 @@ static void type_index(struct typing *typing, struct stap_expr *expr, enum stap_
 			mismatch_operand(typing, expr->token, want, STAP_TYPE_LONG);
 		return;
 	}
-	bind(typing, expr, &(struct declaration){&var->type, &var->type_token, -1}, want,
-		false);
+	bind(typing, expr, &(struct declaration){&var->type, &var->type_token, -1, NULL},
+		want, false);
 	type_keys(typing, var, expr->index.keys.items, expr->index.keys.count);
 }
 
@@ -266,24 +289,18 @@ static void type_intrinsic_call(
 	enum stap_type result = intrinsic->result;
 
 	if (result && want && want != result)
-		mismatch_operand(typing, expr->token, want, result);
+		mismatch_declared(typing, expr->token, want,
+			&(struct declaration){&result, NULL, -1, NULL});
 	else if (!result && want)
 		unresolved(typing, expr->token);
 	else if (result && !expr->type)
 		learn(typing, &expr->type, result);
 	for (uint32_t i = 0; i < expr->call.args.count; i++) {
-		struct stap_expr *arg = expr->call.args.items[i];
-		enum stap_type formal = intrinsic->arguments[i] == 'S' ? STAP_TYPE_STRING
-								       : STAP_TYPE_LONG;
-		unsigned open = typing->open;
+		enum stap_type type = intrinsic->arguments[i] == 'S' ? STAP_TYPE_STRING
+								     : STAP_TYPE_LONG;
 
-		type_expr(typing, arg, formal);
-		if (typing->open > open)
-			continue; /* said already */
-		if (!arg->type)
-			unresolved(typing, arg->token);
-		else if (arg->type != formal)
-			mismatch_operand(typing, arg->token, formal, arg->type);
+		type_passed(typing, expr->call.args.items[i],
+			&(struct declaration){&type, NULL, (int)i, NULL});
 	}
 }
 
@@ -296,13 +313,14 @@ static void type_call(struct typing *typing, struct stap_expr *expr, enum stap_t
 		return;
 	}
 	for (; function; function = function->next_overload) {
-		struct declaration result = {&function->type, &function->type_token, -1};
+		struct declaration result = {
+			&function->type, &function->type_token, -1, NULL};
 
 		bind(typing, expr, &result, want, true);
 		for (uint32_t i = 0; i < function->param_count; i++) {
 			struct stap_var *param = function->params[i];
 			struct declaration formal = {
-				&param->type, &param->type_token, (int)i};
+				&param->type, &param->type_token, (int)i, NULL};
 
 			type_passed(typing, expr->call.args.items[i], &formal);
 		}
@@ -314,11 +332,7 @@ static void type_call(struct typing *typing, struct stap_expr *expr, enum stap_t
 static void type_printed(
 	struct typing *typing, struct stap_expr *arg, enum stap_type want)
 {
-	unsigned open = typing->open;
-
 	type_expr(typing, arg, want);
-	if (typing->open > open)
-		return;
 	if (!arg->type)
 		learn(typing, &arg->type, want);
 	else if (arg->type != want)
@@ -363,6 +377,7 @@ static void type_formatted(struct typing *typing, struct stap_expr *expr)
 static void type_print(struct typing *typing, struct stap_expr *expr, enum stap_type want)
 {
 	enum stap_type own = expr->print.to_string ? STAP_TYPE_STRING : STAP_TYPE_LONG;
+	bool is_open = false;
 
 	if (expr->print.has_format || expr->print.format) {
 		type_formatted(typing, expr);
@@ -376,12 +391,15 @@ static void type_print(struct typing *typing, struct stap_expr *expr, enum stap_
 			}
 			type_expr(typing, arg,
 				expr->print.is_char ? STAP_TYPE_LONG : STAP_TYPE_UNKNOWN);
-			if (!arg->type)
-				unresolved(typing, arg->token);
+			if (!arg->type) {
+				unresolved(typing, value_token(arg));
+				is_open = true;
+			}
 		}
 	}
-	if (want && want != own)
-		mismatch_operand(typing, expr->token, want, own);
+	if (is_open)
+		unresolved(typing, expr->token);
+	type_unasked(typing, expr, own, want);
 	/* print() has a value, 0, only where it is not a statement of its own */
 	if (!expr->type && (expr->print.to_string || expr != typing->statement))
 		learn(typing, &expr->type, own);
@@ -420,10 +438,10 @@ static void type_binary(
 	if (!is_comparison(expr->binary.op)) {
 		type_expr(typing, left, STAP_TYPE_LONG);
 		type_expr(typing, right, STAP_TYPE_LONG);
-		return;
+	} else {
+		type_expr(typing, left, right->type);
+		type_expr(typing, right, left->type);
 	}
-	type_expr(typing, left, right->type);
-	type_expr(typing, right, left->type);
 	if (left->type && right->type && left->type != right->type)
 		mismatch_sides(typing, expr, left->type, right->type);
 }
@@ -469,6 +487,15 @@ static bool type_operand_long(struct stap_expr *expr, void *data)
 	return true;
 }
 
+/* Indexes and pointers of an access are arguments of what SystemTap makes of it. */
+static bool type_passed_long(struct stap_expr *expr, void *data)
+{
+	enum stap_type type = STAP_TYPE_LONG;
+
+	type_passed(data, expr, &(struct declaration){&type, NULL, -1, NULL});
+	return true;
+}
+
 static void type_target(
 	struct typing *typing, struct stap_expr *expr, enum stap_type want)
 {
@@ -484,11 +511,12 @@ static void type_target(
 							 : expr->token,
 				"%s",
 				error ? error : "unresolved target-symbol expression");
-		expr->type = STAP_TYPE_LONG; /* one message about it is enough */
+		if (expr->target.base == STAP_TARGET_AUTOCAST)
+			sema_each_operand(expr, type_operand_long, typing);
 		return;
 	}
 	expr->type = STAP_TYPE_LONG;
-	sema_each_operand(expr, type_operand_long, typing);
+	sema_each_operand(expr, type_passed_long, typing);
 	if (want && want != STAP_TYPE_LONG)
 		mismatch_operand(typing, expr->token, want, STAP_TYPE_LONG);
 }
@@ -558,7 +586,8 @@ static void type_expr(struct typing *typing, struct stap_expr *expr, enum stap_t
 		return;
 	case STAP_EXPR_STAT:
 		type_expr(typing, expr->stat.target, STAP_TYPE_STATS);
-		type_literal(typing, expr, STAP_TYPE_LONG, want);
+		type_unasked(typing, expr, STAP_TYPE_LONG, want);
+		expr->type = STAP_TYPE_LONG;
 		return;
 	case STAP_EXPR_HIST:
 		sema_error(typing->sema, expr->token,
@@ -599,7 +628,7 @@ static void type_iterated(struct typing *typing, struct stap_stmt *stmt)
 	}
 	type_keys(typing, var, stmt->foreach.keys, stmt->foreach.key_count);
 	type_keys(typing, var, stmt->foreach.slice.items, stmt->foreach.slice.count);
-	bind(typing, array, &(struct declaration){&var->type, &var->type_token, -1},
+	bind(typing, array, &(struct declaration){&var->type, &var->type_token, -1, NULL},
 		STAP_TYPE_UNKNOWN, false);
 	if (value && var->type == STAP_TYPE_STATS)
 		invalid(typing, value->token, STAP_TYPE_STATS);
@@ -617,15 +646,16 @@ static void type_return(struct typing *typing, struct stap_stmt *stmt)
 
 	if (!function)
 		return;
-	result = (struct declaration){&function->type, &function->type_token, -1};
+	result = (struct declaration){&function->type, &function->type_token, -1, NULL};
 	if (!value) {
 		if (function->type && function->has_declared_type)
-			mismatch_passed(typing, stmt->token, STAP_TYPE_UNKNOWN, &result);
+			mismatch_declared(
+				typing, stmt->token, STAP_TYPE_UNKNOWN, &result);
 		return;
 	}
 	type_expr(typing, value, function->type);
 	if (function->type && value->type && function->type != value->type)
-		mismatch_passed(typing, value->token, value->type, &result);
+		mismatch_declared(typing, value->token, value->type, &result);
 	else if (value->type == STAP_TYPE_STATS)
 		invalid(typing, value->token, value->type);
 	else if (!function->type && value->type)
@@ -646,7 +676,7 @@ static void type_delete(struct typing *typing, struct stap_expr *expr)
 		return;
 	}
 	var = expr->var.resolved;
-	bind(typing, expr, &(struct declaration){&var->type, &var->type_token, -1},
+	bind(typing, expr, &(struct declaration){&var->type, &var->type_token, -1, NULL},
 		STAP_TYPE_UNKNOWN, false);
 }
 

@@ -101,6 +101,7 @@ struct uprobe_space {
 	struct error refused_injection; /* why by_ptrace */
 	struct journal journal;
 	pid_t pid;
+	char *program;   /* what it runs, canonical; NULL: unknown */
 	int memory_fd;   /* /proc/PID/mem */
 	bool is_silent;  /* it is known to have put a filter on: handlers make no call */
 	pid_t looked_at; /* the thread whose filters were looked at last */
@@ -140,6 +141,8 @@ void space_note_filter(struct uprobe_space *space, pid_t tid);
 /** the held victim is the only thread */
 bool space_is_single_stopped(struct uprobe_space *space);
 void space_free(struct uprobe_space *space);
+/** the process is gone: nothing to undo; children of it may still be given bookkeeping by uprobe_space_fork() */
+void space_bury(struct uprobe_space *space);
 
 /* ---- sites (site.c)
  * -------------------------------------------------------------------------- */

@@ -11,7 +11,7 @@ import os
 import sys
 
 NAMES = [
-    "run/arrays-keys", "run/arrays-overflow", "run/calls-counted", "run/conditions", "run/embedded", "run/embedded-memory",
+    "run/arrays-keys", "run/arrays-overflow", "run/calls-counted", "run/conditions", "run/context-functions", "run/embedded", "run/embedded-memory",
     "run/foreach-order",
     "run/functions-overloaded", "run/globals-shown-at-end", "run/histograms", "run/long-handler", "run/maxaction-target",
     "run/operators-integer", "run/print-family", "run/process-events", "run/process-exec", "run/process-exec-returns", "run/process-syscall",

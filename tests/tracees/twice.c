@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A part of the program's text is mapped a second time, as V8 does with its built-in functions.   usage: twice N
- * Says "ready", reads a line, then calls both copies of doubled() N times, and single() N times.
+ * A part of the program's text is mapped a second time, as V8 does with its built-in functions.   usage: twice N [ADDRESS]
+ * ADDRESS: where it is mapped.  Says "ready", reads a line, then calls both copies of doubled() N times, and single() N times.
  */
 #include <fcntl.h>
 #include <stdint.h>
@@ -16,6 +16,7 @@ enum {
 };
 
 extern const char first_page[];
+volatile unsigned short listeners = 1; /* not 0, and so in the file */
 
 /* It has its page for itself, and is the same wherever it is. */
 __asm__(".text\n.p2align 12\n.globl first_page\nfirst_page:\n.globl doubled\n.type doubled,@function\ndoubled:\n"
@@ -48,7 +49,8 @@ int main(int argc, char **argv)
 {
 	long n = argc > 1 ? atol(argv[1]) : 10, sum = 0;
 	int fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
-	void *copy = mmap(NULL, PAGE, PROT_READ | PROT_EXEC, MAP_PRIVATE, fd,
+	uintptr_t where = argc > 2 ? strtoul(argv[2], NULL, 0) : 0;
+	void *copy = mmap((void *)where, PAGE, PROT_READ | PROT_EXEC, MAP_PRIVATE, fd,
 		file_offset((uint64_t)(uintptr_t)first_page));
 	long (*second)(long);
 	char c;
@@ -60,6 +62,6 @@ int main(int argc, char **argv)
 		return 1;
 	for (long i = 0; i < n; i++)
 		sum += doubled(i) + second(i) + single(i);
-	printf("sum=%ld\n", sum);
+	printf("sum=%ld\n", sum * listeners);
 	return 0;
 }

@@ -68,7 +68,10 @@ static LLVMValueRef register_at(struct emit_body *b, int64_t number)
 		offsetof(struct abi_regs, r15),
 	};
 
-	return emit_at(b, b->regs, offsets[number], "register");
+	/* a function that was copied for the one probe that calls it */
+	LLVMValueRef regs = b->probe ? b->regs : EMIT_CALL(b, rt_regs, b->c);
+
+	return emit_at(b, regs, offsets[number], "register");
 }
 
 static LLVMValueRef read_register(struct machine *m, int64_t number)
@@ -79,7 +82,8 @@ static LLVMValueRef read_register(struct machine *m, int64_t number)
 		return b->sp;
 	if (number == 16)
 		return b->ip;
-	if (number < 0 || number > 16 || !b->probe) {
+	if (number < 0 || number > 16 ||
+		!(b->probe || (b->function && b->function->is_placed))) {
 		emit_fail(b->e, -EINVAL, m->expr->token,
 			"register %d cannot be read here", (int)number);
 		return emit_const(b, 0);

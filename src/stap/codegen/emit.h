@@ -137,6 +137,7 @@ struct codegen_global *emit_global(struct emit *e, const struct stap_var *var);
 	X(rt_vector_read, "l", "pi")          \
 	X(rt_thread_pointer, "l", "p")        \
 	X(rt_module_bias, "l", "pp")          \
+	X(rt_regs, "p", "p")                  \
 	X(rt_entry_register, "l", "plli")     \
 	X(rt_user_write, "v", "plli")
 
