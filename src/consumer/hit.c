@@ -214,20 +214,14 @@ static void clear_gs(struct utrace_task *task)
 		return; /* killed meanwhile */
 }
 
-static void follow_fork(
-	struct uprobes *u, struct utrace_task *child, pid_t parent, bool shares)
+/* @owner: whose patches it has */
+static void inherit(
+	struct uprobes *u, struct utrace_task *child, const struct probe_process *owner)
 {
-	struct probe_process *creator = probe_process_find(u, parent);
+	struct probe_process *p = probe_process_new(u, utrace_task_pid(child));
 	struct error err = {0};
 
-	if (!creator)
-		return;
-	struct probe_process *p = probe_process_new(u, utrace_task_pid(child));
-	p->parent = creator->shares_parent ? creator->parent : parent;
-	p->shares_parent = shares;
-	struct probe_process *owner = probe_process_find(u, p->parent);
-	if (shares || !owner || !owner->space)
-		return;
+	p->parent = owner->pid;
 	p->loader = owner->loader;
 	for (size_t i = 0; i < owner->live.count; i++)
 		vec_append(&p->live, owner->live.items[i]);
@@ -235,6 +229,35 @@ static void follow_fork(
 	if (uprobe_space_fork(owner->space, child, &p->space, &err) < 0)
 		probes_warn(u, p->pid, "cannot follow the forked process %d: %s", p->pid,
 			err.message);
+}
+
+static void follow_fork(
+	struct uprobes *u, struct utrace_task *child, pid_t parent, bool shares)
+{
+	const struct probe_process *creator = probe_process_find(u, parent), *owner;
+
+	if (!creator)
+		return;
+	struct probe_process *p = probe_process_new(u, utrace_task_pid(child));
+	p->parent = creator->shares_parent ? creator->parent : parent;
+	p->shares_parent = shares;
+	owner = probe_process_find(u, p->parent);
+	if (!shares && owner && owner->space)
+		inherit(u, child, owner);
+}
+
+void probe_report_orphan(struct utrace_task *task, void *uprobes)
+{
+	struct uprobes *u = uprobes;
+	const struct probe_process *owner =
+		probe_process_of_orphan(u, utrace_task_pid(task));
+
+	if (!owner)
+		return;
+	if (u->options.in_process)
+		clear_gs(task);
+	if (probe_watch(u, task, NULL) >= 0)
+		inherit(u, task, owner);
 }
 
 static uint32_t probe_report_clone(uint32_t action, struct utrace_engine *engine,

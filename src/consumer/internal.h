@@ -140,6 +140,7 @@ struct uprobes {
 	VEC(struct probe_work) work;
 	VEC(pid_t) dead_threads; /* contexts to free */
 	struct probe_process *processes;
+	struct uprobe_ghosts ghosts;
 	unsigned int callbacks; /* running */
 	int64_t settled_ms;     /* when held-back signals were looked at last */
 	bool is_settling, dirty, stopping;
@@ -177,6 +178,9 @@ struct probe_process *probe_process_find(struct uprobes *u, pid_t pid);
 struct probe_process *probe_process_new(
 	struct uprobes *u, pid_t pid); /* or the one there is */
 void probe_process_delete(struct uprobes *u, pid_t pid);
+void probe_process_free(void *process); /* of one that is in no table */
+/** the process that one of an unknown parent is a copy of, dead or not; NULL: nothing of ours is in it */
+struct probe_process *probe_process_of_orphan(struct uprobes *u, pid_t pid);
 void probe_process_hold(struct probe_process *p);
 void probe_process_drop(struct uprobes *u, struct probe_process *p);
 /** it is gone or has called exec: nothing to undo */
@@ -203,5 +207,7 @@ void probe_forget_answers(struct uprobes *u, pid_t pid);
 must_check int probe_watch(
 	struct uprobes *u, struct utrace_task *task, const struct probe_thread *parent);
 void probe_unwatch(struct utrace_task *task);
+/** utrace_on_orphan(): a new process whose creator was killed before it told */
+void probe_report_orphan(struct utrace_task *task, void *uprobes);
 /** let a task run that report_exec() or the loader's breakpoint has held */
 void probe_resume(struct utrace_task *task);

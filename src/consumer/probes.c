@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "consumer/internal.h"
+#include "utrace/orphan.h"
 
 void probes_warn(struct uprobes *u, pid_t pid, const char *fmt, ...)
 {
@@ -58,6 +59,8 @@ int uprobes_create(struct utrace *utrace, const struct uprobes_options *options,
 		free_all(u);
 		return r;
 	}
+	u->ghosts.free = probe_process_free;
+	utrace_on_orphan(utrace, probe_report_orphan, u);
 	*ret = u;
 	return 0;
 }
@@ -74,6 +77,8 @@ void uprobes_destroy(struct uprobes *u)
 		if (uprobes_remove_process(u, pid, &err) < 0)
 			probes_warn(u, pid, "process %d: %s", pid, err.message);
 	}
+	utrace_on_orphan(u->utrace, NULL, NULL);
+	uprobe_ghosts_free(&u->ghosts);
 	free_all(u);
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The processes that are probed: added, forked, and what callbacks leave to do for them. */
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -38,6 +39,10 @@ struct probe_process *probe_process_new(struct uprobes *u, pid_t pid)
 
 void probe_process_forget(struct probe_process *p)
 {
+	if (!p->is_dead && p->space && uprobe_space_survives(p->space)) {
+		p->has_execed = false;
+		return;
+	}
 	uprobe_space_forget(p->space);
 	p->space = NULL;
 	p->loader = 0;
@@ -45,7 +50,15 @@ void probe_process_forget(struct probe_process *p)
 	p->shares_parent = p->has_execed = false;
 }
 
-static void process_free(struct uprobes *u, struct probe_process *p)
+void probe_process_free(void *process)
+{
+	struct probe_process *p = process;
+
+	vec_free(&p->live);
+	free(p);
+}
+
+static void process_end(struct uprobes *u, struct probe_process *p)
 {
 	struct probe_process **at = &u->processes;
 
@@ -53,9 +66,12 @@ static void process_free(struct uprobes *u, struct probe_process *p)
 		at = &(*at)->next;
 	if (*at)
 		*at = p->next;
-	probe_process_forget(p);
-	vec_free(&p->live);
-	free(p);
+	if (p->has_execed)
+		probe_process_forget(p);
+	if (p->space)
+		uprobe_ghosts_add(&u->ghosts, p->space, p);
+	else
+		probe_process_free(p);
 }
 
 void probe_process_delete(struct uprobes *u, pid_t pid)
@@ -67,7 +83,15 @@ void probe_process_delete(struct uprobes *u, pid_t pid)
 	probe_forget_answers(u, pid);
 	p->is_dead = true;
 	if (!p->holds)
-		process_free(u, p);
+		process_end(u, p);
+}
+
+struct probe_process *probe_process_of_orphan(struct uprobes *u, pid_t pid)
+{
+	for (struct probe_process *p = u->processes; p; p = p->next)
+		if (uprobe_space_was_copied(p->space, pid))
+			return p;
+	return uprobe_ghosts_find(&u->ghosts, pid);
 }
 
 void probe_process_hold(struct probe_process *p)
@@ -80,7 +104,7 @@ void probe_process_drop(struct uprobes *u, struct probe_process *p)
 	if (--p->holds)
 		return;
 	if (p->is_dead)
-		process_free(u, p);
+		process_end(u, p);
 	else if (p->has_execed)
 		probe_process_forget(p);
 }
@@ -161,6 +185,31 @@ static int watch_all(struct uprobes *u, pid_t pid)
 	return r;
 }
 
+static bool has_work(const struct uprobes *u, pid_t pid)
+{
+	for (size_t i = 0; i < u->work.count; i++)
+		if (u->work.items[i].pid == pid)
+			return true;
+	return false;
+}
+
+/* Its memory has gone while probes were brought in: it has ended, or is on its way into another program, which is
+ * probed when it is there. */
+static int await_exec(struct uprobes *u, pid_t pid, struct error *err)
+{
+	struct pollfd fd = {.fd = utrace_fd(u->utrace), .events = POLLIN};
+	struct error own = {0};
+	int r = 0;
+
+	while (r >= 0 && utrace_first_task(u->utrace, pid) && !has_work(u, pid)) {
+		poll(&fd, 1, SETTLE_MS);
+		r = utrace_dispatch(u->utrace, &own);
+	}
+	if (r >= 0 && has_work(u, pid))
+		return 0;
+	return error_set(err, -ESRCH, "process %d has ended", pid);
+}
+
 int uprobes_add_process(struct uprobes *u, pid_t pid, struct utrace_error *caller_err)
 {
 	struct error own = {0}, *err = caller_err ? caller_err : &own;
@@ -182,6 +231,8 @@ int uprobes_add_process(struct uprobes *u, pid_t pid, struct utrace_error *calle
 	}
 	u->is_settling = true;
 	r = process_arm(u, p, utrace_first_task(u->utrace, pid), err);
+	if (r == -ESRCH)
+		r = await_exec(u, pid, err);
 	u->is_settling = false;
 	if (r < 0) {
 		struct error ignored = {0};
@@ -226,6 +277,21 @@ int uprobes_remove_process(struct uprobes *u, pid_t pid, struct utrace_error *er
 
 /* ---- what callbacks have left to do ---- */
 
+/* What was brought in before an exec was told of is in the way of what has to be done at a program's beginning. */
+static int process_begin_anew(
+	struct uprobes *u, struct probe_process *p, struct error *err)
+{
+	uint64_t left;
+
+	probe_process_hold(p);
+	int r = p->space ? uprobe_space_remove(p->space, &left, err) : 0;
+	p->space = NULL;
+	p->loader = 0;
+	p->live.count = 0;
+	probe_process_drop(u, p);
+	return r;
+}
+
 static void work_exec(struct uprobes *u, const struct probe_work *work)
 {
 	struct probe_process *p = probe_process_find(u, work->pid);
@@ -234,7 +300,11 @@ static void work_exec(struct uprobes *u, const struct probe_work *work)
 
 	if (!task || !p)
 		return;
-	int r = u->stopping ? 0 : process_arm(u, p, task, &err);
+	int r = u->stopping ? 0 : process_begin_anew(u, p, &err);
+	p = probe_process_find(u, work->pid);
+	task = utrace_find_task(u->utrace, work->pid);
+	if (!u->stopping && r >= 0 && task && p)
+		r = process_arm(u, p, task, &err);
 	if (r < 0 && r != -ESRCH)
 		probes_warn(u, work->pid, "cannot probe process %d after its exec: %s",
 			work->pid, err.message);

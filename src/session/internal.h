@@ -164,14 +164,14 @@ struct session {
 	struct session_asker *asker;         /* ask.h; NULL: no target asks anything */
 	struct session_unwind *unwind; /* unwind.h; NULL: no handler looks at stacks */
 
-	struct session_perf *perf; /* perf_events.h; NULL: no probe asks for any */
+	struct session_perf *perf;   /* perf_events.h; NULL: no probe asks for any */
+	struct session_watch *watch; /* watch.h; likewise */
 
 	struct utrace *utrace;
 	struct uprobe_session uprobes;
 	VEC(struct session_module) modules;
 	struct session_process *processes;
-	struct session_process
-		*ghosts; /* the last that died, newest first: process_of_orphan() */
+	struct uprobe_ghosts ghosts;          /* process_of_orphan() */
 	struct remote_thread *remote_threads; /* remote.c */
 	int guardian;
 	int background_fd; /* background.h; -1: in the foreground */

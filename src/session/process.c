@@ -10,6 +10,7 @@
 #include "session/ask.h"
 #include "session/stap_target.h"
 #include "session/unwind.h"
+#include "session/watch.h"
 #include "uprobes/mapped.h"
 
 /* ---- processes
@@ -53,53 +54,20 @@ void process_forget_patches(struct session *s, struct session_process *p)
 	session_ask_forget_maps(s, p->pid);
 }
 
-enum {
-	GHOSTS = 4
-};
-
-static void process_free(struct session_process *p)
+static void process_free(void *process)
 {
-	uprobe_space_free_buried(p->space);
+	struct session_process *p = process;
 	vec_free(&p->patched);
 	free(p->program);
 	free(p);
 }
 
-/*
- * The end of a process may be heard of before the first stop of a child that it forked: what is in that one is
- * then told by the few that died last.
- */
-static void add_ghost(struct session *s, struct session_process *p)
-{
-	struct session_process **at = &s->ghosts;
-	uprobe_space_bury(p->space);
-	p->next = s->ghosts;
-	s->ghosts = p;
-	for (int i = 0; i < GHOSTS && *at; i++)
-		at = &(*at)->next;
-	p = *at;
-	*at = NULL;
-	if (p)
-		process_free(p);
-}
-
-static bool is_copy(const struct session_process *p, pid_t pid, const char *program)
-{
-	return p->pid != pid && p->space && p->program &&
-	       strcmp(p->program, program) == 0 && uprobe_space_was_copied(p->space, pid);
-}
-
 struct session_process *process_of_orphan(struct session *s, pid_t pid)
 {
-	struct session_process *const lists[] = {s->processes, s->ghosts};
-	char program[PATH_MAX];
-	if (proc_read_exe(pid, program, sizeof(program)) < 0)
-		return NULL;
-	for (size_t i = 0; i < sizeof(lists) / sizeof(*lists); i++)
-		for (struct session_process *p = lists[i]; p; p = p->next)
-			if (is_copy(p, pid, program))
-				return p;
-	return NULL;
+	for (struct session_process *p = s->processes; p; p = p->next)
+		if (uprobe_space_was_copied(p->space, pid))
+			return p;
+	return uprobe_ghosts_find(&s->ghosts, pid);
 }
 
 void process_delete(struct session *s, pid_t pid)
@@ -117,8 +85,9 @@ void process_delete(struct session *s, pid_t pid)
 		session_unwind_forget(s, pid);
 		session_ask_forget_maps(s, pid);
 		session_ask_remove_process(s, pid);
+		s->ghosts.free = process_free;
 		if (p->space)
-			add_ghost(s, p);
+			uprobe_ghosts_add(&s->ghosts, p->space, p);
 		else
 			process_free(p);
 		return;
@@ -127,13 +96,9 @@ void process_delete(struct session *s, pid_t pid)
 
 void process_delete_all(struct session *s)
 {
-	struct session_process *p;
 	while (s->processes)
 		process_delete(s, s->processes->pid);
-	while ((p = s->ghosts)) {
-		s->ghosts = p->next;
-		process_free(p);
-	}
+	uprobe_ghosts_free(&s->ghosts);
 }
 
 /* Work on a process dispatches events, its own death among them: while somebody holds it, it stays. */
@@ -466,7 +431,8 @@ int process_arm_at_exec(struct session *s, struct session_process *p,
 	int r = proc_read_maps(p->pid, &maps, err);
 	if (r < 0)
 		return r;
-	bool wanted = process_wants(s, p, &maps) || process_may_load_libraries(s, p);
+	bool wanted = process_wants(s, p, &maps) || process_may_load_libraries(s, p) ||
+		      session_watch_is_wanted(s, p);
 	proc_maps_free(&maps);
 	if (!wanted)
 		return 0;

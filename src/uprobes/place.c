@@ -201,6 +201,30 @@ static const char *mapping_problem(
 	return NULL;
 }
 
+static int validate_text(
+	struct uprobe_space *space, struct uprobe_site *site, struct text_reader *reader)
+{
+	uint8_t live[ARCH_MAX_WINDOW];
+
+	if (site->window > sizeof(live) || site->size > SITE_PATCH_MAX ||
+		site->size > site->window) {
+		refuse_pending(space, site, -EINVAL, "impossible patch plan");
+		return 0;
+	}
+	int r = text_read(reader, site->address, live, site->window);
+	if (r == -ESRCH)
+		return r;
+	if (r < 0)
+		refuse_pending(space, site, -EFAULT, "text cannot be read");
+	else if (live[0] == BREAKPOINT && site->original[0] != BREAKPOINT)
+		refuse_pending(
+			space, site, -EBUSY, "somebody else's breakpoint is there");
+	else if (memcmp(live, site->original, site->window))
+		refuse_pending(
+			space, site, -EILSEQ, "text in memory differs from the file");
+	return 0;
+}
+
 static int validate(struct uprobe_space *space, struct error *err)
 {
 	struct proc_maps maps = {0};
@@ -211,32 +235,20 @@ static int validate(struct uprobe_space *space, struct error *err)
 	if (r < 0)
 		return r;
 	text_reader_init(&reader, space->memory_fd);
-	for (size_t i = 0; i < space->sites.count; i++) {
+	for (size_t i = 0; i < space->sites.count && r >= 0; i++) {
 		struct uprobe_site *site = &space->sites.items[i];
-		uint8_t live[ARCH_MAX_WINDOW];
 		if (site->state != SITE_PENDING)
 			continue;
 		const char *problem = mapping_problem(&maps, &cursor, site);
-		if (problem) {
+		if (problem)
 			refuse_pending(space, site, -EFAULT, problem);
-			continue;
-		}
-		if (site->window > sizeof(live) || site->size > SITE_PATCH_MAX ||
-			site->size > site->window) {
-			refuse_pending(space, site, -EINVAL, "impossible patch plan");
-			continue;
-		}
-		if (text_read(&reader, site->address, live, site->window) < 0)
-			refuse_pending(space, site, -EFAULT, "text cannot be read");
-		else if (live[0] == BREAKPOINT && site->original[0] != BREAKPOINT)
-			refuse_pending(space, site, -EBUSY,
-				"somebody else's breakpoint is there");
-		else if (memcmp(live, site->original, site->window))
-			refuse_pending(space, site, -EILSEQ,
-				"text in memory differs from the file");
+		else
+			r = validate_text(space, site, &reader);
 	}
+	if (r < 0)
+		error_set(err, r, "process %d has ended, or called exec", space->pid);
 	/* Padding lies anywhere near its site: a second pass keeps the reader's order. */
-	for (size_t i = 0; i < space->sites.count; i++) {
+	for (size_t i = 0; i < space->sites.count && r >= 0; i++) {
 		struct uprobe_site *site = &space->sites.items[i];
 		uint8_t live[SITE_PADDING];
 		if (site->state != SITE_PENDING || !site->padding)
@@ -247,7 +259,7 @@ static int validate(struct uprobe_space *space, struct error *err)
 				"padding in memory differs from the file");
 	}
 	proc_maps_free(&maps);
-	return 0;
+	return r;
 }
 
 int place_admit(struct uprobe_space *space, struct uprobe_request *requests, size_t count,

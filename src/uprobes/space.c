@@ -2,9 +2,11 @@
 #include "uprobes/space.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <linux/futex.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -28,6 +30,7 @@ void space_free(struct uprobe_space *space)
 	vec_free(&space->arenas);
 	vec_free(&space->blocked);
 	vec_free(&space->semaphores);
+	free(space->program);
 	free(space);
 }
 
@@ -35,6 +38,7 @@ static int space_alloc(const struct uprobe_session *session, pid_t pid,
 	struct uprobe_space **ret, struct error *err)
 {
 	struct uprobe_space *space = calloc(1, sizeof(*space));
+	char program[PATH_MAX];
 
 	if (!space)
 		return error_set(err, -ENOMEM, "out of memory");
@@ -45,6 +49,8 @@ static int space_alloc(const struct uprobe_session *session, pid_t pid,
 	space->session_journal = space->null_journal = space->victim_journal =
 		JOURNAL_NONE;
 	space->memory_fd = -1;
+	if (proc_read_exe(pid, program, sizeof(program)) >= 0)
+		space->program = strdup(program);
 	int r = journal_open(
 		&space->journal, session->session_memory, session->session_size, err);
 	if (r >= 0)
@@ -497,23 +503,31 @@ int uprobe_space_fork(struct uprobe_space *parent, struct utrace_task *child,
  * -------------------------------------------------------------------------------------
  */
 
+/* One patch is enough: others may have come or gone since. */
 bool uprobe_space_was_copied(const struct uprobe_space *space, pid_t pid)
 {
 	uint8_t live[SITE_PATCH_MAX];
-	CLEANUP(cleanup_fd) int fd = remote_memory_open(pid, NULL);
+	char program[PATH_MAX];
+	struct text_reader reader;
 
+	if (!space || space->pid == pid || !space->program ||
+		proc_read_exe(pid, program, sizeof(program)) < 0 ||
+		strcmp(program, space->program) != 0)
+		return false;
+	CLEANUP(cleanup_fd) int fd = remote_memory_open(pid, NULL);
+	text_reader_init(&reader, fd);
 	for (size_t i = 0; i < space->sites.count && fd >= 0; i++) {
 		const struct uprobe_site *site = &space->sites.items[i];
-		if (site->state == SITE_LIVE)
-			return remote_memory_read(fd, site->address, live, site->size) >=
-				       0 &&
-			       !memcmp(live, site->patch, site->size);
+		if (site->state != SITE_PENDING &&
+			text_read(&reader, site->address, live, site->size) >= 0 &&
+			!memcmp(live, site->patch, site->size))
+			return true;
 	}
 	return false;
 }
 
 /* All that goes by the numbers of processes and threads, which may be others' soon. */
-void uprobe_space_bury(struct uprobe_space *space)
+void space_bury(struct uprobe_space *space)
 {
 	if (space->inject && inject_has_victim(space->inject))
 		(void)!inject_release_victim(space->inject, NULL);
@@ -521,16 +535,11 @@ void uprobe_space_bury(struct uprobe_space *space)
 	journal_drop_process(&space->journal, space->pid);
 }
 
-void uprobe_space_free_buried(struct uprobe_space *space)
-{
-	space_free(space);
-}
-
 void uprobe_space_forget(struct uprobe_space *space)
 {
 	if (!space)
 		return;
-	uprobe_space_bury(space);
+	space_bury(space);
 	space_free(space);
 }
 
@@ -559,6 +568,41 @@ static bool is_mapping_of(const struct uprobe_site *site, const struct proc_map 
 	/* offsets of what is no file mean nothing */
 	return map->start <= site->address && map->device_inode == site->device_inode &&
 	       (!map->device_inode || map->start - map->offset == site->file_bias);
+}
+
+static uint64_t session_inode(const struct uprobe_space *space)
+{
+	struct stat st;
+
+	return fstat(space->session.session_fd, &st) < 0
+		       ? 0
+		       : proc_fold_inode(st.st_dev, st.st_ino);
+}
+
+bool uprobe_space_survives(const struct uprobe_space *space)
+{
+	struct proc_maps maps = {0};
+	uint8_t live[SITE_PATCH_MAX];
+	bool is_there = false;
+	CLEANUP(cleanup_fd) int fd = remote_memory_open(space->pid, NULL);
+
+	if (fd < 0 || proc_read_maps(space->pid, &maps, NULL) < 0)
+		return false;
+	for (size_t i = 0; i < maps.maps.count && !is_there; i++)
+		is_there = maps.maps.items[i].start == space->session_address &&
+			   maps.maps.items[i].device_inode == session_inode(space);
+	for (size_t i = 0, cursor = 0; i < space->sites.count && !is_there; i++) {
+		const struct uprobe_site *site = &space->sites.items[i];
+		while (cursor < maps.maps.count &&
+			maps.maps.items[cursor].end <= site->address)
+			cursor++;
+		is_there = site->state == SITE_LIVE && cursor < maps.maps.count &&
+			   is_mapping_of(site, &maps.maps.items[cursor]) &&
+			   remote_memory_read(fd, site->address, live, site->size) >= 0 &&
+			   !memcmp(live, site->patch, site->size);
+	}
+	proc_maps_free(&maps);
+	return is_there;
 }
 
 int uprobe_space_forget_unmapped(struct uprobe_space *space, struct error *err)

@@ -101,6 +101,7 @@ struct uprobe_space {
 	struct error refused_injection; /* why by_ptrace */
 	struct journal journal;
 	pid_t pid;
+	char *program;   /* what it runs, canonical; NULL: unknown */
 	int memory_fd;   /* /proc/PID/mem */
 	bool is_silent;  /* it is known to have put a filter on: handlers make no call */
 	pid_t looked_at; /* the thread whose filters were looked at last */
@@ -140,6 +141,8 @@ void space_note_filter(struct uprobe_space *space, pid_t tid);
 /** the held victim is the only thread */
 bool space_is_single_stopped(struct uprobe_space *space);
 void space_free(struct uprobe_space *space);
+/** the process is gone: nothing to undo; children of it may still be given bookkeeping by uprobe_space_fork() */
+void space_bury(struct uprobe_space *space);
 
 /* ---- sites (site.c)
  * -------------------------------------------------------------------------- */
@@ -353,6 +356,9 @@ must_check int threads_run_on(
 typedef bool (*thread_inside_fn)(const struct held_thread *thread, void *data);
 size_t threads_evacuate(
 	struct held_threads *held, thread_inside_fn is_inside, void *data);
+
+/** threads_drop_watch_signals() - those that still wait, of data that is watched no more, are forgotten */
+void threads_drop_watch_signals(struct held_threads *held);
 
 /** with transient breakpoints in place: no thread is left inside a pending window */
 must_check int threads_leave_interiors(struct uprobe_space *space, struct error *err);

@@ -77,14 +77,30 @@ bool uprobe_space_is_by_ptrace(const struct uprobe_space *space, const char **re
  */
 must_check int uprobe_space_fork(struct uprobe_space *parent, struct utrace_task *child,
 	struct uprobe_space **ret, struct error *err);
-/** is the text of a process, whoever forked it, a copy of this space's, patches and all? */
+/** is another process, whoever forked it, a copy of this one, patches and all?  @space: NULL: it is not */
 bool uprobe_space_was_copied(const struct uprobe_space *space, pid_t pid);
-/** the process is gone: nothing to undo; a child of it that nobody knows yet may still be given bookkeeping by
- * uprobe_space_fork(), until uprobe_space_free_buried() */
-void uprobe_space_bury(struct uprobe_space *space);
-void uprobe_space_free_buried(struct uprobe_space *space);
+/** after an exec: it was under way when the space was made, and what was patched is in the new program */
+bool uprobe_space_survives(const struct uprobe_space *space);
 /** the process is gone or has called exec: nothing to undo */
 void uprobe_space_forget(struct uprobe_space *space);
+
+/*
+ * The end of a process may be heard of before the first stop of a child that it forked: what is in that one is then told
+ * by the few that died last, which uprobe_space_fork() takes as parents, too.
+ */
+struct uprobe_ghosts {
+	struct uprobe_ghost {
+		struct uprobe_space *space;
+		void *process; /* the caller's */
+	} last[4];             /* newest first */
+	void (*free)(void *process);
+};
+/** the space and what is known of the process belong to the ghosts from now on */
+void uprobe_ghosts_add(
+	struct uprobe_ghosts *ghosts, struct uprobe_space *space, void *process);
+/** which one is a process a copy of?  NULL: none */
+void *uprobe_ghosts_find(const struct uprobe_ghosts *ghosts, pid_t pid);
+void uprobe_ghosts_free(struct uprobe_ghosts *ghosts);
 
 /** NULL in a fork child until something is inserted or removed, and where no calls can be made */
 struct inject *uprobe_space_inject(struct uprobe_space *space);
@@ -153,6 +169,35 @@ must_check int uprobe_space_remove(
 bool uprobe_report_signal(struct uprobe_space *space, struct utrace_task *task,
 	uint32_t action, struct user_regs_struct *regs, siginfo_t *info,
 	const void **ret_notice, uint32_t *ret);
+
+/* What a signal has to do with watched data (watch.c). */
+enum uprobe_watch {
+	UPROBE_WATCH_NONE,
+	UPROBE_WATCH_HIT,
+	UPROBE_WATCH_OWN, /* it was a handler of ours that looked */
+	/* the thread has run into a breakpoint of ours meanwhile, which the signal stands for from here on */
+	UPROBE_WATCH_WITH_BREAKPOINT,
+};
+
+struct uprobe_watch_hit {
+	uint32_t site;
+	bool is_late; /* SIGTRAP was blocked: the thread has gone on, perhaps to other accesses */
+};
+
+/**
+ * uprobe_keep_front() - have the signal front take the SIGTRAPs that a tracer which is killed leaves behind
+ * Return: -ENOTSUP: there can be none in this process
+ */
+must_check int uprobe_keep_front(struct uprobe_space *space, struct error *err);
+/**
+ * uprobe_report_watch() - for the report_signal callback, before uprobe_report_signal()
+ * @space: NULL: of a process that is not probed
+ */
+enum uprobe_watch uprobe_report_watch(struct uprobe_space *space,
+	const struct user_regs_struct *regs, siginfo_t *info,
+	struct uprobe_watch_hit *ret);
+/** uprobe_home_after() - where a thread at @pc is for the program, having just run one of its instructions */
+uint64_t uprobe_home_after(const struct uprobe_space *space, uint64_t pc);
 
 /** uprobe_defer_settle() - to be called now and then: see to threads that stopped on their way out */
 void uprobe_defer_settle(struct uprobe_space *space);

@@ -137,6 +137,17 @@ void utrace_handle_clone(struct utrace_task *parent)
 	utrace_task_unref(child);
 }
 
+static void announce_orphan(struct utrace_task *task)
+{
+	struct utrace *utrace = task->utrace;
+	announce(task, NULL, 0);
+	if (!utrace->orphan || task->state == TASK_DEAD)
+		return;
+	utrace_unlock(utrace);
+	utrace->orphan(task, utrace->orphan_data);
+	utrace_lock(utrace);
+}
+
 /* Of a process whose parent is another by now, or is not traced, nobody will tell.  A thread's creator is of the same
  * process: when it is killed the thread is, too. */
 static bool is_orphan(const struct utrace_task *task, int64_t now)
@@ -173,7 +184,7 @@ void utrace_adopt_orphans(struct utrace *utrace)
 	while ((task = find_orphan(utrace))) {
 		task->embryo = false;
 		task->references++;
-		announce(task, NULL, 0);
+		announce_orphan(task);
 		if (task->state != TASK_DEAD)
 			utrace_settle(task);
 		utrace_task_unref(task);

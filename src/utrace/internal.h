@@ -15,6 +15,7 @@
 
 #include "base/error.h"
 #include "utrace/backend.h"
+#include "utrace/orphan.h"
 #include "utrace/run.h"
 #include "utrace/utrace.h"
 
@@ -145,6 +146,8 @@ struct utrace {
 		ignored; /* signals that the program ignored when the tracer was created */
 	utrace_new_task_fn new_task;
 	void *new_task_data;
+	utrace_orphan_fn orphan;
+	void *orphan_data;
 	struct ptrace_event peeked; /* being dealt with, and not taken yet; tid 0: none */
 	pid_t served;               /* whose stop was dealt with last in this dispatch */
 	struct utrace_round round;

@@ -330,3 +330,9 @@ void utrace_on_new_task(struct utrace *utrace, utrace_new_task_fn fn, void *data
 	utrace->new_task = fn;
 	utrace->new_task_data = data;
 }
+
+void utrace_on_orphan(struct utrace *utrace, utrace_orphan_fn fn, void *data)
+{
+	utrace->orphan = fn;
+	utrace->orphan_data = data;
+}

@@ -3,6 +3,7 @@
  * The public uprobes interface against a program that does what it is told.
  * usage: test-consumer TRACEE-DIRECTORY
  */
+#include <dirent.h>
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -46,11 +47,10 @@ static void serve(int timeout_ms)
 		printf("# %s\n", err.message);
 }
 
-static struct program start_as(char **argv)
+static struct program start_quiet(char **argv)
 {
 	int in[2], out[2];
 	struct program ret = {0};
-	char ready[8];
 
 	if (pipe2(in, O_CLOEXEC) < 0 || pipe2(out, O_CLOEXEC) < 0)
 		exit(99);
@@ -65,6 +65,15 @@ static struct program start_as(char **argv)
 	close(out[1]);
 	ret.to = in[1];
 	ret.from = out[0];
+	return ret;
+}
+
+/* One that says when it is ready. */
+static struct program start_as(char **argv)
+{
+	struct program ret = start_quiet(argv);
+	char ready[8];
+
 	if (read(ret.from, ready, sizeof(ready)) != 6)
 		exit(99);
 	return ret;
@@ -272,6 +281,11 @@ static bool refuse_one(struct uprobe_consumer *self, pid_t pid)
 	return pid != ((struct counter *)self)->refuse;
 }
 
+static const char push_rdi_shared[] = /* lock incq (hit->shared); ret */
+	"\x48\x8b\x47\x18"            /* mov 24(%rdi),%rax */
+	"\xf0\x48\xff\x00"            /* lock incq (%rax) */
+	"\xc3";
+
 static struct counter both(void)
 {
 	return (struct counter){
@@ -454,6 +468,146 @@ static void test_following(void)
 	tap_is_long(warnings, 0, "without a warning");
 }
 
+/* ---- processes that are killed while they fork ---- */
+
+struct remains {
+	pid_t of;
+	char path[PATH_MAX]; /* what they run */
+	long offset;         /* of the probed function in it */
+	long processes, dead, patched, held;
+};
+
+/* Is the probed function as the file has it? */
+static bool is_clean(const struct remains *remains, const char *directory)
+{
+	char name[PATH_MAX], line[PATH_MAX + 128];
+	unsigned char there[16], in_file[16] = {0};
+	unsigned long start, end, offset, at = 0;
+
+	snprintf(name, sizeof(name), "%s/maps", directory);
+	FILE *maps = fopen(name, "re");
+	while (maps && fgets(line, sizeof(line), maps))
+		if (sscanf(line, "%lx-%lx r-xp %lx", &start, &end, &offset) == 3 && !at &&
+			strstr(line, remains->path))
+			at = start + (unsigned long)remains->offset - offset;
+	if (maps)
+		fclose(maps);
+	snprintf(name, sizeof(name), "%s/mem", directory);
+	int memory = open(name, O_RDONLY | O_CLOEXEC);
+	int file = open(remains->path, O_RDONLY | O_CLOEXEC);
+	bool same = pread(memory, there, sizeof(there), (off_t)at) == sizeof(there) &&
+		    pread(file, in_file, sizeof(in_file), remains->offset) ==
+			    sizeof(in_file) &&
+		    memcmp(there, in_file, sizeof(there)) == 0;
+	close(memory);
+	close(file);
+	return same;
+}
+
+static void look_at(struct remains *remains, pid_t pid)
+{
+	char directory[64], name[96], text[512] = {0}, state = 0;
+	int parent = 0;
+
+	snprintf(directory, sizeof(directory), "/proc/%d", pid);
+	snprintf(name, sizeof(name), "%s/stat", directory);
+	int fd = open(name, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return;
+	const char *rest =
+		read(fd, text, sizeof(text) - 1) > 0 ? strrchr(text, ')') : NULL;
+	close(fd);
+	if (!rest || sscanf(rest, ") %c %d", &state, &parent) != 2 ||
+		parent != remains->of)
+		return;
+	remains->processes++;
+	remains->dead += state == 'Z';
+	remains->held += state == 't';
+	remains->patched += state != 'Z' && !is_clean(remains, directory);
+	kill(pid, SIGKILL);
+}
+
+/* Counts the children of the program, and kills them. */
+static void look_at_remains(struct remains *remains)
+{
+	DIR *proc = opendir("/proc");
+	const struct dirent *entry;
+
+	while (proc && (entry = readdir(proc)))
+		if (atoi(entry->d_name) > 0)
+			look_at(remains, atoi(entry->d_name));
+	if (proc)
+		closedir(proc);
+}
+
+/* It is on its way into the program, or not yet, or has just come. */
+static bool add_at_exec(bool in_process, struct counter *a, long spins)
+{
+	struct program p;
+	char *argv[] = {program, NULL};
+	bool ok;
+
+	begin(in_process);
+	*a = entries();
+	ok = reg("inner", &a->consumer);
+	p = start_quiet(argv);
+	for (volatile long i = 0; i < spins; i++)
+		;
+	ok = ok && add(&p) && tell(&p, "") == 0; /* "ready" is no number */
+	tell(&p, "c 2\n");
+	ok = ok && a->entries == 4 && warnings == 0;
+	tell(&p, "c 0\n");
+	ok = finish(&p) == 0 && ok;
+	end();
+	return ok;
+}
+
+static void test_add_at_exec(bool in_process)
+{
+	struct counter a;
+	int right = 0, rounds = 100;
+
+	for (int i = 0; i < rounds; i++)
+		right += add_at_exec(in_process, &a, (long)i * 3000);
+	tap_is_long(right, rounds, "processes that are added while they call exec");
+}
+
+static void test_orphans(bool in_process)
+{
+	struct remains remains = {0};
+	char count[] = "60", how[] = "forks";
+	char *argv[] = {remains.path, count, how, NULL};
+	const struct uprobe_code *code = NULL;
+	struct utrace_error err = {0};
+	struct counter a = entries();
+	struct uprobe_place live = {
+		.size = sizeof(live), .path = remains.path, .symbol = "live"};
+
+	snprintf(remains.path, sizeof(remains.path), "%s/stillborn", tracee_dir);
+	remains.offset = symbol_offset(remains.path, "live");
+	struct program p = start_quiet(argv);
+	remains.of = p.pid;
+	begin(in_process);
+	if (in_process && uprobe_code_load(probes, push_rdi_shared,
+				  sizeof(push_rdi_shared) - 1, NULL, &code, &err) == 0)
+		a.consumer = (struct uprobe_consumer){.code = code};
+	tap_ok(uprobe_register(probes, &live, &a.consumer, NULL, &err) == 0 && add(&p),
+		"processes that are killed while they fork %s", err.message);
+	tap_is_long(tell(&p, "\n"), 60, "all of them are killed");
+	for (int i = 0; i < 30; i++)
+		serve(100); /* their children tell by nothing but that nobody tells of them */
+	tap_ok(in_process ? *(long *)uprobes_shared(probes) > 0 : a.entries > 0,
+		"their children are probed");
+	end();
+	look_at_remains(&remains);
+	tap_ok(remains.processes > 0, "... %ld of them", remains.processes);
+	tap_is_long(remains.dead, 0, "... none died of it");
+	tap_is_long(remains.held, 0, "... none is held");
+	tap_is_long(remains.patched, 0, "... text as before in all of them");
+	tap_is_long(warnings, 0, "without a warning");
+	tap_is_long(finish(&p), 0, "it ends as it should");
+}
+
 /* A part of the text is mapped twice, above the rest or below it. */
 static void test_mapped_twice(const char *where)
 {
@@ -576,11 +730,6 @@ static void test_errors(void)
 			"somebody else's process");
 	end();
 }
-
-static const char push_rdi_shared[] = /* lock incq (hit->shared); ret */
-	"\x48\x8b\x47\x18"            /* mov 24(%rdi),%rax */
-	"\xf0\x48\xff\x00"            /* lock incq (%rax) */
-	"\xc3";
 
 static void test_native(void)
 {
@@ -873,6 +1022,10 @@ int main(int argc, char **argv)
 	test_filter();
 	test_unregister_inside();
 	test_following();
+	test_add_at_exec(false);
+	test_add_at_exec(true);
+	test_orphans(false);
+	test_orphans(true);
 	test_mapped_twice("0");
 	test_mapped_twice("0x10000000");
 	test_semaphore();
