@@ -147,7 +147,7 @@ fi
 says() { like "$("$utrace" run "$@" 2>&1)" "$wanted" "$*"; }
 wanted='^semantic error: no match: /nonexistent: No such file or directory$'
 says -e 'probe process("/nonexistent").function("x") { exit() }'
-wanted='^semantic error: no match: nonexistent-program: no such program in PATH$'
+wanted="^semantic error: cannot find executable 'nonexistent-program'$"
 says -e 'probe process("nonexistent-program").function("x") { exit() }'
 wanted='^semantic error: no match: /tmp: Is a directory$'
 says -e 'probe process("/tmp").function("x") { exit() }'
