@@ -109,8 +109,7 @@ void target_expand_plt(struct expansion *e, struct error *err)
 		location->is_behind_calls = location->is_return;
 	}
 	if (e->locations.count == before && count)
-		target_report_similar(
-			e, "stubs", pattern, names.items, names.count, err);
+		target_report_similar(e, "stubs", pattern, names.items, names.count, err);
 	else if (e->locations.count == before)
 		error_set(err, 0, "no match (%s calls no other modules by a .plt)",
 			e->module->shown_path);
