@@ -8,6 +8,7 @@
 #include <stddef.h>
 
 #include "abi/call.h"
+#include "abi/watch.h"
 #include "runtime/internal.h"
 
 enum {
@@ -463,6 +464,8 @@ static bool resolve(
 	}
 	if (signal != SIGNAL_TRAP || info->code <= 0)
 		return false;
+	if (abi_watch_is_ours((const struct abi_watch_info *)info))
+		return true;
 	/* of a tracer that was killed while it stepped us: its flag is off by now, a program's own is not */
 	if (info->code == TRAP_OF_STEP && !(context->status & STEP_FLAG))
 		return true;

@@ -148,12 +148,12 @@ static void abort_rseq(struct inject *inject)
 }
 
 /* A fault (or breakpoint) of an instruction of its own, that has not been reported yet: the
- * interrupt came before it. */
+ * interrupt came before it.  Those are forced: one that is blocked is not such a one. */
 static bool has_fault_pending(pid_t tid)
 {
 	struct proc_status status;
 	return proc_read_status(tid, &status, NULL) == 0 &&
-	       status.sig_pending & SYNCHRONOUS;
+	       status.sig_pending & ~status.sig_blocked & SYNCHRONOUS;
 }
 
 static int hold_again(struct inject *inject, struct utrace_task *task, struct error *err)

@@ -202,6 +202,18 @@ int ptrace_set_siginfo(pid_t tid, const siginfo_t *info)
 	return request(PTRACE_SETSIGINFO, tid, 0, (uintptr_t)info);
 }
 
+int ptrace_peek_signal(pid_t tid, int signal, siginfo_t *ret)
+{
+	struct __ptrace_peeksiginfo_args args = {.nr = 1};
+	long count;
+	while ((count = ptrace(PTRACE_PEEKSIGINFO, tid, &args, ret)) > 0) {
+		if (ret->si_signo == signal)
+			return 0;
+		args.off++;
+	}
+	return count < 0 ? -errno : -ENOENT;
+}
+
 int ptrace_get_sigmask(pid_t tid, uint64_t *ret)
 {
 	return request(PTRACE_GETSIGMASK, tid, sizeof(*ret), (uintptr_t)ret);

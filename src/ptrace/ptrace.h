@@ -84,6 +84,8 @@ must_check int ptrace_get_regs(pid_t tid, struct user_regs_struct *ret);
 must_check int ptrace_set_regs(pid_t tid, const struct user_regs_struct *regs);
 must_check int ptrace_get_siginfo(pid_t tid, siginfo_t *ret);
 must_check int ptrace_set_siginfo(pid_t tid, const siginfo_t *info);
+/** ptrace_peek_signal() - the one that waits in the thread itself, blocked or not; -ENOENT: none does */
+must_check int ptrace_peek_signal(pid_t tid, int signal, siginfo_t *ret);
 must_check int ptrace_get_sigmask(pid_t tid, uint64_t *ret);
 must_check int ptrace_set_sigmask(pid_t tid, uint64_t mask);
 must_check int ptrace_get_event_message(pid_t tid, unsigned long *ret);

@@ -166,9 +166,9 @@ void rt_fn_pnlabel(struct abi_context *c, char *dst)
 
 void rt_fn_probe_type(struct abi_context *c, char *dst)
 {
-	static const char names[ABI_SITE_TYPES][16] = {"begin_end", "timer", "hrtimer",
+	static const char names[ABI_SITE_TYPES][32] = {"begin_end", "timer", "hrtimer",
 		"profile_timer", "uprobe", "uretprobe", "utrace", "utrace_syscall",
-		"procfs", "perf_event"};
+		"procfs", "perf_event", "hardware_data_breakpoint"};
 	const struct abi_site *site = rt_site(c);
 	uint32_t type = site ? site->flags >> ABI_SITE_TYPE_SHIFT : 0;
 	rt_string_copy(c, dst, names[type < ABI_SITE_TYPES ? type : 0]);

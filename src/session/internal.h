@@ -164,7 +164,8 @@ struct session {
 	struct session_asker *asker;         /* ask.h; NULL: no target asks anything */
 	struct session_unwind *unwind; /* unwind.h; NULL: no handler looks at stacks */
 
-	struct session_perf *perf; /* perf_events.h; NULL: no probe asks for any */
+	struct session_perf *perf;   /* perf_events.h; NULL: no probe asks for any */
+	struct session_watch *watch; /* watch.h; likewise */
 
 	struct utrace *utrace;
 	struct uprobe_session uprobes;

@@ -37,6 +37,8 @@ static uint32_t memory_site_type(const struct stap_derived_probe *probe)
 		return ABI_SITE_TYPE_PROFILE;
 	if (event == STAP_EVENT_PERF)
 		return ABI_SITE_TYPE_PERF;
+	if (event == STAP_EVENT_DATA)
+		return ABI_SITE_TYPE_DATA;
 	if (event)
 		return event == STAP_EVENT_SYSCALL || event == STAP_EVENT_SYSCALL_RETURN
 			       ? ABI_SITE_TYPE_SYSCALL

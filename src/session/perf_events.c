@@ -85,7 +85,7 @@ static bool is_kernels(const struct perf_event_attr *attr)
 		       attr->config == PERF_COUNT_SW_CPU_MIGRATIONS);
 }
 
-static int explain(int code, struct error *err)
+int session_perf_explain(int code, struct error *err)
 {
 	switch (code) {
 	case ENOENT:
@@ -111,7 +111,7 @@ int session_perf_can_count(uint32_t type, uint64_t config, struct error *err)
 		.type = type, .size = sizeof(attr), .config = config, .disabled = 1};
 	CLEANUP(cleanup_fd) int fd = open_allowed(&attr, 0);
 	if (fd < 0)
-		return explain(errno, err);
+		return session_perf_explain(errno, err);
 	if (attr.exclude_kernel && is_kernels(&attr))
 		return error_set(err, -EACCES,
 			"the kernel switches threads, and this user may not look at the kernel "
@@ -177,7 +177,7 @@ static int open_source(struct session *s, struct perf_source *source, struct err
 	fill_attr(s, perf, &attr);
 	source->fd = open_for_thread(&attr, source->tid, &source->tells_lost);
 	if (source->fd < 0)
-		return errno == ESRCH ? -ESRCH : explain(errno, err);
+		return errno == ESRCH ? -ESRCH : session_perf_explain(errno, err);
 	int r = perf->counter ? 0 : map_ring(s, source);
 	if (r < 0)
 		error_set(err, r, "cannot map a buffer for samples: %s", strerror(-r));

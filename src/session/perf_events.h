@@ -13,6 +13,8 @@ struct session_perf;
 
 /** session_perf_can_count() - is there such an event for this user; the reason why not in @err */
 must_check int session_perf_can_count(uint32_t type, uint64_t config, struct error *err);
+/** session_perf_explain() - why perf_event_open(2) failed; @code: of errno */
+int session_perf_explain(int code, struct error *err);
 /** session_perf_create() - s->perf; NULL where no probe asks for any */
 must_check int session_perf_create(struct session *s, struct error *err);
 void session_perf_destroy(struct session *s);

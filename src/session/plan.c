@@ -27,13 +27,6 @@ static struct session_module *plan_find_module(struct session *s, const char *pa
 	return NULL;
 }
 
-/* libc.so.6 has an interpreter and programs are shared objects too: only the name tells. */
-static bool is_library_name(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-	return strstr(slash ? slash : path, ".so");
-}
-
 static struct session_module *plan_add_module(
 	struct session *s, const struct stap_location *location)
 {
@@ -50,7 +43,7 @@ static struct session_module *plan_add_module(
 	for (size_t i = 0; i < s->modules.count; i++)
 		if (s->modules.items[i].device_inode == m.device_inode)
 			return &s->modules.items[i];
-	m.is_library = is_library_name(m.path);
+	m.is_library = stap_target_is_library(m.path);
 	m.text = uprobe_text_create(m.elf);
 	vec_append(&s->modules, m);
 	return &s->modules.items[s->modules.count - 1];

@@ -10,6 +10,7 @@
 #include "session/ask.h"
 #include "session/stap_target.h"
 #include "session/unwind.h"
+#include "session/watch.h"
 #include "uprobes/mapped.h"
 
 /* ---- processes
@@ -430,7 +431,8 @@ int process_arm_at_exec(struct session *s, struct session_process *p,
 	int r = proc_read_maps(p->pid, &maps, err);
 	if (r < 0)
 		return r;
-	bool wanted = process_wants(s, p, &maps) || process_may_load_libraries(s, p);
+	bool wanted = process_wants(s, p, &maps) || process_may_load_libraries(s, p) ||
+		      session_watch_is_wanted(s, p);
 	proc_maps_free(&maps);
 	if (!wanted)
 		return 0;

@@ -28,6 +28,7 @@ struct session_process {
 	unsigned holds;  /* in use further up the stack */
 	bool is_dead;    /* to be deleted when nobody holds it */
 	bool is_arming;  /* nobody may map or unmap libraries */
+	bool is_watched; /* the front is in: threads that come are watched, watch.h */
 	bool has_execed; /* its patches are to be forgotten then */
 	struct session_process *next;
 };

@@ -258,7 +258,8 @@ void session_remote_call(struct session *s, const struct remote_probe *probe)
 	if (!c)
 		return;
 	stale_context = probe->is_over ? NULL : c;
-	remote_pid = probe->tid;
+	/* a thread that has ended has no memory, but its process has */
+	remote_pid = probe->is_over ? probe->pid : probe->tid;
 	remote_regs = probe->regs;
 	remote_stack = probe->stack;
 	has_remote_vectors = false;

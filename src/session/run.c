@@ -21,6 +21,7 @@
 #include "session/perf_events.h"
 #include "session/process.h"
 #include "session/unwind.h"
+#include "session/watch.h"
 
 /* ---- messages
  * -------------------------------------------------------------------------------------
@@ -407,7 +408,7 @@ static int session_prepare(struct session *s, struct error *err)
 		r = session_apply_globals(s, err);
 	if (r == 0)
 		r = session_fill_uprobes(s, err);
-	if (r == 0 && s->modules.count)
+	if (r == 0 && (s->modules.count || session_watch_is_any_wanted(s)))
 		r = uprobe_guardian_start(
 			s->memory.fd, s->memory.size, &s->guardian, err);
 	if (r == 0)
@@ -422,6 +423,8 @@ static int session_prepare(struct session *s, struct error *err)
 		r = session_control_open(s, err);
 	if (r == 0)
 		r = session_perf_create(s, err);
+	if (r == 0)
+		r = session_watch_create(s, err);
 	if (r == 0)
 		r = session_ask_start(s, err);
 	if (r == 0)
@@ -595,6 +598,7 @@ void session_deinit(struct session *s)
 	session_targets_free(s);
 	session_ask_stop(s);
 	session_perf_destroy(s);
+	session_watch_destroy(s);
 	session_unwind_destroy(s->unwind);
 	session_control_close(s);
 	session_monitor_close(s);

@@ -197,6 +197,8 @@ static int expand_programs(
 			arena_printf(e->arena, "process(\"%s\")", e->module->shown_path);
 		if (e->point->is_absolute)
 			r = target_expand_absolute(e, err);
+		else if (e->point->is_data)
+			r = target_expand_data(e, err);
 		else if (e->point->library)
 			r = expand_libraries(e, programs->items[i], err);
 		else
@@ -390,7 +392,7 @@ static int build_request(struct target *data, const struct stap_location *locati
 	if (ret->base == ELF_BASE_CAST) {
 		ret->name = target->target.type_name;
 		ret->types = module->elf;
-	} else if (!place || module != place->module) {
+	} else if (!place || module != place->module || location->event) {
 		if (target_is_header(module->shown_path))
 			return error_set(err, -ENOTSUP, "a header has no variables");
 		access->static_module = arena_strdup(arena, module->shown_path);
@@ -651,6 +653,13 @@ void stap_target_destroy(struct stap_target *stap_target)
 	arena_deinit(&target->arena);
 	free(target);
 	*stap_target = (struct stap_target){0};
+}
+
+/* libc.so.6 has an interpreter and programs are shared objects too: only the name tells. */
+bool stap_target_is_library(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	return strstr(slash ? slash : path, ".so");
 }
 
 struct elf_module *stap_target_module(const struct stap_location *location)

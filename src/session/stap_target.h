@@ -27,5 +27,7 @@ must_check int stap_target_create(const struct stap_target_config *config,
 	struct stap_target *ret, struct error *err);
 void stap_target_destroy(struct stap_target *target);
 
+/** stap_target_is_library() - is the file, by its name, mapped by programs other than itself? */
+bool stap_target_is_library(const char *path);
 /** the opened module of a location, borrowed: patch planning need not open it again */
 struct elf_module *stap_target_module(const struct stap_location *location);

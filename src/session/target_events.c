@@ -137,8 +137,12 @@ static bool is_syscall_event(const struct stap_location *location)
 	       location->event == STAP_EVENT_SYSCALL_RETURN;
 }
 
-static int no_variables(struct error *err)
+static int no_variables(const struct stap_location *location, struct error *err)
 {
+	if (location->event == STAP_EVENT_DATA)
+		return error_set(err, -EINVAL,
+			"data probes have no target symbols: any instruction of the program may "
+			"be the one");
 	return error_set(err, -EINVAL,
 		"only \"process(PATH_OR_PID).syscall\" and \"process(PATH_OR_PID).syscall.return\" "
 		"probes support target symbols");
@@ -151,7 +155,7 @@ static int find_register(
 	bool is_return = location->event == STAP_EVENT_SYSCALL_RETURN;
 	int argument = argument_register(name);
 	if (!is_syscall_event(location))
-		return no_variables(err);
+		return no_variables(location, err);
 	if (strcmp(name, "return") == 0)
 		return is_return ? DWARF_RAX
 				 : error_set(err, -EINVAL,
@@ -199,7 +203,7 @@ int target_event_variables(const struct stap_location *location, bool parameters
 	struct error *err)
 {
 	if (!is_syscall_event(location))
-		return no_variables(err);
+		return no_variables(location, err);
 	bool is_call = location->event == STAP_EVENT_SYSCALL;
 	uint32_t count = 0;
 	*ret = arena_array(arena, struct stap_variable_info, SYSCALL_ARGUMENTS + 1);

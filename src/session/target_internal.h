@@ -81,6 +81,10 @@ struct target_point {
 	int callee_depth;
 	const char *suffix; /* ".call", ".return", ... as written, or "" */
 	bool is_return, is_exported, is_inline, is_call, is_nearest, is_absolute;
+	bool is_data, is_write, is_rw;
+	const char *data; /* name of what is watched; NULL: `address` */
+	bool has_length;
+	int64_t data_length;
 };
 
 must_check int target_point_parse(const struct stap_point *point, struct arena *arena,
@@ -156,6 +160,8 @@ must_check int target_event_access(const struct stap_location *location,
 int target_event_variables(const struct stap_location *location, bool parameters,
 	struct arena *arena, struct stap_variable_info **ret, uint32_t *ret_count,
 	struct error *err);
+/** .data: of each program the variable, or the address, that is watched */
+must_check int target_expand_data(struct expansion *e, struct error *err);
 void target_expand_functions(struct expansion *e, struct error *err);
 void target_expand_marks(struct expansion *e, struct error *err);
 void target_expand_plt(struct expansion *e, struct error *err);

@@ -17,7 +17,7 @@ static_assert(sizeof(struct elf_access) == 40, "keep the new field");
 static_assert(sizeof(struct elf_access_step) == 32, "ask for the new field");
 static_assert(sizeof(struct elf_variable_info) == 24, "keep the new field");
 static_assert(sizeof(struct elf_member_info) == 24, "keep the new field");
-static_assert(sizeof(struct stap_location) == 136, "keep the new field, or set it anew");
+static_assert(sizeof(struct stap_location) == 144, "keep the new field, or set it anew");
 
 /* ---- writing and reading ------------------------------------------------------------------------------ */
 

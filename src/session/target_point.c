@@ -119,6 +119,8 @@ static int parse_suffix(struct target_point *point, const char *name)
 		{"call", &point->is_call},
 		{"nearest", &point->is_nearest},
 		{"absolute", &point->is_absolute},
+		{"write", &point->is_write},
+		{"rw", &point->is_rw},
 	};
 	for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++) {
 		if (strcmp(name, flags[i].name) != 0)
@@ -185,6 +187,13 @@ static int parse_component(struct target_point *point,
 		return parse_callees(point, text, 1, arena, err);
 	} else if (strcmp(name, "callees") == 0) {
 		return parse_callees(point, "*", argument ? number : 1, arena, err);
+	} else if (argument && strcmp(name, "data") == 0) {
+		point->is_data = true;
+		point->data = text;
+		point->address = (uint64_t)number;
+	} else if (argument && strcmp(name, "length") == 0) {
+		point->data_length = number;
+		point->has_length = true;
 	} else if (!argument && is_event_word(name)) {
 		return 0; /* target_event_of() */
 	} else if (!argument && parse_suffix(point, name) == 0) {

@@ -19,6 +19,7 @@
 #include "session/perf_events.h"
 #include "session/remote.h"
 #include "session/stap_target.h"
+#include "session/watch.h"
 
 enum target_work_kind {
 	TARGET_WORK_EXEC,
@@ -153,8 +154,10 @@ static int task_watch(struct session *s, struct utrace_task *task)
 	utrace_engine_put(engine);
 	thread_remember(s, task);
 	const struct session_process *p = process_find(s, utrace_task_pid(task));
-	if (r == 0 && p)
+	if (r == 0 && p) {
 		session_perf_add(s, p, utrace_task_tid(task));
+		session_watch_thread(s, p, utrace_task_tid(task));
+	}
 	return r;
 }
 
@@ -192,6 +195,8 @@ static void target_follow(
 	if (task_watch(s, task) < 0)
 		return;
 	task_event(s, task, STAP_EVENT_PROCESS_BEGIN);
+	if (p->shares_parent)
+		session_watch_process(s, p);
 	if (p->shares_parent || !owner || !owner->space)
 		return;
 	process_inherit(p, owner);
@@ -201,6 +206,7 @@ static void target_follow(
 	if (uprobe_space_fork(owner->space, task, &p->space, &err) < 0)
 		session_warn(
 			s, "cannot follow the forked process %d: %s", pid, err.message);
+	session_watch_process(s, p);
 }
 
 /* Its creator was killed before it told. */
@@ -273,6 +279,8 @@ static uint32_t target_report_exec(
 	session_event(s, p, p->pid, STAP_EVENT_PROCESS_END, NULL);
 	process_learn_program(p);
 	session_perf_exec(s, p);
+	session_watch_forget(s, p->pid, 0);
+	p->is_watched = false;
 	(void)!utrace_set_events(task, engine, wanted_events(s, task));
 	task_event(s, task, STAP_EVENT_PROCESS_BEGIN);
 	vec_append(&s->target_state->work,
@@ -312,6 +320,8 @@ static uint32_t target_report_signal(uint32_t action, struct utrace_engine *engi
 	struct uprobe_space *space = task_space(s, task);
 	const void *notice = NULL;
 	uint32_t answer;
+	if (session_watch_report(s, task, space, regs, info))
+		return UTRACE_RESUME | UTRACE_SIGNAL_IGN;
 	if (!uprobe_report_signal(space, task, action, regs, info, &notice, &answer))
 		return answer;
 	pid_t pid = utrace_task_pid(task);
@@ -405,6 +415,7 @@ static uint32_t target_report_death(
 		session_event(s, p, pid, STAP_EVENT_PROCESS_END, NULL);
 	vec_append(&s->target_state->dead_threads, thread_known(s, p, tid, false));
 	session_perf_remove(s, tid);
+	session_watch_forget(s, pid, group_dead ? 0 : tid);
 	thread_forget(s, tid);
 	forget_samples(s, tid);
 	if (!group_dead)
@@ -452,6 +463,8 @@ static void work_exec(struct session *s, const struct target_work *work)
 	if (r < 0 && r != -ESRCH)
 		session_warn(s, "cannot probe process %d after its exec: %s", p->pid,
 			err.message);
+	if (r == 0)
+		session_watch_process(s, p);
 	r = process_release(p, &err);
 	process_drop(s, p);
 	task = utrace_find_task(s->utrace, work->pid);
@@ -542,7 +555,11 @@ int session_targets_attach(struct session *s, pid_t pid, struct error *err)
 			"process %d ended while it was being attached to", pid);
 	}
 	process_hold(p);
-	r = process_arm(s, p, first, err);
+	/* events alone need nothing in the process */
+	if (s->modules.count || session_watch_is_wanted(s, p))
+		r = process_arm(s, p, first, err);
+	if (r == 0)
+		session_watch_process(s, p);
 	struct error release_err = {0};
 	int released = process_release(p, &release_err);
 	process_drop(s, p);
@@ -663,6 +680,8 @@ static int target_arm_command(struct session *s, struct error *err)
 	/* on its way to the entry point it makes calls: its beginning is told before theirs */
 	session_event_start_process(s, p);
 	int r = process_arm_at_exec(s, p, task, err);
+	if (r == 0)
+		session_watch_process(s, p);
 	process_drop(s, p);
 	return r;
 }
@@ -801,6 +820,7 @@ void session_targets_stop(struct session *s)
 	if (!s->utrace)
 		return;
 	session_perf_stop(s);
+	session_watch_stop(s);
 	s->stopping = true;
 	for (const struct session_process *p = s->processes; p; p = p->next)
 		session_ask_remember(s, p->pid);

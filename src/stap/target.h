@@ -20,6 +20,7 @@ enum stap_event {
 	STAP_EVENT_SYSCALL_RETURN,
 	STAP_EVENT_PROFILE, /* every interval_ns of its probe, where the thread runs */
 	STAP_EVENT_PERF,    /* of its probe's `perf` so many have been counted */
+	STAP_EVENT_DATA,    /* a thread has written to, or read from, what is watched */
 };
 
 /* One place in one ELF file where a probe point applies.  Produced by expand(); the session knows
@@ -40,6 +41,10 @@ struct stap_location {
 	bool is_behind_calls;
 	bool has_debug_info;
 	bool is_go; /* of a goroutine, which may return on another thread */
+	/* STAP_EVENT_DATA: that many bytes at link_address, which is the process's own where nothing of the file is there */
+	uint32_t data_size;
+	bool data_is_absolute;
+	bool data_is_read; /* reads are meant as well */
 	const char *name,
 		*provider; /* $$name and $$provider of marks and .plt; else NULL */
 	uint64_t

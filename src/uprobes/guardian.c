@@ -6,12 +6,14 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -26,6 +28,8 @@
 enum {
 	PIPE_FD = 3,
 	SESSION_FD = 4,
+	TRACER_FD = 5, /* a pidfd */
+	DEATH_MS = 10000,
 	NAPS = 500, /* of a new tracer that waits for a guardian */
 	NAP_NS = 20000000,
 	ORPHAN_NAPS = 50, /* for a guardian to begin */
@@ -208,6 +212,18 @@ static void undo_until_done(struct guarded *guarded)
 	}
 }
 
+/*
+ * The end of file comes when the first of its descriptors are closed.  Those of watched data (watch.c) may be among
+ * the last, and send signals until then that need the front.
+ */
+static void wait_for_death(void)
+{
+	struct pollfd tracer = {.fd = TRACER_FD, .events = POLLIN};
+
+	while (poll(&tracer, 1, DEATH_MS) < 0 && errno == EINTR)
+		;
+}
+
 static void watch_tracer(uint64_t session_size)
 {
 	struct guarded guarded = {.size = session_size};
@@ -230,6 +246,7 @@ static void watch_tracer(uint64_t session_size)
 		journal_open(&guarded.journal, guarded.memory, session_size, NULL) < 0)
 		return;
 	mark_dead(&guarded);
+	wait_for_death();
 	undo_until_done(&guarded);
 }
 
@@ -248,28 +265,29 @@ static void shield(void)
 	prctl(PR_SET_PDEATHSIG, 0);
 }
 
-/* Only the two descriptors stay: an inherited one would keep somebody's pipe or terminal
- * open. */
-static int keep_descriptors(int pipe_fd, int session_fd)
+/* Only these descriptors stay: an inherited one would keep somebody's pipe or terminal open. */
+static int keep_descriptors(int pipe_fd, int session_fd, int tracer_fd)
 {
 	int null = open("/dev/null", O_RDWR);
-	/* out of the way of the numbers they get */
-	int a = fcntl(pipe_fd, F_DUPFD, 10), b = fcntl(session_fd, F_DUPFD, 10);
+	/* out of the way of the numbers they get; before Linux 5.3 nothing stands for the tracer */
+	int a = fcntl(pipe_fd, F_DUPFD, 10), b = fcntl(session_fd, F_DUPFD, 10),
+	    c = fcntl(tracer_fd < 0 ? null : tracer_fd, F_DUPFD, 10);
 
-	if (null < 0 || a < 0 || b < 0)
+	if (null < 0 || a < 0 || b < 0 || c < 0)
 		return -errno;
 	for (int fd = 0; fd < 3; fd++)
 		if (dup2(null, fd) < 0)
 			return -errno;
-	if (dup2(a, PIPE_FD) < 0 || dup2(b, SESSION_FD) < 0)
+	if (dup2(a, PIPE_FD) < 0 || dup2(b, SESSION_FD) < 0 || dup2(c, TRACER_FD) < 0)
 		return -errno;
-	return close_range(SESSION_FD + 1, ~0u, 0) < 0 ? -errno : 0;
+	return close_range(TRACER_FD + 1, ~0u, 0) < 0 ? -errno : 0;
 }
 
-static _Noreturn void guardian(int pipe_fd, int session_fd, uint64_t session_size)
+static _Noreturn void guardian(
+	int pipe_fd, int session_fd, int tracer_fd, uint64_t session_size)
 {
 	shield();
-	if (keep_descriptors(pipe_fd, session_fd) >= 0)
+	if (keep_descriptors(pipe_fd, session_fd, tracer_fd) >= 0)
 		watch_tracer(session_size);
 	_exit(0);
 }
@@ -282,9 +300,12 @@ int uprobe_guardian_start(
 	if (pipe2(fds, O_CLOEXEC) < 0)
 		return error_set(
 			err, -errno, "cannot create a pipe: %s", strerror(errno));
+	int tracer = (int)syscall(SYS_pidfd_open, getpid(), 0);
 	pid_t child = fork();
 	if (child < 0) {
 		int r = -errno;
+		if (tracer >= 0)
+			close(tracer);
 		close(fds[0]);
 		close(fds[1]);
 		return error_set(err, r, "cannot start the guardian: %s", strerror(-r));
@@ -295,10 +316,12 @@ int uprobe_guardian_start(
 		setsid();
 		pid_t second = fork();
 		if (!second)
-			guardian(fds[0], session_fd, session_size);
+			guardian(fds[0], session_fd, tracer, session_size);
 		_exit(second < 0);
 	}
 	close(fds[0]);
+	if (tracer >= 0)
+		close(tracer);
 	while (waitpid(child, &status, 0) < 0)
 		if (errno != EINTR)
 			break;

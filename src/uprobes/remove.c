@@ -365,6 +365,7 @@ static int remove_memory(
 		return r;
 	foreign += count_foreign_hosts(space);
 	deferred_give_back(space);
+	threads_drop_watch_signals(&held);
 	if (space->is_filtered) {
 		reset_gs(space, &held);
 		for (size_t i = 0; i < space->arenas.count && r >= 0; i++)

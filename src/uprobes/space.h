@@ -357,6 +357,9 @@ typedef bool (*thread_inside_fn)(const struct held_thread *thread, void *data);
 size_t threads_evacuate(
 	struct held_threads *held, thread_inside_fn is_inside, void *data);
 
+/** threads_drop_watch_signals() - those that still wait, of data that is watched no more, are forgotten */
+void threads_drop_watch_signals(struct held_threads *held);
+
 /** with transient breakpoints in place: no thread is left inside a pending window */
 must_check int threads_leave_interiors(struct uprobe_space *space, struct error *err);
 /** the same for stopped threads */

@@ -286,7 +286,7 @@ bool thread_has_pending_trap(pid_t tid)
 	struct proc_status status;
 
 	return proc_read_status(tid, &status, NULL) >= 0 &&
-	       status.sig_pending & 1ull << (SIGTRAP - 1);
+	       status.sig_pending & ~status.sig_blocked & 1ull << (SIGTRAP - 1);
 }
 
 static uint64_t now_ms(void)

@@ -806,6 +806,7 @@ static int undo_stopped(
 			strerror(-r));
 	size_t inside = threads_evacuate(held, is_inside, undo);
 	unblock_victims(undo, held, true);
+	threads_drop_watch_signals(held);
 	if (!inside)
 		r = restore_stubs(undo, held, fd);
 	if (r < 0)

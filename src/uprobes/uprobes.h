@@ -170,6 +170,35 @@ bool uprobe_report_signal(struct uprobe_space *space, struct utrace_task *task,
 	uint32_t action, struct user_regs_struct *regs, siginfo_t *info,
 	const void **ret_notice, uint32_t *ret);
 
+/* What a signal has to do with watched data (watch.c). */
+enum uprobe_watch {
+	UPROBE_WATCH_NONE,
+	UPROBE_WATCH_HIT,
+	UPROBE_WATCH_OWN, /* it was a handler of ours that looked */
+	/* the thread has run into a breakpoint of ours meanwhile, which the signal stands for from here on */
+	UPROBE_WATCH_WITH_BREAKPOINT,
+};
+
+struct uprobe_watch_hit {
+	uint32_t site;
+	bool is_late; /* SIGTRAP was blocked: the thread has gone on, perhaps to other accesses */
+};
+
+/**
+ * uprobe_keep_front() - have the signal front take the SIGTRAPs that a tracer which is killed leaves behind
+ * Return: -ENOTSUP: there can be none in this process
+ */
+must_check int uprobe_keep_front(struct uprobe_space *space, struct error *err);
+/**
+ * uprobe_report_watch() - for the report_signal callback, before uprobe_report_signal()
+ * @space: NULL: of a process that is not probed
+ */
+enum uprobe_watch uprobe_report_watch(struct uprobe_space *space,
+	const struct user_regs_struct *regs, siginfo_t *info,
+	struct uprobe_watch_hit *ret);
+/** uprobe_home_after() - where a thread at @pc is for the program, having just run one of its instructions */
+uint64_t uprobe_home_after(const struct uprobe_space *space, uint64_t pc);
+
 /** uprobe_defer_settle() - to be called now and then: see to threads that stopped on their way out */
 void uprobe_defer_settle(struct uprobe_space *space);
 

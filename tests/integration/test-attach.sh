@@ -178,6 +178,22 @@ for visit in inject ptrace; do
 	exec 4>&-
 done
 
+# Events alone need nothing of ours in the process.
+"$tracees/sleeper" >"$dir/out" &
+sleeper=$!
+pids="$pids $sleeper"
+wait_for 5 grep -q ready "$dir/out"
+"$utrace" run -x $sleeper -e 'probe process.syscall { println("busy") }' >"$dir/events" 2>"$dir/err" &
+tracer=$!
+wait_for 10 grep -q busy "$dir/events"
+is "$(grep -c utrace /proc/$sleeper/maps)" "0" "a run of events maps nothing in the process"
+kill -9 $tracer
+wait $tracer 2>/dev/null
+wait_for 10 grep -q '^TracerPid:.0$' /proc/$sleeper/status
+is "$?" "0" "... and lets go of it when it is killed"
+kill $sleeper
+wait $sleeper 2>/dev/null
+
 # Bad targets.
 "$utrace" run -e 'probe process.function("main") { }' -x 999999999 >"$dir/out" 2>"$dir/err"
 is "$?" "1" "no such process: status 1"

@@ -139,6 +139,14 @@ fi
 about call-graph
 has bash && shows "$(launched 'bash -c "pwd; pwd"' "$(e call-graph)" 'execute_command*')" \
 	'^ +1 execute_command_internal -> execute_command$'
+about who-writes
+if out=$("$utrace" run -p2 -e 'probe process.data("last_command_exit_value").write { exit() }' -c bash 2>&1) &&
+	out=$("$utrace" run -e 'probe process.data("last_command_exit_value").write { exit() }' -c 'bash -c false' 2>&1); then
+	shows "$(launched 'bash -c "false; false; pwd"' "$(e who-writes)" last_command_exit_value)" '^[1-9][0-9]* times$' \
+		'^ 0x[0-9a-f]+ : execute_command_internal\+0x'
+else
+	skip "no watching of data here: who-writes"
+fi
 about watch-variable
 if has node && "$utrace" list "process(\"$(command -v node)\").function(\"uv__work_submit@*\")" >/dev/null 2>&1; then
 	shows "$(launched 'node -e "require(\"fs\").readFile(\".\", () => {})"' "$(e watch-variable)" nthreads 'uv__work_submit')" \
