@@ -353,7 +353,8 @@ static int walk_finish_address(struct walk *w, struct elf_access *ret)
 		return error_set(
 			w->err, -ENOTSUP, "cannot take address of object in register");
 	if (w->bit_size)
-		return error_set(w->err, -ENOTSUP, "cannot take the address of a bit field");
+		return error_set(
+			w->err, -ENOTSUP, "cannot take the address of a bit field");
 	ret->value_class = ELF_VALUE_POINTER;
 	ret->size = 8;
 	ret->type_name = arena_printf(w->arena, "%s*", walk_type_name(w));
@@ -587,8 +588,8 @@ static size_t array_length(struct walk *w, Dwarf_Die *array)
 }
 
 int elf_access_members(struct elf_module *module,
-	const struct elf_access_request *request, struct arena *arena, const char ***ret,
-	size_t *ret_count, struct error *err)
+	const struct elf_access_request *request, struct arena *arena,
+	struct elf_member_info **ret, size_t *ret_count, struct error *err)
 {
 	struct walk w = {.module = request->types ? request->types : module,
 		.request = request,
@@ -609,10 +610,15 @@ int elf_access_members(struct elf_module *module,
 		r = error_set(err, -ENOTSUP, "'%s' has no members", walk_type_name(&w));
 	}
 	if (r == 0) {
-		*ret = arena_array(arena, const char *, count + 1);
+		*ret = arena_array(arena, struct elf_member_info, count + 1);
 		*ret_count = count;
-		for (size_t i = 0; i < names.count; i++)
-			(*ret)[i] = arena_strdup(arena, names.items[i]);
+		memset(*ret, 0, (count + 1) * sizeof(**ret));
+		for (size_t i = 0; i < names.count; i++) {
+			struct elf_member_info *member = &(*ret)[i];
+			member->name = arena_strdup(arena, names.items[i]);
+			member->kind = elf_type_member_kind(
+				w.module, &type, member->name, &member->value);
+		}
 	}
 	vec_free(&names);
 	vec_free(&w.ops);

@@ -121,13 +121,26 @@ must_check int elf_access_compile(struct elf_module *module,
 	const struct elf_access_request *request, struct arena *arena,
 	struct elf_access *ret, struct error *err);
 
+enum elf_member_kind {
+	ELF_MEMBER_OWN,
+	ELF_MEMBER_DISCRIMINANT,   /* tells which variant of an enum it is */
+	ELF_MEMBER_VARIANT,        /* there when the discriminant has its value */
+	ELF_MEMBER_DEFAULT_VARIANT /* there when no other variant is */
+};
+
+struct elf_member_info {
+	const char *name; /* NULL: an element */
+	enum elf_member_kind kind;
+	int64_t value; /* of the discriminant, extended as its type is */
+};
+
 /**
  * elf_access_members() - the members of the struct, or the elements of the array, that a request
- * leads to; names in @arena, NULL for elements
+ * leads to; names in @arena
  */
 must_check int elf_access_members(struct elf_module *module,
-	const struct elf_access_request *request, struct arena *arena, const char ***ret,
-	size_t *ret_count, struct error *err);
+	const struct elf_access_request *request, struct arena *arena,
+	struct elf_member_info **ret, size_t *ret_count, struct error *err);
 
 struct elf_variable_info {
 	const char *name, *type_name;

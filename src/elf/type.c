@@ -603,6 +603,81 @@ void elf_type_member_names(
 	member_names(module, type, ret, 0);
 }
 
+/* ---- enums of Rust (DWARF 5, 5.7.10) ---- */
+
+/* Of several in one type, which Rust has not, it is not told which one a name belongs to. */
+static bool find_variant_part(Dwarf_Die *type, Dwarf_Die *ret)
+{
+	Dwarf_Die die;
+	size_t count = 0;
+	if (dwarf_child(type, &die) != 0)
+		return false;
+	do
+		if (dwarf_tag(&die) == DW_TAG_variant_part && ++count == 1)
+			*ret = die;
+	while (dwarf_siblingof(&die, &die) == 0);
+	return count == 1;
+}
+
+static bool find_variant_named(Dwarf_Die *part, const char *name, Dwarf_Die *ret)
+{
+	Dwarf_Die member;
+	if (dwarf_child(part, ret) != 0)
+		return false;
+	do {
+		const char *is_called;
+		if (dwarf_tag(ret) == DW_TAG_variant && dwarf_child(ret, &member) == 0 &&
+			dwarf_tag(&member) == DW_TAG_member &&
+			(is_called = dwarf_diename(&member)) &&
+			strcmp(is_called, name) == 0)
+			return true;
+	} while (dwarf_siblingof(ret, ret) == 0);
+	return false;
+}
+
+/* As a load of @type gives it. */
+static int64_t extend(struct elf_module *module, Dwarf_Die *type, uint64_t value)
+{
+	Dwarf_Die peeled;
+	uint64_t size = elf_type_size(module, type);
+	unsigned unused = size < sizeof(value) ? 64 - 8 * (unsigned)size : 0;
+	elf_type_peel(module, type, &peeled);
+	value <<= unused;
+	return elf_type_is_signed(module, &peeled) ? (int64_t)value >> unused
+						   : (int64_t)(value >> unused);
+}
+
+enum elf_member_kind elf_type_member_kind(
+	struct elf_module *module, Dwarf_Die *type, const char *name, int64_t *ret)
+{
+	Dwarf_Die part, variant, discriminant, discriminant_type;
+	Dwarf_Attribute attr;
+	Dwarf_Word value;
+	bool is_told = false;
+	if (!find_variant_part(type, &part))
+		return ELF_MEMBER_OWN;
+	if (dwarf_attr(&part, DW_AT_discr, &attr)) {
+		uint64_t size = 0;
+		is_told = dwarf_formref_die(&attr, &discriminant) &&
+			  elf_die_type(&discriminant, &discriminant_type);
+		if (is_told)
+			size = elf_type_size(module, &discriminant_type);
+		if (!size || size > sizeof(value))
+			return ELF_MEMBER_OWN;
+	}
+	if (strcmp(name, ELF_DISCRIMINANT) == 0)
+		return ELF_MEMBER_DISCRIMINANT;
+	if (!find_variant_named(&part, name, &variant) ||
+		dwarf_hasattr(&variant, DW_AT_discr_list))
+		return ELF_MEMBER_OWN;
+	if (!is_told || !dwarf_attr(&variant, DW_AT_discr_value, &attr))
+		return ELF_MEMBER_DEFAULT_VARIANT;
+	if (dwarf_formudata(&attr, &value) != 0)
+		return ELF_MEMBER_OWN;
+	*ret = extend(module, &discriminant_type, value);
+	return ELF_MEMBER_VARIANT;
+}
+
 bool elf_type_find(struct elf_module *module, Dwarf_Die *unit, const char *name,
 	Dwarf_Die *ret, unsigned *ret_pointers)
 {

@@ -45,6 +45,9 @@ struct elf_name_list {
 /** all that elf_type_find_member() would find */
 void elf_type_member_names(
 	struct elf_module *module, Dwarf_Die *type, struct elf_name_list *ret);
+/** elf_type_member_kind() - what a member is in an enum of Rust; @ret: the discriminant that a variant has */
+enum elf_member_kind elf_type_member_kind(
+	struct elf_module *module, Dwarf_Die *type, const char *name, int64_t *ret);
 /** elf_type_find() - a type by name ("foo", "struct foo", "foo*"), in @unit's unit first
  */
 bool elf_type_find(struct elf_module *module, Dwarf_Die *unit, const char *name,

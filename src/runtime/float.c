@@ -294,37 +294,17 @@ static int64_t to_long(int64_t bits, int64_t mode)
 /* ---- text ---------------------------------------------------------------- */
 
 enum {
-	LIMBS = 33, /* of 32 bits: the largest double has 1024 */
-	CHUNK = 1000000000,
-	CHUNK_DIGITS = 9,
 	PRECISION_MAX = 400
 };
 
-/* The integer part of a number of 2^63 and more. */
-static void put_big(struct abi_context *c, struct rt_text *t, const struct number *n)
+/* A number of 10^18 and more is divided by tens, as in SystemTap 5.6: the tens follow as an exponent. */
+static int64_t scale_down(int64_t bits, int32_t *ret_tens)
 {
-	uint32_t *limbs = (uint32_t *)(void *)rt_scratch(c, 2 * LIMBS * 4 + 64);
-	if (!limbs)
-		return;
-	uint32_t *chunks = limbs + LIMBS, count = 0;
-	rt_zero(limbs, LIMBS * 4);
-	uint32_t shift = (uint32_t)(n->exponent - FRACTION_BITS), at = shift / 32;
-	wide_uint bits = (wide_uint)(n->significand >> GUARD) << (shift % 32);
-	for (; bits && at < LIMBS; bits >>= 32)
-		limbs[at++] = (uint32_t)bits;
-	for (uint32_t used = at; used && count < LIMBS + 4;) {
-		uint64_t rest = 0;
-		for (uint32_t i = used; i-- > 0;) {
-			rest = rest << 32 | limbs[i];
-			limbs[i] = (uint32_t)(rest / CHUNK);
-			rest %= CHUNK;
-		}
-		chunks[count++] = (uint32_t)rest;
-		while (used && !limbs[used - 1])
-			used--;
-	}
-	for (uint32_t i = count; i-- > 0;)
-		rt_text_decimal(t, chunks[i], i == count - 1 ? 1 : CHUNK_DIGITS);
+	const int64_t limit = from_long(1000000000000000000), ten = from_long(10);
+	int64_t size = bits & INT64_MAX;
+	for (*ret_tens = 0; size >= limit; (*ret_tens)++)
+		size = divide(size, ten);
+	return size | (bits & INT64_MIN);
 }
 
 /* What is right of the point as a fraction of 2^124. */
@@ -368,10 +348,33 @@ static void round_up(char *start, char *end)
 	*start = '1';
 }
 
+/* The digits after the point, if any are wanted, rounded. */
+static void put_fraction(
+	struct rt_text *t, const struct number *n, char *start, int64_t precision)
+{
+	wide_uint fraction = fraction_of(n);
+	if (precision > PRECISION_MAX)
+		precision = PRECISION_MAX;
+	if (precision > 0)
+		rt_text_char(t, '.');
+	for (int64_t i = 0; i < precision; i++)
+		rt_text_char(t, (char)('0' + next_digit(&fraction)));
+	char *end = t->at;
+	if (next_digit(&fraction) < 5)
+		return;
+	end[0] = '\0'; /* room for a digit more: see the capacity */
+	bool grows = true;
+	for (const char *p = start; p < end; p++)
+		grows = grows && (*p == '9' || *p == '.');
+	round_up(start, end);
+	t->at += grows;
+}
+
 void rt_fn_fp_to_string(struct abi_context *c, char *dst, int64_t bits, int64_t precision)
 {
 	struct number n = unpack(bits);
 	struct rt_text t = rt_text_open(dst, rt_session(c)->max_string - 1);
+	int32_t tens = 0;
 	if (n.sign && n.class != CLASS_NAN)
 		rt_text_char(&t, '-');
 	if (n.class == CLASS_NAN || n.class == CLASS_INFINITE) {
@@ -379,28 +382,17 @@ void rt_fn_fp_to_string(struct abi_context *c, char *dst, int64_t bits, int64_t 
 		rt_text_close(&t);
 		return;
 	}
+	if (n.class == CLASS_FINITE)
+		n = unpack(scale_down(bits, &tens));
 	char *start = t.at;
-	if (n.class == CLASS_FINITE && n.exponent > LEAD)
-		put_big(c, &t, &n);
-	else if (n.class == CLASS_FINITE && n.exponent >= 0)
+	if (n.class == CLASS_FINITE && n.exponent >= 0)
 		rt_text_decimal(&t, (int64_t)(n.significand >> (LEAD - n.exponent)), 1);
 	else
 		rt_text_char(&t, '0');
-	rt_text_char(&t, '.');
-	wide_uint fraction = fraction_of(&n);
-	precision = precision < 1               ? 1
-		    : precision > PRECISION_MAX ? PRECISION_MAX
-						: precision;
-	for (int64_t i = 0; i < precision; i++)
-		rt_text_char(&t, (char)('0' + next_digit(&fraction)));
-	char *end = t.at;
-	if (next_digit(&fraction) >= 5) {
-		end[0] = '\0'; /* room for a digit more: see the capacity above */
-		bool grows = true;
-		for (const char *p = start; p < end; p++)
-			grows = grows && (*p == '9' || *p == '.');
-		round_up(start, end);
-		t.at += grows;
+	put_fraction(&t, &n, start, precision);
+	if (tens) {
+		rt_text_char(&t, 'e');
+		rt_text_decimal(&t, tens, 1);
 	}
 	rt_text_close(&t);
 }

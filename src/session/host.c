@@ -106,8 +106,21 @@ static int host_compare_priority(const void *a, const void *b, void *data)
 	return left < right ? -1 : left > right;
 }
 
+/*
+ * SystemTap 5.6 makes one handler of the handlers of one point, without -u: an error or exit() in one of them does not keep the
+ * others from running.
+ */
+static bool host_is_one_point(
+	const struct stap_derived_probe *probe, const struct stap_derived_probe *other)
+{
+	return probe->priority == other->priority && !probe->condition &&
+	       !other->condition;
+}
+
 void session_host_run(struct session *s, enum stap_probe_kind kind)
 {
+	const struct stap_derived_probe *before = NULL;
+
 	VEC(uint32_t) order = {0};
 	for (size_t i = 0; i < s->sites.count; i++)
 		if (s->sites.items[i].probe->kind == kind)
@@ -116,9 +129,14 @@ void session_host_run(struct session *s, enum stap_probe_kind kind)
 		qsort_r(order.items, order.count, sizeof(*order.items),
 			host_compare_priority, s);
 	for (size_t i = 0; i < order.count; i++) {
+		const struct stap_derived_probe *probe =
+			s->sites.items[order.items[i]].probe;
 		/* an exit() in one begin probe keeps the later ones from starting */
-		if (kind == STAP_PROBE_BEGIN && !session_is_running(s))
+		if (kind == STAP_PROBE_BEGIN && !session_is_running(s) &&
+			!(before && !s->options->unoptimized &&
+				host_is_one_point(before, probe)))
 			break;
+		before = probe;
 		session_host_call(s, order.items[i]);
 	}
 	vec_free(&order);

@@ -486,6 +486,21 @@ static int target_access(void *data, const struct stap_location *location,
 	return 0;
 }
 
+static enum stap_member_kind member_kind(enum elf_member_kind kind)
+{
+	switch (kind) {
+	case ELF_MEMBER_DISCRIMINANT:
+		return STAP_MEMBER_DISCRIMINANT;
+	case ELF_MEMBER_VARIANT:
+		return STAP_MEMBER_VARIANT;
+	case ELF_MEMBER_DEFAULT_VARIANT:
+		return STAP_MEMBER_DEFAULT_VARIANT;
+	case ELF_MEMBER_OWN:
+		break;
+	}
+	return STAP_MEMBER_OWN;
+}
+
 static int target_members(void *data, const struct stap_location *location,
 	const struct stap_expr *target, bool at_entry, struct arena *arena,
 	struct stap_member_info **ret, uint32_t *ret_count, struct error *err)
@@ -493,20 +508,23 @@ static int target_members(void *data, const struct stap_location *location,
 	struct elf_access_request request;
 	struct elf_module *module;
 	struct stap_access ignored = {0};
-	const char **names;
+	struct elf_member_info *members;
 	size_t count;
 	int r = build_request(data, location, target, at_entry, arena, &request, &module,
 		&ignored, err);
 	if (r == 0)
 		r = target_list_members(module,
 			location && !ignored.static_module ? location->opaque : NULL,
-			&request, arena, &names, &count, err);
+			&request, arena, &members, &count, err);
 	if (r < 0)
 		return r;
 	struct stap_member_info *list =
 		arena_array(arena, struct stap_member_info, count + 1);
 	for (size_t i = 0; i < count; i++)
-		list[i] = (struct stap_member_info){.name = names[i], .index = i};
+		list[i] = (struct stap_member_info){.name = members[i].name,
+			.index = i,
+			.kind = member_kind(members[i].kind),
+			.value = members[i].value};
 	*ret = list;
 	*ret_count = (uint32_t)count;
 	return 0;

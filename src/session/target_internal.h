@@ -180,7 +180,8 @@ must_check int target_compile(struct elf_module *module, const struct target_pla
 	struct error *err);
 must_check int target_list_members(struct elf_module *module,
 	const struct target_place *place, struct elf_access_request *request,
-	struct arena *arena, const char ***ret, size_t *ret_count, struct error *err);
+	struct arena *arena, struct elf_member_info **ret, size_t *ret_count,
+	struct error *err);
 must_check int target_list_variables(struct elf_module *module,
 	const struct target_place *place, struct elf_access_request *request,
 	struct arena *arena, struct elf_variable_info **ret, size_t *ret_count,

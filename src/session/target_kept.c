@@ -16,6 +16,7 @@ static_assert(sizeof(struct elf_access_request) == 80, "ask for the new field");
 static_assert(sizeof(struct elf_access) == 40, "keep the new field");
 static_assert(sizeof(struct elf_access_step) == 32, "ask for the new field");
 static_assert(sizeof(struct elf_variable_info) == 24, "keep the new field");
+static_assert(sizeof(struct elf_member_info) == 24, "keep the new field");
 static_assert(sizeof(struct stap_location) == 144, "keep the new field, or set it anew");
 
 /* ---- writing and reading ------------------------------------------------------------------------------ */
@@ -311,27 +312,32 @@ out:
 	return r;
 }
 
-static bool get_members(struct reader *r, const char ***ret, size_t *ret_count)
+static bool get_members(struct reader *r, struct elf_member_info **ret, size_t *ret_count)
 {
-	uint64_t count = get_count(r, sizeof(uint64_t));
-	const char **names = arena_array(r->arena, const char *, count + 1);
-	for (uint64_t i = 0; i < count; i++)
-		names[i] = get_text(r);
+	uint64_t count = get_count(r, 3 * sizeof(uint64_t));
+	struct elf_member_info *members =
+		arena_array(r->arena, struct elf_member_info, count + 1);
+	for (uint64_t i = 0; i < count; i++) {
+		members[i].name = get_text(r);
+		members[i].kind = (enum elf_member_kind)get_number(r);
+		members[i].value = (int64_t)get_number(r);
+	}
 	if (r->is_bad || r->left)
 		return false;
-	*ret = names;
+	*ret = members;
 	*ret_count = count;
 	return true;
 }
 
 int target_list_members(struct elf_module *module, const struct target_place *place,
-	struct elf_access_request *request, struct arena *arena, const char ***ret,
-	size_t *ret_count, struct error *err)
+	struct elf_access_request *request, struct arena *arena,
+	struct elf_member_info **ret, size_t *ret_count, struct error *err)
 {
 	struct strbuf question, answer;
 	struct reader reader;
 	strbuf_init(&question);
-	bool can_keep = ask_access("members", module, place, request, &question);
+	bool can_keep =
+		ask_access("members and variants", module, place, request, &question);
 	int r = 0;
 	if (can_keep && recall(module, &question, arena, &reader) &&
 		get_members(&reader, ret, ret_count))
@@ -342,8 +348,11 @@ int target_list_members(struct elf_module *module, const struct target_place *pl
 		goto out;
 	strbuf_init(&answer);
 	put_number(&answer, *ret_count);
-	for (size_t i = 0; i < *ret_count; i++)
-		put_text(&answer, (*ret)[i]);
+	for (size_t i = 0; i < *ret_count; i++) {
+		put_text(&answer, (*ret)[i].name);
+		put_number(&answer, (*ret)[i].kind);
+		put_number(&answer, (uint64_t)(*ret)[i].value);
+	}
 	remember(module, &question, &answer);
 	strbuf_deinit(&answer);
 out:

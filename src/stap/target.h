@@ -163,9 +163,18 @@ struct stap_variable_info {
 	bool is_available; /* it has a value at this place */
 };
 
+enum stap_member_kind {
+	STAP_MEMBER_OWN,
+	STAP_MEMBER_DISCRIMINANT,   /* tells which of the variants is there */
+	STAP_MEMBER_VARIANT,        /* there when the discriminant is `value` */
+	STAP_MEMBER_DEFAULT_VARIANT /* there when no other variant is */
+};
+
 struct stap_member_info {
 	const char *name; /* NULL: array element `index` */
 	uint64_t index;
+	enum stap_member_kind kind;
+	int64_t value;
 };
 
 struct stap_enumerator {

@@ -7,8 +7,10 @@
 
 enum {
 	PRETTY_LIMIT = 30,
-	POINTER_DEPTH = 4, /* pointers to pointers */
-	FULL_DEPTH = 16    /* what $$ expands */
+	STRINGS_LIMIT = 48,   /* in a handler's memory, because of enums */
+	VARIANTS_LIMIT = 256, /* of all enums in one value */
+	POINTER_DEPTH = 4,    /* pointers to pointers */
+	FULL_DEPTH = 16       /* what $$ expands */
 };
 
 struct pretty {
@@ -16,6 +18,8 @@ struct pretty {
 	struct format_builder *format;
 	struct stap_expr *args[PRETTY_LIMIT];
 	uint32_t count;
+	uint32_t strings, strings_limit; /* that its arguments take */
+	uint32_t *variants;              /* how many have been written out */
 	const char *error;
 };
 
@@ -54,6 +58,7 @@ static void pretty_string(
 	call->type = STAP_TYPE_STRING;
 	stap_format_add_string(pretty->format);
 	pretty->args[pretty->count++] = call;
+	pretty->strings++;
 }
 
 static struct stap_expr *member_expr(struct lowering *lower, const struct stap_expr *base,
@@ -78,6 +83,112 @@ static struct stap_expr *member_expr(struct lowering *lower, const struct stap_e
 	return expr;
 }
 
+/* ---- enums with data, of Rust ---- */
+
+static void pretty_finish(struct pretty *pretty, struct stap_expr *expr);
+
+/* ".NAME=VALUE" as a string; @whole counts what it takes. */
+static struct stap_expr *variant_text(struct pretty *whole, struct stap_expr *expr,
+	const struct stap_member_info *variant, int depth)
+{
+	struct lowering *lower = whole->lower;
+	struct stap_expr *ret =
+		stap_expr_new(lower->sema->arena, STAP_EXPR_PRINT, expr->token);
+	struct pretty pretty = {.lower = lower,
+		.format = stap_format_begin(lower->sema->arena),
+		.strings = 1,
+		.strings_limit = whole->strings_limit,
+		.variants = whole->variants};
+
+	pretty_text(&pretty, ".");
+	pretty_text(&pretty, variant->name);
+	pretty_text(&pretty, "=");
+	lowering_sign(lower, variant->name);
+	/* the enum and its variant are one level */
+	if (!pretty_value(&pretty, member_expr(lower, expr, variant), depth))
+		pretty_text(&pretty, "?");
+	pretty_finish(&pretty, ret);
+	if (pretty.strings > whole->strings)
+		whole->strings = pretty.strings;
+	return ret;
+}
+
+static struct stap_expr *is_variant(struct lowering *lower, const struct stap_expr *expr,
+	const struct stap_member_info *discriminant,
+	const struct stap_member_info *variant)
+{
+	struct stap_expr *ret =
+		stap_expr_new(lower->sema->arena, STAP_EXPR_BINARY, expr->token);
+
+	ret->binary.op = STAP_OP_EQ;
+	ret->binary.left = member_expr(lower, expr, discriminant);
+	ret->binary.right = sema_number(lower->sema, variant->value, expr->token);
+	ret->type = STAP_TYPE_LONG;
+	lowering_set_access(lower, ret->binary.left);
+	return ret;
+}
+
+static const struct stap_member_info *find_kind(const struct stap_member_info *members,
+	uint32_t count, enum stap_member_kind kind)
+{
+	for (uint32_t i = 0; i < count; i++)
+		if (members[i].kind == kind)
+			return &members[i];
+	return NULL;
+}
+
+/* The variant that is there: a choice among strings, of which one is made. */
+static void pretty_variants(struct pretty *pretty, struct stap_expr *expr,
+	const struct stap_member_info *members, uint32_t count, int depth)
+{
+	struct lowering *lower = pretty->lower;
+	const struct stap_member_info *discriminant =
+		find_kind(members, count, STAP_MEMBER_DISCRIMINANT);
+	const struct stap_member_info *other =
+		find_kind(members, count, STAP_MEMBER_DEFAULT_VARIANT);
+	struct pretty whole = {.lower = lower,
+		.strings_limit = pretty->strings_limit - pretty->strings,
+		.variants = pretty->variants};
+	struct stap_expr *text = other ? variant_text(&whole, expr, other, depth)
+				       : sema_string(lower->sema, "?", expr->token);
+
+	for (uint32_t i = 0; i < count; i++) {
+		struct stap_expr *choice;
+		if (members[i].kind != STAP_MEMBER_VARIANT)
+			continue;
+		choice =
+			stap_expr_new(lower->sema->arena, STAP_EXPR_TERNARY, expr->token);
+		choice->ternary.condition =
+			is_variant(lower, expr, discriminant, &members[i]);
+		choice->ternary.then = variant_text(&whole, expr, &members[i], depth);
+		choice->ternary.otherwise = text;
+		choice->type = STAP_TYPE_STRING;
+		text = choice;
+	}
+	pretty->strings += whole.strings;
+	stap_format_add_string(pretty->format);
+	pretty->args[pretty->count++] = text;
+}
+
+/* Can it be told which variant is there, is there memory for it in a handler, and is it not too much code? */
+static bool can_choose(struct pretty *pretty, const struct stap_expr *expr,
+	const struct stap_member_info *members, uint32_t count)
+{
+	const uint32_t least = 2;
+	const struct stap_member_info *discriminant =
+		find_kind(members, count, STAP_MEMBER_DISCRIMINANT);
+	const char *unused;
+
+	if (pretty->strings + least > pretty->strings_limit ||
+		*pretty->variants + count > VARIANTS_LIMIT)
+		return false;
+	*pretty->variants += count;
+	if (!discriminant)
+		return !find_kind(members, count, STAP_MEMBER_VARIANT);
+	return lowering_access(
+		pretty->lower, member_expr(pretty->lower, expr, discriminant), &unused);
+}
+
 static bool pretty_members(struct pretty *pretty, struct stap_expr *expr,
 	const struct stap_access *access, int depth)
 {
@@ -99,10 +210,18 @@ static bool pretty_members(struct pretty *pretty, struct stap_expr *expr,
 		pretty->error = arena_strdup(lower->sema->arena, why.message);
 		return false;
 	}
+	bool has_variants = find_kind(members, count, STAP_MEMBER_VARIANT) ||
+			    find_kind(members, count, STAP_MEMBER_DEFAULT_VARIANT);
+	bool is_first = true,
+	     one_variant = has_variants && can_choose(pretty, expr, members, count);
 	pretty_text(pretty, is_array ? "[" : "{");
 	for (uint32_t i = 0; i < count; i++) {
-		if (i)
+		if (has_variants && members[i].kind != STAP_MEMBER_OWN &&
+			(one_variant || members[i].kind != STAP_MEMBER_DISCRIMINANT))
+			continue;
+		if (!is_first)
 			pretty_text(pretty, ", ");
+		is_first = false;
 		/* of arrays the first element stands for all, as in SystemTap */
 		if (pretty->count + 2 > PRETTY_LIMIT || (is_array && i)) {
 			pretty_text(pretty, "...");
@@ -117,6 +236,12 @@ static bool pretty_members(struct pretty *pretty, struct stap_expr *expr,
 			    pretty, member_expr(lower, expr, &members[i]), depth - 1))
 			pretty_text(pretty, "?");
 	}
+	if (has_variants && !is_first)
+		pretty_text(pretty, ", ");
+	if (one_variant && pretty->count + 2 <= PRETTY_LIMIT)
+		pretty_variants(pretty, expr, members, count, depth);
+	else if (has_variants)
+		pretty_text(pretty, "...");
 	pretty_text(pretty, is_array ? "]" : "}");
 	return true;
 }
@@ -224,8 +349,10 @@ static void pretty_finish(struct pretty *pretty, struct stap_expr *expr)
 
 static void pretty_begin(struct pretty *pretty, struct lowering *lower)
 {
-	*pretty = (struct pretty){
-		.lower = lower, .format = stap_format_begin(lower->sema->arena)};
+	*pretty = (struct pretty){.lower = lower,
+		.format = stap_format_begin(lower->sema->arena),
+		.strings_limit = STRINGS_LIMIT,
+		.variants = arena_new(lower->sema->arena, uint32_t)};
 }
 
 /* A variable that is there, but not at this address, is shown as what cannot be shown. */

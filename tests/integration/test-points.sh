@@ -235,6 +235,25 @@ if [ -x "$tracees/points-rust-v0" ]; then
 		"a parameter of Rust that is not optimised"
 	is "$(run "probe $debug.return { println(@entry(\$all->length), \" \", \$return) }" "$tracees/points-rust-debug 7")" \
 		"7 91" "... when the function returns"
+	# Of an enum the variant is shown that is there: it is told by a number, or by what the data cannot be.
+	shown() # FUNCTION VALUE
+	{
+		run "probe process.function(\"enums::$1\") { println($2) }" "$tracees/enums-rust" | grep -v '^6$'
+	}
+	is "$(shown shape '$s$$' | sed 's/0x[0-9a-f]*/POINTER/')" "{.Nothing={}}
+{.Circle={.__0=5}}
+{.Square={.side=-3, .name={.data_ptr=POINTER, .length=4}}}" "an enum of Rust: each variant"
+	is "$(shown shape '$s$, " ", $s->__discriminant')" "{.Nothing={}} 0
+{.Circle={.__0=5}} 1
+{.Square={.side=-3, .name={...}}} 2" "... its structures only with \$\$"
+	is "$(shown reference '$$parms$$' | sed 's/0x[0-9a-f]*/POINTER/')" "r={.None={}} b={.Some={.__0=POINTER}} n=0
+r={.Some={.__0=POINTER}} b={.None={}} n=1" "... a pointer that is none"
+	is "$(shown signed '$$parms$$')" "s={.Low={.__0=1}} o={.One={.__0=3}} n=0
+s={.High={.__0=2}} o={.One={.__0=4}} n=1" "... a negative number; a single variant"
+	is "$(shown place '$p$$')" "{.at={.Some={.__0={.Circle={.__0=8}}}}, .letter={.None={}}, .deep={.Some={.__0={.None={}}}}}
+{.at={.None={}}, .letter={.Some={.__0=120}}, .deep={.Some={.__0={.Some={.__0=1}}}}}" "... in each other"
+	is "$(run 'probe process.function("*") { if (strlen($$vars$$) < 0) println("?") }' "$tracees/enums-rust" | grep -v refused)" "6" \
+		"... in all functions there are"
 else
 	skip "no rustc here: Rust programs"
 fi

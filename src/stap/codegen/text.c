@@ -37,14 +37,21 @@ static struct emit_text emit_text_ternary(
 	LLVMBasicBlockRef then = emit_block(b, "then"), otherwise = emit_block(b, "else");
 	LLVMBasicBlockRef done = emit_block(b, "done"), from[2];
 	struct emit_text text[2];
+	uint32_t top[2];
 
 	emit_branch(b, emit_condition(b, expr->ternary.condition), then, otherwise);
 	LLVMPositionBuilderAtEnd(b->e->builder, then);
+	top[0] = b->frame_top;
 	text[0] = emit_text(b, expr->ternary.then);
 	from[0] = LLVMGetInsertBlock(b->e->builder);
 	LLVMBuildBr(b->e->builder, done);
 	LLVMPositionBuilderAtEnd(b->e->builder, otherwise);
+	/* one of the two is made: they may have the same place */
+	top[1] = b->frame_top;
+	b->frame_top = top[0];
 	text[1] = emit_text(b, expr->ternary.otherwise);
+	if (b->frame_top < top[1])
+		b->frame_top = top[1];
 	from[1] = LLVMGetInsertBlock(b->e->builder);
 	emit_enter(b, done);
 	LLVMValueRef phi = LLVMBuildPhi(b->e->builder, b->e->ptr, "");
