@@ -132,8 +132,12 @@ int run_request_finish(const struct cli_command *command, struct run_request *re
 		fprintf(stderr, "ERROR --suppress-time-limits requires guru mode (-g)\n");
 		return 1;
 	}
-	if (request->listing)
+	if (request->listing) {
+		/* `-l 'process(@1).mark("*")' PATH` */
+		o->arguments = (const char *const *)&argv[first];
+		o->argument_count = (uint32_t)(argc - first);
 		return check_listing(command, request);
+	}
 	if (request->script_text) {
 		struct session_text *text = push_first(o);
 		text->name = "<input>";

@@ -389,11 +389,13 @@ static int check_prologue(void *data, const char *value, struct error *err)
 	return bad(err, "Invalid argument '%s' for --prologue-searching.", value);
 }
 
-static int check_runtime(void *data, const char *value, struct error *err)
+static int set_runtime(void *data, const char *value, struct error *err)
 {
 	if (strcmp(value, "kernel") == 0 || strcmp(value, "dyninst") == 0 ||
-		strcmp(value, "bpf") == 0)
+		strcmp(value, "bpf") == 0) {
+		session_of(data)->runtime = value;
 		return 0;
+	}
 	return bad(err, "ERROR: %s is an invalid argument for --runtime", value);
 }
 
@@ -555,7 +557,7 @@ const struct cli_option run_options[] = {
 	{0, "tmpdir", "DIR", "no temporary files are made", NULL, CLI_NOTHING},
 	{'P', NULL, NULL, "prologues are looked through where needed", NULL, CLI_NOTHING},
 	{0, "prologue-searching", "[WHEN]", "the same", check_prologue, CLI_NOTHING},
-	{0, "runtime", "MODE", "kernel, dyninst, bpf: there is only one", check_runtime, CLI_NOTHING},
+	{0, "runtime", "MODE", "what scripts ask for: kernel, dyninst (without it), bpf", set_runtime, 0},
 	{0, "dyninst", NULL, "handlers run in the program anyway", NULL, CLI_NOTHING},
 	{0, "bpf", NULL, "the same", NULL, CLI_NOTHING},
 	{'j', NULL, NULL, "an option of the bpf runtime", NULL, CLI_NOTHING},

@@ -151,6 +151,7 @@ int session_front_pass1(struct session *s, struct front *f)
 		.guru = o->guru,
 		.compatible = o->compatible,
 		.privilege = o->privilege,
+		.runtime = o->runtime,
 		.kernel_config = kernel_config_find,
 		.kernel_config_data = &f->kernel_config,
 		.argument_used = arena_array(&s->arena, bool, o->argument_count + 1),
@@ -228,6 +229,7 @@ int session_front_pass2(struct session *s, struct front *f)
 		.user_files = (const struct stap_file *const *)f->user.items,
 		.user_file_count = (uint32_t)f->user.count,
 		.guru = o->guru,
+		.privilege = o->privilege,
 		.unoptimized = o->unoptimized,
 		.suppress_warnings = o->no_warnings,
 		.skip_badvars = o->skip_badvars,
@@ -353,8 +355,8 @@ int session_front(struct session *s)
 
 int session_front_list(struct session *s, const char *point, bool with_variables)
 {
-	struct front f = {
-		.silent = !s->options->explain && !s->options->verbose, .listing = true};
+	struct front f = {.silent = !s->options->explain && s->options->verbose < 2,
+		.listing = true};
 	struct session_options options;
 	struct session_text text = {.name = "<input>"};
 	text.text = arena_printf(&s->arena, "probe %s {}", point);

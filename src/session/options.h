@@ -46,6 +46,7 @@ struct session_options {
 	const char *compatible;
 	char module_name[56];  /* -m, "": made up */
 	const char *privilege; /* --privilege, NULL: stapdev */
+	const char *runtime; /* --runtime, as conditionals see it; NULL: none was named */
 
 	int verbose;
 	int pass_verbose[SESSION_PASSES]; /* -v and --vp */

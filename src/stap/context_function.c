@@ -26,8 +26,7 @@ static struct stap_function *function_of_files(const struct stap_file *const *fi
 {
 	for (size_t i = 0; i < count; i++) {
 		for (size_t j = 0; j < files[i]->functions.count; j++) {
-			struct stap_function *function =
-				files[i]->functions.items[j];
+			struct stap_function *function = files[i]->functions.items[j];
 
 			if (strcmp(function->name, call->call.name) != 0 ||
 				function->param_count != call->call.args.count ||

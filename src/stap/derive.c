@@ -553,9 +553,22 @@ static bool fail_unavailable(
 	return false;
 }
 
+/* What stapusr may not name is refused, as there, whatever the system would allow. */
+static bool is_permitted(const struct sema *sema, enum sema_point_kind kind)
+{
+	const char *privilege = sema->options->privilege;
+
+	return !privilege || strcmp(privilege, "stapusr") != 0 ||
+	       (kind != SEMA_POINT_PROFILE && kind != SEMA_POINT_PERF &&
+		       kind != SEMA_POINT_CONTROL_FILE && kind != SEMA_POINT_UNAVAILABLE);
+}
+
 bool sema_build_candidate(struct sema *sema, const struct sema_candidate *candidate,
 	enum sema_point_kind kind, struct sema_error *err)
 {
+	if (!is_permitted(sema, kind))
+		return fail(err, candidate->point->components[0].token,
+			"probe point is not allowed for --privilege=stapusr");
 	switch (kind) {
 	case SEMA_POINT_BEGIN:
 		return build_session_probe(sema, candidate, STAP_PROBE_BEGIN);

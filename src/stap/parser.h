@@ -16,6 +16,7 @@ struct stap_parse_options {
 	const char *compatible; /* --compatible version or NULL */
 	bool newest_syntax; /* whatever that version, which only `systemtap_v` is then */
 	const char *privilege; /* what systemtap_privilege is; NULL: "stapdev" */
+	const char *runtime;   /* what runtime is; NULL: "dyninst" */
 	bool *argument_used;   /* argument_count flags, or NULL */
 	const struct stap_macros *macros; /* of the library, or NULL */
 	const char *kernel_release;       /* for kernel_v and kernel_vr; NULL: uname() */

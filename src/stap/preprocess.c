@@ -604,7 +604,8 @@ static bool compare_keyword(
 			pp->options->privilege ? pp->options->privilege : "stapdev", ret);
 	/* the name SystemTap has for handlers that run inside the traced process */
 	if (strcmp(name, "runtime") == 0)
-		return compare_name(pp, c, "dyninst", ret);
+		return compare_name(pp, c,
+			pp->options->runtime ? pp->options->runtime : "dyninst", ret);
 	if (strcmp(name, "arch") == 0) {
 		struct utsname names;
 		return compare_name(pp, c,

@@ -24,6 +24,7 @@ struct stap_semantic_options {
 	uint32_t preset_count;
 	bool *argument_used;
 	uint32_t argument_count;
+	const char *privilege; /* NULL: "stapdev", which may do what its system lets it */
 	bool guru, unoptimized, suppress_warnings, skip_badvars;
 	bool has_target; /* -c or -x given: bare `process` is allowed */
 	bool listing;    /* nothing will run: points that need a target may be named */

@@ -496,7 +496,13 @@ static bool check_guru(struct sema *sema, const struct stap_expr *expr)
 	if (!(expr->call.intrinsic->flags & STAP_INTRINSIC_GURU) || sema->options->guru ||
 		!sema_is_user_token(expr->token))
 		return true;
-	sema_error(sema, expr->token, "function may not be used unless -g is specified");
+	if (sema->options->privilege && strcmp(sema->options->privilege, "stapdev") != 0)
+		sema_error(sema, expr->token,
+			"function may not be used when --privilege=%s is specified",
+			sema->options->privilege);
+	else
+		sema_error(sema, expr->token,
+			"function may not be used unless -g is specified");
 	return false;
 }
 

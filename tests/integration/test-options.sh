@@ -25,6 +25,17 @@ is "$("$utrace" run -L syscall.read 2>&1)" \
 is "$("$utrace" run -L process.syscall.return 2>&1)" 'process.syscall.return $syscall:long $return:long' "... and the point itself"
 is "$("$utrace" run -l 'timer.*' 2>&1)" "timer.profile" "-l: timers"
 is "$("$utrace" run -l 'nothing.like.this' 2>&1; echo $?)" "1" "-l: silent when nothing matches"
+is "$("$utrace" run -v -l 'nothing.like.this' 2>&1; echo $?)" "1" "... with -v, too"
+like "$("$utrace" run -vv -l 'nothing.like.this' 2>&1)" '^semantic error: probe point mismatch' "... but not with -vv"
+is "$("$utrace" run -l 'process(@1).function(@2)' "$tracees/counter" main 2>&1 | sed 's/@.*//')" \
+	"process(\"$tracees/counter\").function(\"main" "-l: with arguments"
+runtime='%( runtime == "kernel" %? probe begin { println("kernel") exit() } %: probe begin { println("other") exit() } %)'
+is "$("$utrace" run --runtime=kernel -e "$runtime" 2>&1) $("$utrace" run --runtime=dyninst -e "$runtime" 2>&1)" "kernel other" \
+	"--runtime: what conditionals see"
+like "$("$utrace" run --privilege=stapusr -e 'probe timer.profile { exit() }' 2>&1)" \
+	'^semantic error: probe point is not allowed for --privilege=stapusr' "--privilege: a point that is refused"
+like "$("$utrace" run --unprivileged -e 'probe begin { raise(1) }' 2>&1)" \
+	'^semantic error: function may not be used when --privilege=stapusr is specified: identifier .raise. at' "... and a function"
 like "$("$utrace" run -l 'timer s' 2>&1)" '^parse error: expected one of' "-l: ... but not about what is no probe point"
 is "$("$utrace" run -DMAXACTION=1x -e 'probe begin { exit() }' 2>&1; echo $?)" \
 	"$(printf -- "-D MAXACTION: '1x' is not a number\n1")" "-D: a limit that is no number"
@@ -136,7 +147,7 @@ fi
 says() { like "$("$utrace" run "$@" 2>&1)" "$wanted" "$*"; }
 wanted='^semantic error: no match: /nonexistent: No such file or directory$'
 says -e 'probe process("/nonexistent").function("x") { exit() }'
-wanted='^semantic error: no match: nonexistent-program: no such program in PATH$'
+wanted="^semantic error: cannot find executable 'nonexistent-program'$"
 says -e 'probe process("nonexistent-program").function("x") { exit() }'
 wanted='^semantic error: no match: /tmp: Is a directory$'
 says -e 'probe process("/tmp").function("x") { exit() }'
