@@ -58,5 +58,16 @@ bool heal_is_wanted(pid_t pid);
 /** lower the counters again; the threads are stopped */
 void undo_semaphores(const struct undo *undo, int memory_fd);
 
+/* ---- undo_memory.c ------------------------------------------------------------------------------------ */
+
+struct held_threads;
+
+bool undo_in_arena(const struct undo *undo, uint64_t address);
+/** undo_find_areas() - look which of the journal's areas are there, and no others */
+must_check int undo_find_areas(struct undo *undo, int memory_fd, struct error *err);
+/** undo_remove_memory() - the front and all mappings; no thread is inside; -EPERM: it has to stay */
+must_check int undo_remove_memory(
+	struct undo *undo, struct held_threads *held, int memory_fd, struct error *err);
+
 /** undo_run() - seize, restore, unmap; -EBUSY, -EPERM: text is restored, memory had to stay */
 must_check int undo_run(struct undo *undo, struct error *err);
