@@ -3,6 +3,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -165,14 +167,38 @@ bool elf_module_has_dwarf(struct elf_module *module)
 	return elf_module_dwarf(module) != NULL;
 }
 
+/* Where dwp(1) is told to put the .dwo files of a program. */
+static bool find_package(const struct elf_dwarf *dwarf, char *ret, size_t size)
+{
+	const char *files[2] = {NULL};
+	dwfl_module_info(
+		dwarf->dwfl_module, NULL, NULL, NULL, NULL, NULL, &files[0], &files[1]);
+	for (size_t i = 0; i < sizeof(files) / sizeof(*files); i++)
+		if (files[i] && snprintf(ret, size, "%s.dwp", files[i]) < (int)size &&
+			access(ret, R_OK) == 0)
+			return true;
+	return false;
+}
+
+static int missing_units(struct elf_module *module, const char *what, struct error *err)
+{
+	char package[PATH_MAX];
+	if (find_package(module->dwarf, package, sizeof(package)))
+		return error_set(err, -ENOENT,
+			"%s requires debuginfo: that in %s is read by libdw 0.191 or later, and this is %s "
+			"(which reads .dwo files where the compiler put them)",
+			what, package, dwfl_version(NULL));
+	return error_set(err, -ENOENT,
+		"%s requires debuginfo: that of %s is in split files (.dwo) which are not "
+		"where it says",
+		what, module->path);
+}
+
 int elf_missing_debuginfo(struct elf_module *module, const char *what, struct error *err)
 {
 	const char *base = strrchr(module->path, '/');
 	if (module->dwarf && module->dwarf->has_lost_units)
-		return error_set(err, -ENOENT,
-			"%s requires debuginfo: that of %s is in split files (.dwo) which are not "
-			"where it says (in a .dwp, libdw cannot read it)",
-			what, module->path);
+		return missing_units(module, what, err);
 	if (module->dwarf)
 		return error_set(err, -ENOENT,
 			"%s requires debuginfo: this part of %s has none (it is assembly, or was "

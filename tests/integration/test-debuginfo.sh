@@ -95,6 +95,18 @@ if have cc; then
 		rm -f "$dir"/*.dwo
 		like "$(list "$dir/split" 'statement("branch@points.c:*")')" "in split files \(.dwo\) which are not where it says" \
 			"lost .dwo files are told"
+		# What has become of them?  libdw reads packages from 0.191 on.
+		for packer in dwp llvm-dwp; do
+			for version in 4 5; do
+				have $packer || continue
+				(cd "$dir" && cc -O2 -g -gdwarf-$version -gsplit-dwarf -o packed "$source" && $packer -e packed -o packed.dwp) 2>"$dir/err" ||
+					{ skip "$packer packs no DWARF $version"; continue; }
+				rm -f "$dir"/*.dwo
+				like "$(list "$dir/packed" 'statement("branch@points.c:*")')" \
+					"in $dir/packed.dwp is read by libdw 0.191 or later, and this is 0\.1|^process.*statement\(\"branch@.*points.c:" \
+					"a package of $packer, DWARF $version: read, or told what it takes"
+			done
+		done
 	else
 		skip "this compiler cannot split debug information"
 	fi
