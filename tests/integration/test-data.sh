@@ -60,6 +60,10 @@ is "$(run 'global n probe process.data("counter").write { n++; exit() } probe pr
 like "$(run "$writes" "$program 50 blocked")" 'WARNING: 50 accesses to watched data were not seen: SIGTRAP was blocked' \
 	"accesses that nobody could stop at are counted"
 
+is "$(run 'probe process.data("counter").write { n++ } probe process.function("look") { m++ } global n, m
+	probe end { println(n, " ", m) }' "$program 50 blocked" --mode=ptrace)" "50 50" \
+	"a breakpoint of ours that the signal which waits stands for"
+
 # ---- coming and going while it is busy
 start() # HOW
 {
