@@ -3,13 +3,11 @@
  * From the places a script probes to patches: one list per ELF file, computed once and
  * used for every process that maps the file.
  *
- *  1. each site becomes one entry patch, or one exit patch for every way out of its
- * function
- *  2. patches at one address are one patch with several handlers
- *  3. patches that would overwrite each other's bytes: the later one becomes a
- * breakpoint, then the earlier one; when that does not help either, the later one is
- * refused Every refusal is told with its rule.
+ * Each site becomes one entry patch, or one exit patch for every way out of its function; then those that would be in
+ * each other's way are resolved (overlaps.c).  Every refusal is told with its rule.
  */
+#include "session/plan.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <string.h>
@@ -74,7 +72,7 @@ struct session_module *session_plan_module(
 	return m;
 }
 
-static void plan_refuse(struct session *s, struct session_module *m,
+void plan_refuse(struct session *s, struct session_module *m,
 	const struct session_site *site, const char *why)
 {
 	m->refused++;
@@ -233,10 +231,8 @@ static void plan_exits(struct session *s, struct session_module *m, uint32_t ind
 	free(plans);
 }
 
-/* Where a call returns to, as a place of its own; false: its function never returns. */
-static bool plan_place_behind(const struct session_module *m,
-	const struct stap_location *stub, const struct arch_call *call,
-	struct stap_location *ret)
+bool plan_place_behind(const struct session_module *m, const struct stap_location *stub,
+	const struct arch_call *call, struct stap_location *ret)
 {
 	const char *name;
 	*ret = *stub;
@@ -282,160 +278,6 @@ static void plan_behind_calls(struct session *s, struct session_module *m, uint3
 		plan_refuse(s, m, site,
 			count ? "the function never returns"
 			      : "nothing calls the stub directly");
-}
-
-static int plan_compare(const void *a, const void *b)
-{
-	const struct session_patch *left = a, *right = b;
-	if (left->plan.address != right->plan.address)
-		return left->plan.address < right->plan.address ? -1 : 1;
-	bool left_exits = left->plan.points[0].is_exit,
-	     right_exits = right->plan.points[0].is_exit;
-	if (left_exits != right_exits)
-		return left_exits ? 1 : -1;
-	/* handlers of one place run in the order of the script */
-	uint32_t a_site = left->handlers.items[0].site,
-		 b_site = right->handlers.items[0].site;
-	return a_site < b_site ? -1 : a_site > b_site;
-}
-
-/* Plan the same place again as a one-byte breakpoint. */
-static bool plan_as_breakpoint(struct session_module *m, struct session_patch *patch)
-{
-	struct arch_plan_options options = {.no_jumps = true, .trust_abi_flags = false};
-	struct arch_plan plan, *plans = NULL;
-	size_t count = 0;
-	bool done = false;
-	const struct arch_point *point = &patch->plan.points[0];
-	if (patch->plan.form == ARCH_PATCH_BREAKPOINT || patch->plan.point_count > 1)
-		return false;
-	if (!point->is_exit) {
-		if (arch_plan_site(m->text, point->address, patch->function_start,
-			    patch->function_end, &options, &plan, NULL) < 0)
-			return false;
-		patch->plan = plan;
-		return true;
-	}
-	if (arch_plan_exits(m->text, patch->function_start, patch->function_end, &options,
-		    &plans, &count, NULL) < 0)
-		return false;
-	for (size_t i = 0; i < count && !done; i++) {
-		if (plans[i].point_count > 1 ||
-			plans[i].points[0].address != point->address)
-			continue;
-		patch->plan = plans[i];
-		done = true;
-	}
-	free(plans);
-	return done;
-}
-
-static void plan_take_handlers(struct session_patch *into, struct session_patch *from)
-{
-	for (size_t i = 0; i < from->handlers.count; i++) {
-		struct arch_handler_call call = from->handlers.items[i];
-		int point =
-			arch_plan_find_point(&into->plan, &from->plan.points[call.point]);
-		call.point = (uint8_t)(point < 0 ? 0 : point);
-		vec_append(&into->handlers, call);
-	}
-	vec_free(&from->handlers);
-}
-
-/*
- * Several probes on one function, a return probe's entry part next to an entry probe, or probes whose
- * windows overlap: one patch.
- */
-static bool plan_merge(
-	struct session_module *m, struct session_patch *into, struct session_patch *from)
-{
-	struct arch_plan_options options = {0};
-	bool all_known = true;
-	if (into->handlers.count + from->handlers.count > ARCH_MAX_HANDLERS)
-		return false;
-	for (unsigned int i = 0; i < from->plan.point_count; i++)
-		all_known &=
-			arch_plan_find_point(&into->plan, &from->plan.points[i]) >= 0;
-	if (!all_known) {
-		if (!arch_plans_overlap(&into->plan, &from->plan) ||
-			into->function_start != from->function_start ||
-			into->function_end != from->function_end ||
-			!arch_plans_join(m->text, into->function_start,
-				into->function_end, &options, &into->plan, &from->plan,
-				&into->plan))
-			return false;
-	}
-	plan_take_handlers(into, from);
-	return true;
-}
-
-static void plan_resolve_overlaps(struct session *s, struct session_module *m)
-{
-	if (m->patches.count)
-		qsort(m->patches.items, m->patches.count, sizeof(*m->patches.items),
-			plan_compare);
-	size_t kept = 0;
-	for (size_t i = 0; i < m->patches.count; i++) {
-		struct session_patch *next = &m->patches.items[i];
-		struct session_patch *last = kept ? &m->patches.items[kept - 1] : NULL;
-		if (last && plan_merge(m, last, next))
-			continue;
-		bool clash = last && arch_plans_overlap(&last->plan, &next->plan);
-		if (clash && plan_as_breakpoint(m, next))
-			clash = arch_plans_overlap(&last->plan, &next->plan);
-		if (clash && plan_as_breakpoint(m, last))
-			clash = arch_plans_overlap(&last->plan, &next->plan);
-		if (clash && plan_merge(m, last, next))
-			continue;
-		if (clash) {
-			const struct session_site *site =
-				&s->sites.items[next->handlers.items[0].site];
-			plan_refuse(s, m, site,
-				last->handlers.count < ARCH_MAX_HANDLERS
-					? "its bytes belong to the patch of another probe"
-					: "too many probes have this place");
-			vec_free(&next->handlers);
-			continue;
-		}
-		if (kept != i)
-			m->patches.items[kept] = *next;
-		kept++;
-	}
-	m->patches.count = kept;
-}
-
-/* Does any patch want the padding that a short jump goes through?  Patches are sorted. */
-static bool plan_padding_is_taken(
-	const struct session_module *m, const struct session_patch *patch)
-{
-	size_t low = 0, high = m->patches.count;
-	uint64_t padding = patch->plan.padding_address;
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-		if (m->patches.items[middle].plan.address + ARCH_MAX_WINDOW <= padding)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	for (; low < m->patches.count; low++) {
-		const struct session_patch *other = &m->patches.items[low];
-		if (other->plan.address >= padding + ARCH_JUMP_SIZE)
-			break;
-		if (other != patch && arch_plans_overlap(&other->plan, &patch->plan))
-			return true;
-	}
-	return false;
-}
-
-/* Neighbours in the list were compared; padding may lie anywhere within reach of a short jump. */
-static void plan_free_padding(struct session_module *m)
-{
-	for (size_t i = 0; i < m->patches.count; i++) {
-		struct session_patch *patch = &m->patches.items[i];
-		if (patch->plan.form == ARCH_PATCH_JUMP_SHORT &&
-			plan_padding_is_taken(m, patch))
-			(void)plan_as_breakpoint(m, patch);
-	}
 }
 
 /* What is kept for a goroutine has little room (runtime/pair_go.c). */
@@ -601,154 +443,6 @@ int session_plan_bind(struct session *s, struct error *err)
 		}
 	}
 	return 0;
-}
-
-/* ---- telling ---------------------------------------------------------------------------------------------- */
-
-static void describe_plan(const struct arch_plan *plan, struct strbuf *out)
-{
-	const struct arch_point *point = &plan->points[0];
-	strbuf_printf(out, "    %#llx: ", (unsigned long long)point->address);
-	switch (plan->form) {
-	case ARCH_PATCH_JUMP_SINGLE:
-		strbuf_printf(out, "jump over one instruction");
-		break;
-	case ARCH_PATCH_JUMP_WINDOW:
-		strbuf_printf(out, "jump over %u instructions", plan->insn_count);
-		break;
-	case ARCH_PATCH_JUMP_SHORT:
-		strbuf_printf(out,
-			plan->is_lodged ? "short jump through other instructions at %#llx"
-					: "short jump to padding at %#llx",
-			(unsigned long long)plan->padding_address);
-		break;
-	case ARCH_PATCH_BREAKPOINT:
-		strbuf_printf(out, "breakpoint");
-		break;
-	}
-	strbuf_printf(out, ", %u byte%s at %#llx", plan->window,
-		plan->window == 1 ? "" : "s", (unsigned long long)plan->address);
-	for (unsigned int i = 0; i < plan->point_count; i++) {
-		point = &plan->points[i];
-		if (point->is_exit)
-			strbuf_printf(out, ", %sexit%s at %#llx",
-				point->is_conditional ? "conditional " : "",
-				point->is_tail_call ? " by a tail call" : "",
-				(unsigned long long)point->address);
-	}
-	if (plan->no_jump)
-		strbuf_printf(out, ": no jump, %s (at %#llx)", plan->no_jump,
-			(unsigned long long)plan->no_jump_at);
-	strbuf_putc(out, '\n');
-}
-
-static void describe_refusal(
-	const struct stap_location *l, const struct error *err, struct strbuf *out)
-{
-	strbuf_printf(out, "    %#llx: refused: %s\n",
-		(unsigned long long)l->link_address, err->message);
-}
-
-struct planned {
-	const struct arch_plan *plans;
-	size_t count, own;
-};
-
-static bool is_unplanned(void *data, uint64_t low, uint64_t high)
-{
-	const struct planned *planned = data;
-	for (size_t i = 0; i < planned->count; i++)
-		if (i != planned->own && planned->plans[i].address < high &&
-			low < planned->plans[i].address + planned->plans[i].window)
-			return false;
-	return true;
-}
-
-/* As it would be without other probes. */
-static void describe_planned(struct session_module *m, const struct stap_location *l,
-	const struct arch_plan_options *options, const struct arch_plan *plans,
-	size_t count, struct strbuf *out)
-{
-	for (size_t i = 0; i < count; i++) {
-		struct planned planned = {plans, count, i};
-		struct arch_plan lodger, host;
-		bool lodges = arch_plan_lodge(m->text, l->function_start, l->function_end,
-			options, &plans[i], is_unplanned, &planned, &lodger, &host);
-		describe_plan(lodges ? &lodger : &plans[i], out);
-	}
-}
-
-static void describe_site(
-	struct session_module *m, const struct stap_location *l, struct strbuf *out)
-{
-	struct arch_plan_options options = {.trust_abi_flags = l->has_debug_info};
-	struct arch_plan plan;
-	struct error err = {0};
-	if (arch_plan_site(m->text, l->link_address, l->function_start, l->function_end,
-		    &options, &plan, &err) < 0)
-		describe_refusal(l, &err, out);
-	else
-		describe_planned(m, l, &options, &plan, 1, out);
-}
-
-static void describe_entrance(struct session_module *m, const struct stap_location *l,
-	uint64_t entrance, struct strbuf *out)
-{
-	uint64_t start, end;
-	const char *name;
-	strbuf_printf(out, "    others come to its exits at %#llx",
-		(unsigned long long)entrance);
-	if (elf_module_function_at(m->elf, entrance, &start, &end, &name) && name)
-		strbuf_printf(
-			out, " (%s+%#llx)", name, (unsigned long long)(entrance - start));
-	strbuf_printf(out, ": only those count that came in by the entry\n");
-	describe_site(m, l, out);
-}
-
-static void describe_exits(
-	struct session_module *m, const struct stap_location *l, struct strbuf *out)
-{
-	struct arch_plan_options options = {.trust_abi_flags = l->has_debug_info};
-	struct arch_plan *plans = NULL;
-	struct error err = {0};
-	size_t count = 0;
-	uint64_t entrance;
-	if (arch_find_entrance(m->text, l->function_start, l->function_end, &entrance))
-		describe_entrance(m, l, entrance, out);
-	if (arch_plan_exits(m->text, l->function_start, l->function_end, &options, &plans,
-		    &count, &err) < 0)
-		describe_refusal(l, &err, out);
-	else if (count == 0)
-		strbuf_printf(out, "    %#llx: refused: the function never returns\n",
-			(unsigned long long)l->link_address);
-	describe_planned(m, l, &options, plans, count, out);
-	free(plans);
-}
-
-static void describe_behind_calls(struct session *s, struct session_module *m,
-	const struct stap_location *l, struct strbuf *out)
-{
-	size_t count;
-	const struct arch_call *calls = session_stub_calls(s, m, l, &count);
-	struct stap_location behind;
-	for (size_t i = 0; i < count; i++)
-		if (calls[i].behind && plan_place_behind(m, l, &calls[i], &behind))
-			describe_site(m, &behind, out);
-}
-
-void session_plan_describe(
-	struct session *s, const struct stap_location *location, struct strbuf *out)
-{
-	struct session_module *m = session_plan_module(s, location);
-	if (location->is_behind_calls)
-		describe_behind_calls(s, m, location, out);
-	else if (location->is_return)
-		describe_exits(m, location, out);
-	else
-		describe_site(m, location, out);
-	if (location->semaphore)
-		strbuf_printf(out, "    raises the semaphore at %#llx\n",
-			(unsigned long long)location->semaphore);
 }
 
 void session_plan_free(struct session *s)
