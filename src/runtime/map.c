@@ -367,8 +367,9 @@ uint32_t rt_map_first(struct abi_map *m)
 
 uint32_t rt_map_next(struct abi_map *m, uint32_t entry)
 {
-	return entry < m->max_entries ? index_of(m, entry_at(m, entry)->next)
-				      : ABI_MAP_NONE;
+	/* nothing is left of an array that was deleted in a loop over it */
+	return entry < m->max_entries && m->count ? index_of(m, entry_at(m, entry)->next)
+						  : ABI_MAP_NONE;
 }
 
 uint64_t rt_map_key(struct abi_map *m, uint32_t entry, uint32_t key)

@@ -81,6 +81,30 @@ static struct stap_source *front_source(
 	return source;
 }
 
+static const char *plural(size_t count)
+{
+	return count == 1 ? "" : "s";
+}
+
+/* With -v, also of a pass that fails. */
+static void report_parse(struct session *s, struct front *f)
+{
+	uint32_t count = stap_tapset_file_count(f->tapset);
+	session_pass_end(s, &f->pass, 1, "parsed user script and %u library script%s",
+		count, plural(count));
+}
+
+static void report_analysis(struct session *s, struct front *f)
+{
+	static const struct stap_program none;
+	const struct stap_program *p = s->program ? s->program : &none;
+	session_pass_end(s, &f->pass, 2,
+		"analyzed script: %zu probe%s, %zu function%s, %zu embed%s, %zu global%s",
+		p->probes.count, plural(p->probes.count), p->functions.count,
+		plural(p->functions.count), p->embedded.count, plural(p->embedded.count),
+		p->globals.count, plural(p->globals.count));
+}
+
 static int front_parse(struct session *s, struct front *f)
 {
 	struct strbuf summary;
@@ -100,9 +124,11 @@ static int front_parse(struct session *s, struct front *f)
 	/* a listing is silent about what it does not find, not about what it cannot read */
 	if ((result < 0 || s->options->last_pass == 1) && (!f->silent || f->listing)) {
 		front_render(s);
-		if (result < 0)
-			fprintf(stderr, "%sPass 1: parse failed.  [man error::pass1]\n",
-				summary.data);
+		if (result < 0) {
+			fputs(summary.data, stderr);
+			report_parse(s, f);
+			fputs("Pass 1: parse failed.  [man error::pass1]\n", stderr);
+		}
 		front_render_suppressed(s);
 	}
 	strbuf_deinit(&summary);
@@ -142,6 +168,7 @@ static bool front_runs_library(const struct session *s, const struct front *f)
 int session_front_pass1(struct session *s, struct front *f)
 {
 	const struct session_options *o = s->options;
+	session_pass_start(&f->pass);
 	f->kernel_config.arena = &s->arena;
 	s->diagnostics.no_warnings = o->no_warnings;
 	s->diagnostics.warnings_are_errors = o->warnings_are_errors;
@@ -219,6 +246,7 @@ int session_front_pass2(struct session *s, struct front *f)
 {
 	const struct session_options *o = s->options;
 	struct error err = {0};
+	session_pass_start(&f->pass);
 	if (front_target(s, &err) < 0) {
 		fprintf(stderr, "error: %s\n", err.message);
 		if (err.hint[0])
@@ -251,8 +279,10 @@ int session_front_pass2(struct session *s, struct front *f)
 		s->program = NULL;
 	if (!f->silent) {
 		front_render(s);
-		if (!s->program)
+		if (!s->program) {
+			report_analysis(s, f);
 			fprintf(stderr, "Pass 2: analysis failed.  [man error::pass2]\n");
+		}
 		front_render_suppressed(s);
 	}
 	if (!s->program)
@@ -274,21 +304,6 @@ void session_front_free(struct front *f)
 	vec_free(&f->user);
 	vec_free(&f->include);
 	stap_tapset_free(f->tapset);
-}
-
-static const char *plural(size_t count)
-{
-	return count == 1 ? "" : "s";
-}
-
-static void report_analysis(struct session *s, struct session_pass *pass)
-{
-	const struct stap_program *p = s->program;
-	session_pass_end(s, pass, 2,
-		"analyzed script: %zu probe%s, %zu function%s, %zu embed%s, %zu global%s",
-		p->probes.count, plural(p->probes.count), p->functions.count,
-		plural(p->functions.count), p->embedded.count, plural(p->embedded.count),
-		p->globals.count, plural(p->globals.count));
 }
 
 static void copy_options(struct session_options *to, const struct session_options *from)
@@ -331,19 +346,14 @@ static int front_add_reset(struct session *s)
 int session_front(struct session *s)
 {
 	struct front f = {0};
-	struct session_pass pass;
-	session_pass_start(&pass);
 	int r = session_front_pass1(s, &f);
 	if (r == 0)
-		session_pass_end(s, &pass, 1,
-			"parsed user script and %u library script%s",
-			stap_tapset_file_count(f.tapset),
-			plural(stap_tapset_file_count(f.tapset)));
-	session_pass_start(&pass);
-	if (r == 0 && s->options->last_pass >= 2)
+		report_parse(s, &f);
+	if (r == 0 && s->options->last_pass >= 2) {
 		r = session_front_pass2(s, &f);
-	if (r == 0 && s->options->last_pass >= 2)
-		report_analysis(s, &pass);
+		if (r == 0)
+			report_analysis(s, &f);
+	}
 	session_front_free(&f);
 	if (r == 0 && s->options->monitor_seconds &&
 		s->options->last_pass == SESSION_PASSES)

@@ -24,6 +24,7 @@ struct front {
 	struct stap_tapset *tapset;
 	VEC(struct stap_file *) user;
 	VEC(const char *) include;
+	struct session_pass pass; /* the one that runs */
 	bool silent; /* no diagnostics are printed (when listing: but parse errors) */
 	bool listing;
 	bool whole; /* also functions that nobody calls are analysed */

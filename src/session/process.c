@@ -214,7 +214,8 @@ bool process_may_load_libraries(const struct session *s, const struct session_pr
 		if (s->modules.items[i].is_library &&
 			(!p || is_probed_in(&s->modules.items[i], p)))
 			return true;
-	return s->unwind && s->modules.count; /* their frames will be on stacks */
+	return session_watch_may_come(s, p) ||
+	       (s->unwind && s->modules.count); /* their frames will be on stacks */
 }
 
 static void process_report_refused(struct session *s, const struct session_process *p,

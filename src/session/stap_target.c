@@ -168,7 +168,10 @@ static int expand_libraries(
 		e->module = libraries.items[i];
 		e->prefix = arena_printf(e->arena, "process(\"%s\").library(\"%s\")",
 			program->shown_path, e->module->shown_path);
-		expand_module(e, err);
+		if (e->point->is_data)
+			r = target_expand_data(e, err);
+		else
+			expand_module(e, err);
 	}
 	vec_free(&libraries);
 	return r;
@@ -197,10 +200,10 @@ static int expand_programs(
 			arena_printf(e->arena, "process(\"%s\")", e->module->shown_path);
 		if (e->point->is_absolute)
 			r = target_expand_absolute(e, err);
-		else if (e->point->is_data)
-			r = target_expand_data(e, err);
 		else if (e->point->library)
 			r = expand_libraries(e, programs->items[i], err);
+		else if (e->point->is_data)
+			r = target_expand_data(e, err);
 		else
 			expand_module(e, err);
 		restrict_processes(e, before, programs->items[i]);

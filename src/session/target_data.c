@@ -27,11 +27,9 @@ static int check_size(const char *what, uint64_t size, bool is_said, struct erro
 {
 	if (size == 1 || size == 2 || size == 4 || size == WATCHED_MAX)
 		return 0;
-	if (!is_said)
-		error_hint(err, "say which of them, as in .length(8)");
 	return error_set(err, -EINVAL,
-		"%s has %" PRId64 " bytes; a debug register watches 1, 2, 4 or 8", what,
-		(int64_t)size);
+		"%s has %" PRId64 " bytes; a debug register watches 1, 2, 4 or 8%s", what,
+		(int64_t)size, is_said ? "" : ": say of which, as in .length(8)");
 }
 
 /* 0: the default, or all of the variable */
@@ -72,8 +70,8 @@ int target_expand_data(struct expansion *e, struct error *err)
 {
 	uint64_t address, size;
 	int r = find_data(e, &address, &size, err);
-	if (r < 0)
-		return r;
+	if (r < 0) /* another file of the pattern may have it */
+		return r == -ENOENT ? 0 : r;
 	if (address >= USER_END)
 		return error_set(err, -EINVAL, "0x%" PRIx64 " is no address of a program",
 			address);
@@ -82,9 +80,10 @@ int target_expand_data(struct expansion *e, struct error *err)
 			"0x%" PRIx64 " is no multiple of %" PRIu64
 			": what a debug register watches is aligned",
 			address, size);
-	if (!e->point->process_pid && stap_target_is_library(e->module->shown_path))
+	if (!e->point->library && stap_target_is_library(e->module->shown_path))
 		return error_set(err, -ENOTSUP,
-			"%s is a library: data of programs and of process(PID) can be watched",
+			"data of a library is watched in one program: "
+			"process(\"PROGRAM\").library(\"%s\")",
 			e->module->shown_path);
 	struct target_place *place = arena_new(e->arena, struct target_place);
 	struct stap_location *location = arena_new(e->arena, struct stap_location);
@@ -92,7 +91,7 @@ int target_expand_data(struct expansion *e, struct error *err)
 	*location = (struct stap_location){
 		.module_path = e->module->shown_path,
 		.event = STAP_EVENT_DATA,
-		.only_program = e->module->shown_path,
+		.only_program = e->point->library ? NULL : e->module->shown_path,
 		.link_address = address,
 		.data_size = (uint32_t)size,
 		.data_is_absolute = !is_of_file(e->module->elf, address),

@@ -47,6 +47,8 @@ static void work_loader(struct session *s, const struct target_work *work)
 		if (r < 0 && r != -ESRCH)
 			session_warn(s, "cannot probe a library in process %d: %s",
 				p->pid, err.message);
+		if (r == 0)
+			session_watch_process(s, p);
 		r = process_release(p, &err);
 		process_drop(s, p);
 		task = r == -ESRCH ? NULL : utrace_find_task(s->utrace, work->tid);

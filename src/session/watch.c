@@ -21,6 +21,7 @@
 struct watch {
 	pid_t pid, tid;
 	uint32_t site;
+	uint64_t address;
 	int fd;        /* counts the accesses */
 	uint64_t seen; /* of them */
 };
@@ -133,71 +134,116 @@ bool session_watch_is_wanted(const struct session *s, const struct session_proce
 	return false;
 }
 
-static bool find_bias(const struct session *s, pid_t pid, uint32_t site, uint64_t *ret)
+bool session_watch_may_come(const struct session *s, const struct session_process *p)
+{
+	for (size_t i = 0; s->watch && i < s->event_sites.count; i++) {
+		const struct session_site *site =
+			&s->sites.items[s->event_sites.items[i]];
+		if (is_data(site) && !site->location->data_is_absolute &&
+			stap_target_is_library(site->location->module_path) &&
+			(!p || process_is_meant(p, site->location, p->pid)))
+			return true;
+	}
+	return false;
+}
+
+static void close_watch(struct session_watch *watch, size_t index)
+{
+	close(watch->watches.items[index].fd);
+	watch->watches.items[index] = watch->watches.items[--watch->watches.count];
+}
+
+/* Of a file that is mapped more than once (dlmopen) each. */
+static void add_places(
+	struct session *s, pid_t pid, uint32_t site, const struct proc_maps *maps)
 {
 	const struct stap_location *location = s->sites.items[site].location;
 	struct uprobe_file file = {
 		.elf = stap_target_module(location), .path = location->module_path};
-	struct proc_maps maps = {0};
-	bool is_found = false;
+	struct watch_place place = {pid, site, location->link_address};
+	struct uprobe_mapped mapped = {0};
 	dev_t device;
 	ino_t inode;
-	if (proc_read_maps(pid, &maps, NULL) < 0)
-		return false;
+	if (location->data_is_absolute) {
+		vec_append(&s->watch->places, place);
+		return;
+	}
 	elf_module_file(file.elf, &device, &inode);
 	file.device_inode = proc_fold_inode(device, inode);
-	for (size_t i = 0; i < maps.maps.count && !is_found; i++) {
-		const struct proc_map *map = &maps.maps.items[i];
-		is_found = uprobe_file_is_mapped(&file, map);
-		if (is_found)
-			*ret = elf_module_bias(file.elf, map->start, map->offset);
+	uprobe_mapped_find(&file, maps, &mapped);
+	for (size_t i = 0; i < mapped.biases.count; i++) {
+		uint64_t bias = mapped.biases.items[i];
+		place.address = location->link_address + bias;
+		if (!uprobe_mapped_is_elsewhere(&mapped, bias, location->link_address))
+			vec_append(&s->watch->places, place);
+	}
+	uprobe_mapped_free(&mapped);
+}
+
+static bool is_place(const struct session_watch *all, const struct watch *watch)
+{
+	for (size_t i = 0; i < all->places.count; i++) {
+		const struct watch_place *place = &all->places.items[i];
+		if (place->pid == watch->pid && place->site == watch->site &&
+			place->address == watch->address)
+			return true;
+	}
+	return false;
+}
+
+static void forget_places(struct session_watch *all, pid_t pid)
+{
+	for (size_t i = all->places.count; i-- > 0;)
+		if (all->places.items[i].pid == pid)
+			all->places.items[i] = all->places.items[--all->places.count];
+}
+
+static void find_places(struct session *s, const struct session_process *p)
+{
+	struct session_watch *all = s->watch;
+	struct proc_maps maps = {0};
+	if (proc_read_maps(p->pid, &maps, NULL) < 0)
+		return;
+	forget_places(all, p->pid);
+	for (size_t i = 0; i < s->event_sites.count; i++) {
+		uint32_t site = s->event_sites.items[i];
+		if (is_data(&s->sites.items[site]) &&
+			process_is_meant(p, s->sites.items[site].location, p->pid))
+			add_places(s, p->pid, site, &maps);
 	}
 	proc_maps_free(&maps);
-	return is_found;
+	for (size_t i = all->watches.count; i-- > 0;)
+		if (all->watches.items[i].pid == p->pid &&
+			!is_place(all, &all->watches.items[i]))
+			close_watch(all, i);
 }
 
-static bool find_place(struct session *s, pid_t pid, uint32_t site, uint64_t *ret)
+static bool is_watched(const struct session_watch *all, const struct watch *watch)
 {
-	const struct stap_location *location = s->sites.items[site].location;
-	uint64_t bias = 0;
-	for (size_t i = 0; i < s->watch->places.count; i++) {
-		const struct watch_place *place = &s->watch->places.items[i];
-		if (place->pid == pid && place->site == site) {
-			*ret = place->address;
-			return true;
-		}
-	}
-	if (!location->data_is_absolute && !find_bias(s, pid, site, &bias))
-		return false;
-	*ret = location->link_address + bias;
-	vec_append(&s->watch->places, ((struct watch_place){pid, site, *ret}));
-	return true;
-}
-
-static bool is_watched(const struct session *s, pid_t tid, uint32_t site)
-{
-	for (size_t i = 0; i < s->watch->watches.count; i++)
-		if (s->watch->watches.items[i].tid == tid &&
-			s->watch->watches.items[i].site == site)
+	for (size_t i = 0; i < all->watches.count; i++)
+		if (all->watches.items[i].tid == watch->tid &&
+			all->watches.items[i].site == watch->site &&
+			all->watches.items[i].address == watch->address)
 			return true;
 	return false;
 }
 
-static void watch_site(
-	struct session *s, const struct session_process *p, pid_t tid, uint32_t site)
+static void watch_place(struct session *s, pid_t tid, const struct watch_place *place)
 {
-	struct watch watch = {.pid = p->pid, .tid = tid, .site = site};
+	struct watch watch = {.pid = place->pid,
+		.tid = tid,
+		.site = place->site,
+		.address = place->address};
 	struct error err = {0};
-	uint64_t address;
-	if (is_watched(s, tid, site) || !find_place(s, p->pid, site, &address))
+	if (is_watched(s->watch, &watch))
 		return;
-	watch.fd = open_watch(s, site, address, tid);
+	watch.fd = open_watch(s, place->site, place->address, tid);
 	if (watch.fd >= 0) {
 		vec_append(&s->watch->watches, watch);
 	} else if (watch.fd != -ESRCH) {
 		explain(watch.fd, &err);
 		session_warn(s, "thread %d is left out by %s: %s", tid,
-			s->sites.items[site].location->pp, err.message);
+			s->sites.items[place->site].location->pp, err.message);
 	}
 }
 
@@ -205,12 +251,9 @@ void session_watch_thread(struct session *s, const struct session_process *p, pi
 {
 	if (!p->is_watched || s->stopping)
 		return;
-	for (size_t i = 0; i < s->event_sites.count; i++) {
-		uint32_t site = s->event_sites.items[i];
-		if (is_data(&s->sites.items[site]) &&
-			process_is_meant(p, s->sites.items[site].location, p->pid))
-			watch_site(s, p, tid, site);
-	}
+	for (size_t i = 0; i < s->watch->places.count; i++)
+		if (s->watch->places.items[i].pid == p->pid)
+			watch_place(s, tid, &s->watch->places.items[i]);
 }
 
 /* Without the front the last signal would outlive a tracer that is killed.  A vfork child has its parent's. */
@@ -226,15 +269,10 @@ void session_watch_process(struct session *s, struct session_process *p)
 	if (r < 0)
 		return;
 	p->is_watched = true;
+	find_places(s, p);
 	struct utrace_task *task = utrace_first_task(s->utrace, p->pid);
 	for (; task; task = utrace_next_task(task, p->pid))
 		session_watch_thread(s, p, utrace_task_tid(task));
-}
-
-static void close_watch(struct session_watch *watch, size_t index)
-{
-	close(watch->watches.items[index].fd);
-	watch->watches.items[index] = watch->watches.items[--watch->watches.count];
 }
 
 /* What the thread did not stop at, and will not. */
@@ -255,10 +293,8 @@ void session_watch_forget(struct session *s, pid_t pid, pid_t tid)
 			count_missed(watch, &watch->watches.items[i]);
 			close_watch(watch, i);
 		}
-	for (size_t i = watch && !tid ? watch->places.count : 0; i-- > 0;)
-		if (watch->places.items[i].pid == pid)
-			watch->places.items[i] =
-				watch->places.items[--watch->places.count];
+	if (watch && !tid)
+		forget_places(watch, pid);
 }
 
 /* ---- hits -------------------------------------------------------------------------------------------- */
@@ -270,7 +306,7 @@ void session_watch_forget(struct session *s, pid_t pid, pid_t tid)
 static bool has_hit(struct session_watch *all, struct watch *watch,
 	const struct uprobe_watch_hit *told)
 {
-	bool is_told = watch->site == told->site;
+	bool is_told = watch->site == told->site && watch->address == told->address;
 	uint64_t count;
 	if (is_told && !told->is_late) {
 		watch->seen++;

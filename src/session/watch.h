@@ -19,7 +19,12 @@ void session_watch_destroy(struct session *s);
 bool session_watch_is_any_wanted(const struct session *s);
 /** session_watch_is_wanted() - is data of this process meant by some probe? */
 bool session_watch_is_wanted(const struct session *s, const struct session_process *p);
-/** session_watch_process() - once it has its space: watch in all of its threads, and in those that come */
+/** session_watch_may_come() - some of it is in a library that the process may have mapped later */
+bool session_watch_may_come(const struct session *s, const struct session_process *p);
+/**
+ * session_watch_process() - once it has its space: watch in all of its threads, and in those that come
+ * To be called again when it has mapped libraries.
+ */
 void session_watch_process(struct session *s, struct session_process *p);
 /** session_watch_thread() - one that has come */
 void session_watch_thread(struct session *s, const struct session_process *p, pid_t tid);

@@ -141,12 +141,12 @@ static bool leaves_alone(struct stap_expr *expr, void *data)
 	return sema_each_operand(expr, leaves_alone, data);
 }
 
+/* Elements may not go one by one: the whole array may, which ends the loop. */
 static struct stap_var *deleted_var(const struct stap_stmt *stmt)
 {
-	if (stmt->kind != STAP_STMT_DELETE)
-		return NULL;
-	return stmt->expr->kind == STAP_EXPR_VAR ? stmt->expr->var.resolved
-						 : stmt->expr->index.resolved;
+	return stmt->kind == STAP_STMT_DELETE && stmt->expr->kind == STAP_EXPR_INDEX
+		       ? stmt->expr->index.resolved
+		       : NULL;
 }
 
 static bool leaves_alone_stmt(struct stap_stmt *stmt, void *data)
@@ -278,7 +278,6 @@ static void check_foreach(struct checking *checking, struct stap_stmt *stmt)
 
 	sema_each_expr(stmt, check_expr, checking);
 	if (stmt->foreach.sort_direction && array->kind != STAP_EXPR_HIST) {
-		check_iterated(checking, var, array->token);
 		if (var->type == STAP_TYPE_STATS && !stmt->foreach.sort_column)
 			var->stat_ops |=
 				1u << (stmt->foreach.sort_has_op ? stmt->foreach.sort_op

@@ -64,6 +64,9 @@ static struct points parse_alternatives(struct stap_parser *p)
 			stap_parse_fail(p, "more than %d alternatives in a probe point",
 				STAP_PARSE_MAX_POINTS);
 	} while (stap_parse_accept_op(p, ','));
+	if (!stap_parse_peek_op(p, '}') && !stap_parse_peek_op(p, '{') &&
+		!stap_parse_peek_op(p, '=') && !stap_parse_peek_op(p, STAP_OP2('+', '=')))
+		stap_parse_fail(p, "%s", "expected one of ', { } = +='");
 	stap_parse_expect_op(p, '}', "expected '}'");
 	stap_parse_leave(p);
 	all.items = (struct stap_point **)stap_parse_take(p, start, &all.count);

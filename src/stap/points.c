@@ -120,12 +120,18 @@ static const struct {
 	{".plt.return", SEMA_POINT_PROCESS},
 	{".plt(S)", SEMA_POINT_PROCESS},
 	{".plt(S).return", SEMA_POINT_PROCESS},
+	{".data(N).write", SEMA_POINT_PROCESS},
+	{".data(N).rw", SEMA_POINT_PROCESS},
+	{".data(N).length(N).write", SEMA_POINT_PROCESS},
+	{".data(N).length(N).rw", SEMA_POINT_PROCESS},
+	{".data(S).write", SEMA_POINT_PROCESS},
+	{".data(S).rw", SEMA_POINT_PROCESS},
+	{".data(S).length(N).write", SEMA_POINT_PROCESS},
+	{".data(S).length(N).rw", SEMA_POINT_PROCESS},
 };
 
-static const char *const process_events[] = {".begin", ".end", ".thread.begin",
-	".thread.end", ".syscall", ".syscall.return", ".data(N).write", ".data(N).rw",
-	".data(N).length(N).write", ".data(N).length(N).rw", ".data(S).write",
-	".data(S).rw", ".data(S).length(N).write", ".data(S).length(N).rw"};
+static const char *const process_events[] = {
+	".begin", ".end", ".thread.begin", ".thread.end", ".syscall", ".syscall.return"};
 static const char *const process_unavailable[] = {".insn", ".insn.block"};
 
 /* ---- building the tree ---------------------------------------------------------------- */

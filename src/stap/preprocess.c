@@ -189,24 +189,20 @@ static bool is_builtin_operator(const char *name)
 /* "(" already read: names up to ")" */
 static bool define_parameters(struct stap_preprocessor *pp, struct stap_macro *macro)
 {
-	const char *names[MAX_PARAMETERS];
-	uint32_t count = 0;
 	const struct stap_token *token;
+	macro->params = arena_array(pp->arena, const char *, MAX_PARAMETERS);
 	do {
 		token = lex(pp);
 		if (token->kind != STAP_TOKEN_IDENTIFIER)
 			return fail(pp, token, "%s", "expected identifier");
-		if (count == MAX_PARAMETERS)
+		if (macro->param_count == MAX_PARAMETERS)
 			return fail(pp, token, "more than %d macro parameters",
 				MAX_PARAMETERS);
-		names[count++] = token->text;
+		macro->params[macro->param_count++] = token->text;
 		token = lex(pp);
 		if (!is_operator(token, ',') && !is_operator(token, ')'))
 			return fail(pp, token, "%s", "expected ',' or ')'");
 	} while (is_operator(token, ','));
-	macro->params = arena_array(pp->arena, const char *, count);
-	memcpy(macro->params, names, count * sizeof(names[0]));
-	macro->param_count = count;
 	return true;
 }
 
@@ -258,6 +254,8 @@ static bool define_macro(struct stap_preprocessor *pp)
 	if (is_builtin_operator(macro->name))
 		stap_diagnose(pp->diag, STAP_WARNING, token,
 			"macro redefines built-in operator '@%s'", macro->name);
+	/* with a mistake in what follows it is there, too: with less, or nothing, in it */
+	HASH_ADD_KEYPTR(hh, pp->macros, macro->name, strlen(macro->name), macro);
 	token = lex(pp);
 	if (is_operator(token, '(')) {
 		if (!define_parameters(pp, macro))
@@ -268,10 +266,7 @@ static bool define_macro(struct stap_preprocessor *pp)
 	} else if (!is_operator(token, STAP_OP2('%', '('))) {
 		return fail(pp, token, "%s", "expected '%(' or '('");
 	}
-	if (!define_body(pp, macro))
-		return false;
-	HASH_ADD_KEYPTR(hh, pp->macros, macro->name, strlen(macro->name), macro);
-	return true;
+	return define_body(pp, macro);
 }
 
 static int bracket_step(const struct stap_token *token)
@@ -644,9 +639,9 @@ static bool compare(struct stap_preprocessor *pp, const struct comparison *c, bo
 				  : compare_numbers(c->left->number, c->right->number);
 		return decide(pp, c->op, sign, ret);
 	}
-	if (string && is_comparison(c->op))
+	if (string && c->right->kind == STAP_TOKEN_NUMBER && is_comparison(c->op))
 		return fail(pp, c->right, "%s", "expected string literal as right value");
-	if (number && is_comparison(c->op))
+	if (number && c->right->kind == STAP_TOKEN_STRING && is_comparison(c->op))
 		return fail(pp, c->right, "%s", "expected number literal as right value");
 	return compare_keyword(pp, c, ret);
 }

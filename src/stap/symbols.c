@@ -647,7 +647,9 @@ static bool resolve_stat(struct scope *scope, struct stap_expr *expr)
 {
 	const struct stap_expr *target = expr->stat.target;
 
-	if (target->kind == STAP_EXPR_VAR ||
+	/* what can be no statistic is told of when types are looked at */
+	if (target->kind == STAP_EXPR_VAR || target->kind == STAP_EXPR_NUMBER ||
+		target->kind == STAP_EXPR_STRING || target->kind == STAP_EXPR_BINARY ||
 		(target->kind == STAP_EXPR_INDEX && !target->index.hist))
 		return sema_each_operand(expr, resolve_expr, scope);
 	sema_error(

@@ -107,6 +107,22 @@ bool lowering_is_array(const struct stap_access *access)
 	       access->value_class == STAP_VALUE_CHAR_ARRAY;
 }
 
+/* In SystemTap's words; @why: what is known beyond them, "" */
+static const char *no_access(
+	struct lowering *lower, const struct stap_expr *expr, const char *why)
+{
+	struct arena *arena = lower->sema->arena;
+	const char *more = why[0] ? arena_printf(arena, " (%s)", why) : "";
+
+	if (expr->target.base == STAP_TARGET_CAST)
+		return arena_printf(arena, "type definition '%s' not found in '%s'%s",
+			expr->target.type_name,
+			expr->target.module ? expr->target.module : "", more);
+	if (expr->target.base == STAP_TARGET_ATVAR)
+		return arena_printf(arena, "unresolved @var() expression%s", more);
+	return why[0] ? arena_strdup(arena, why) : "unresolved target-symbol expression";
+}
+
 /* The access itself, or NULL with the reason. */
 struct stap_access *lowering_access(
 	struct lowering *lower, const struct stap_expr *expr, const char **ret_error)
@@ -124,17 +140,16 @@ struct stap_access *lowering_access(
 	if (!target || !target->ops->access ||
 		(!lower->location &&
 			(expr->target.base == STAP_TARGET_VAR || !expr->target.module))) {
-		*ret_error = expr->target.base == STAP_TARGET_ATVAR
-				     ? "unresolved @var() expression"
-				     : "unresolved target-symbol expression";
+		*ret_error = no_access(lower, expr, "");
 		return NULL;
 	}
 	code = target->ops->access(target->data, lower->location, expr, lower->at_entry,
 		sema->arena, &access, &why);
 	if (code >= 0 && access)
 		return access;
-	*ret_error = why.message[0] ? arena_strdup(sema->arena, why.message)
-				    : "unresolved target-symbol expression";
+	*ret_error = !why.message[0] || !strncmp(why.message, "no module ", 10)
+			     ? no_access(lower, expr, why.message)
+			     : arena_strdup(sema->arena, why.message);
 	return NULL;
 }
 

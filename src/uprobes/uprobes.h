@@ -191,6 +191,7 @@ enum uprobe_watch {
 
 struct uprobe_watch_hit {
 	uint32_t site;
+	uint64_t address; /* that is watched */
 	bool is_late; /* SIGTRAP was blocked: the thread has gone on, perhaps to other accesses */
 };
 

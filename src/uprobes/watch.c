@@ -73,10 +73,10 @@ enum uprobe_watch uprobe_report_watch(struct uprobe_space *space,
 	if (!is_ours(info, &watch))
 		return UPROBE_WATCH_NONE;
 	*ret = (struct uprobe_watch_hit){
-		(uint32_t)watch.data, watch.flags & ABI_WATCH_LATE};
+		(uint32_t)watch.data, watch.address, watch.flags & ABI_WATCH_LATE};
 	if (!space)
 		return UPROBE_WATCH_HIT;
-	if (hides_breakpoint(space, regs)) {
+	if (ret->is_late && hides_breakpoint(space, regs)) {
 		*info = (siginfo_t){.si_signo = SIGTRAP, .si_code = SI_KERNEL};
 		return UPROBE_WATCH_WITH_BREAKPOINT;
 	}

@@ -47,6 +47,11 @@ is "$(run 'probe process.data("counter").write { n++ } probe process.data("count
 	probe end { println(n, " ", m) }' "$program 300")" "300 600" "two probes on the same bytes"
 is "$(run 'probe process.data("counter").write { printf("%s %s %s\n", pn(), pp(), probe_type()); exit() }' "$program 1")" \
 	"process(\"$program\").data(\"counter\").write process(\"$program\").data(\"counter\").write hardware_data_breakpoint" "pn(), pp(), probe_type()"
+like "$(run 'probe process.library("libc.so.6").data("__libc_single_threaded").write { n++ } global n probe end { println(n) }' \
+	"$program 10 threads")" "^[1-9][0-9]*$" "a library that the program needs"
+is "$(run 'probe process.library(@1).data("total").write { n++ } global n probe end { printf("calls=%d\n", n) }' \
+	"$tracees/loader $tracees/libplugin.so 10" "$tracees/libplugin.so" -w | sort -u | grep -c .)" "1" \
+	"one that is opened and closed, in two copies at once: as many writes as calls"
 like "$(run 'probe process.data("counter").write { print_ubacktrace(); exit() }' "$program 1" | tr '\n' ' ')" ': put\+0x.*: main\+0x' "its stack"
 is "$(run 'global n probe process.data("counter").write { n++; exit() } probe process.data("counter").length(1).write { n++ }
 	probe end { println(n) }' "$program 100")" "1" "exit() in a handler is the last"
@@ -54,6 +59,10 @@ is "$(run 'global n probe process.data("counter").write { n++; exit() } probe pr
 # ---- who has SIGTRAP blocked
 like "$(run "$writes" "$program 50 blocked")" 'WARNING: 50 accesses to watched data were not seen: SIGTRAP was blocked' \
 	"accesses that nobody could stop at are counted"
+
+is "$(run 'probe process.data("counter").write { n++ } probe process.function("look") { m++ } global n, m
+	probe end { println(n, " ", m) }' "$program 50 blocked" --mode=ptrace)" "50 50" \
+	"a breakpoint of ours that the signal which waits stands for"
 
 # ---- coming and going while it is busy
 start() # HOW
@@ -127,7 +136,7 @@ mistake() # POINT MESSAGE
 	like "$(run "probe process.$1 { }" "$program 1")" "$2" "$1"
 }
 mistake 'data("nothing").write' "semantic error: no match: $program has no variable 'nothing'"
-mistake 'data("table").write' "semantic error: table has 100 bytes; a debug register watches 1, 2, 4 or 8"
+mistake 'data("table").write' "semantic error: table has 100 bytes; a debug register watches 1, 2, 4 or 8: say of which"
 mistake 'data("table").length(3).write' "semantic error: .length has 3 bytes"
 mistake 'data("table").length(0).write' "semantic error: .length has 0 bytes"
 mistake 'data(0x4011).length(4).rw' "semantic error: 0x4011 is no multiple of 4"
@@ -135,7 +144,8 @@ mistake 'data(0xffffffff81000000).write' "semantic error: 0xffffffff81000000 is 
 mistake 'data("counter")' "semantic error: probe point truncated"
 like "$(run 'probe process.data("counter").write { println($value) }' "$program 1")" \
 	'semantic error: data probes have no target symbols' "target symbols"
-like "$(run 'probe process("libc.so.6").data("environ").write { }' "$program 1")" "semantic error:" "a library"
+like "$(run "probe process(\"$tracees/libplugin.so\").data(\"total\").write { n++ } global n" "$program 1")" \
+	"semantic error: data of a library is watched in one program: " "a library by itself"
 five='probe process.data("counter").write { n++ } '
 like "$(run "global n $five $five $five $five $five" "$program 1")" "the debug registers of the processor are all in use" \
 	"more than the processor has"

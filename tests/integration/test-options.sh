@@ -49,6 +49,9 @@ is "$("$utrace" run -e "probe begin { println($(seq -s, 32)) exit() }" | wc -c)"
 like "$("$utrace" run -v -e 'global x probe begin { x++; exit() }' 2>&1)" '^Pass 2: analyzed script: 1 probe, 0 functions, 0 embeds, 1 global using ' \
 	"-v: what there is, counted in English"
 
+like "$("$utrace" run -v -e 'probe begin { nosuch() }' 2>&1)" '^Pass 2: analyzed script: 0 probes,' "... also of a pass that fails"
+like "$("$utrace" run -v -e 'probe begin {' 2>&1)" '^Pass 1: parsed user script and [0-9]+ library scripts using ' "... and of the first"
+
 # -G sets what is there, and fits.
 set_global() # NAME=VALUE SCRIPT
 {

@@ -56,7 +56,7 @@ static bool check_print(struct emit_body *b, const struct stap_expr *expr)
 		if (expr->print.args.items[i]->type != STAP_TYPE_STATS ||
 			expr->print.args.items[i]->kind == STAP_EXPR_HIST)
 			continue;
-		emit_fail(b->e, -EINVAL, expr->token,
+		emit_fail(b->e, -EINVAL, expr->print.args.items[i]->token,
 			"print format actual argument evaluation type unsupported");
 		return false;
 	}
