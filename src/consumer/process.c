@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The processes that are probed: added, forked, and what callbacks leave to do for them. */
 #include <errno.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -185,29 +184,14 @@ static int watch_all(struct uprobes *u, pid_t pid)
 	return r;
 }
 
-static bool has_work(const struct uprobes *u, pid_t pid)
+static bool has_work(const void *uprobes, pid_t pid)
 {
+	const struct uprobes *u = uprobes;
+
 	for (size_t i = 0; i < u->work.count; i++)
 		if (u->work.items[i].pid == pid)
 			return true;
 	return false;
-}
-
-/* Its memory has gone while probes were brought in: it has ended, or is on its way into another program, which is
- * probed when it is there. */
-static int await_exec(struct uprobes *u, pid_t pid, struct error *err)
-{
-	struct pollfd fd = {.fd = utrace_fd(u->utrace), .events = POLLIN};
-	struct error own = {0};
-	int r = 0;
-
-	while (r >= 0 && utrace_first_task(u->utrace, pid) && !has_work(u, pid)) {
-		poll(&fd, 1, SETTLE_MS);
-		r = utrace_dispatch(u->utrace, &own);
-	}
-	if (r >= 0 && has_work(u, pid))
-		return 0;
-	return error_set(err, -ESRCH, "process %d has ended", pid);
 }
 
 int uprobes_add_process(struct uprobes *u, pid_t pid, struct utrace_error *caller_err)
@@ -232,7 +216,7 @@ int uprobes_add_process(struct uprobes *u, pid_t pid, struct utrace_error *calle
 	u->is_settling = true;
 	r = process_arm(u, p, utrace_first_task(u->utrace, pid), err);
 	if (r == -ESRCH)
-		r = await_exec(u, pid, err);
+		r = uprobe_await_exec(u->utrace, pid, has_work, u, err);
 	u->is_settling = false;
 	if (r < 0) {
 		struct error ignored = {0};

@@ -43,9 +43,10 @@ struct session_process *process_new(struct session *s, pid_t pid)
 
 void process_forget_patches(struct session *s, struct session_process *p)
 {
-	if (p->space)
+	if (p->is_dead || !p->space || !uprobe_space_survives(p->space)) {
 		uprobe_space_forget(p->space);
-	p->space = NULL;
+		p->space = NULL;
+	}
 	p->shares_parent = false;
 	p->loader = 0;
 	p->patched.count = 0;
@@ -429,7 +430,12 @@ int process_arm_at_exec(struct session *s, struct session_process *p,
 	struct utrace_task *task, struct error *err)
 {
 	struct proc_maps maps = {0};
-	int r = proc_read_maps(p->pid, &maps, err);
+	uint64_t left;
+	/* what was brought in before the exec was told of is in the way of what has to be done at the beginning */
+	int r = p->space ? uprobe_space_remove(p->space, &left, err) : 0;
+	p->space = NULL;
+	if (r == 0)
+		r = proc_read_maps(p->pid, &maps, err);
 	if (r < 0)
 		return r;
 	bool wanted = process_wants(s, p, &maps) || process_may_load_libraries(s, p) ||

@@ -75,6 +75,17 @@ void session_targets_work(struct session *s)
 /* ---- start and stop
  * -------------------------------------------------------------------------------- */
 
+static bool has_execed(const void *session, pid_t pid)
+{
+	const struct session_target_state *state =
+		((const struct session *)session)->target_state;
+	for (size_t i = 0; i < state->work.count; i++)
+		if (state->work.items[i].kind == TARGET_WORK_EXEC &&
+			state->work.items[i].pid == pid)
+			return true;
+	return false;
+}
+
 int session_targets_attach(struct session *s, pid_t pid, struct error *err)
 {
 	int r = uprobe_seize(s->utrace, pid, err);
@@ -100,6 +111,8 @@ int session_targets_attach(struct session *s, pid_t pid, struct error *err)
 		r = process_arm(s, p, first, err);
 	if (r == 0)
 		session_watch_process(s, p);
+	else if (r == -ESRCH) /* the loop goes on with it when it is another program */
+		r = uprobe_await_exec(s->utrace, pid, has_execed, s, err);
 	struct error release_err = {0};
 	int released = process_release(p, &release_err);
 	process_drop(s, p);

@@ -6,8 +6,13 @@
  */
 #include <elf.h>
 #include <errno.h>
+#include <poll.h>
 
 #include "uprobes/space.h"
+
+enum {
+	AWAIT_MS = 100
+};
 
 const char entry_notice;
 
@@ -32,4 +37,20 @@ int uprobe_run_to_entry(struct uprobe_space *space, struct error *err)
 	if (r >= 0 && removed < 0 && err)
 		*err = why;
 	return r < 0 ? r : removed;
+}
+
+int uprobe_await_exec(struct utrace *utrace, pid_t pid,
+	bool (*is_told)(const void *data, pid_t pid), const void *data, struct error *err)
+{
+	struct pollfd fd = {.fd = utrace_fd(utrace), .events = POLLIN};
+	struct error why = {0};
+	int r = 0;
+
+	while (r >= 0 && utrace_first_task(utrace, pid) && !is_told(data, pid)) {
+		poll(&fd, 1, AWAIT_MS);
+		r = utrace_dispatch(utrace, &why);
+	}
+	if (r >= 0 && is_told(data, pid))
+		return 0;
+	return error_set(err, -ESRCH, "process %d has ended", pid);
 }

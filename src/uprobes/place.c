@@ -237,10 +237,14 @@ static int validate(struct uprobe_space *space, struct error *err)
 	text_reader_init(&reader, space->memory_fd);
 	for (size_t i = 0; i < space->sites.count && r >= 0; i++) {
 		struct uprobe_site *site = &space->sites.items[i];
+		uint8_t first;
 		if (site->state != SITE_PENDING)
 			continue;
 		const char *problem = mapping_problem(&maps, &cursor, site);
-		if (problem)
+		/* another program's mappings say nothing of the memory that is written to */
+		if (problem && text_read(&reader, site->address, &first, 1) == -ESRCH)
+			r = -ESRCH;
+		else if (problem)
 			refuse_pending(space, site, -EFAULT, problem);
 		else
 			r = validate_text(space, site, &reader);

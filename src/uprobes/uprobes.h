@@ -79,6 +79,16 @@ must_check int uprobe_space_fork(struct uprobe_space *parent, struct utrace_task
 	struct uprobe_space **ret, struct error *err);
 /** is another process, whoever forked it, a copy of this one, patches and all?  @space: NULL: it is not */
 bool uprobe_space_was_copied(const struct uprobe_space *space, pid_t pid);
+/**
+ * uprobe_await_exec() - when the memory of a process has gone while patches were brought in (-ESRCH)
+ * It has ended, or is on its way into another program.
+ * @is_told: has report_exec() been called?
+ * Context: events are dispatched.
+ * Return: 0: it is told; -ESRCH: the process has ended
+ */
+must_check int uprobe_await_exec(struct utrace *utrace, pid_t pid,
+	bool (*is_told)(const void *data, pid_t pid), const void *data,
+	struct error *err);
 /** after an exec: it was under way when the space was made, and what was patched is in the new program */
 bool uprobe_space_survives(const struct uprobe_space *space);
 /** the process is gone or has called exec: nothing to undo */

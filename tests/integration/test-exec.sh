@@ -59,4 +59,21 @@ END
 	is "$(state $sleeper)" "$want" "SIGTRAP $how over exec: as alone, after the tracer was killed"
 	kill -TERM $sleeper
 done
+
+# Attached to at any moment of an exec: what it becomes is probed, and nothing of what was brought in before is in the way.
+for mode in inject ptrace; do
+	rm -f "$dir/end"
+	"$tracees/reborn" 100000 "$dir/end" &
+	reborn=$!
+	pids="$pids $reborn"
+	said=
+	for i in $(seq 20); do
+		said="$said$("$utrace" run --mode=$mode -e 'global n probe process.function("tick") { if (++n > 30) exit() }
+			probe end { println(n > 30) }' -x $reborn 2>&1) "
+	done
+	is "$said" "1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 " "$mode: attached to while it executes itself"
+	touch "$dir/end"
+	wait $reborn
+	is $? 7 "... which does it no harm"
+done
 tap_done
