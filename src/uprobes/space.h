@@ -140,6 +140,9 @@ bool space_is_filtered(struct uprobe_space *space);
 void space_note_filter(struct uprobe_space *space, pid_t tid);
 /** the held victim is the only thread */
 bool space_is_single_stopped(struct uprobe_space *space);
+/** space_alloc() - nothing is mapped or patched yet */
+must_check int space_alloc(const struct uprobe_session *session, pid_t pid,
+	struct uprobe_space **ret, struct error *err);
 void space_free(struct uprobe_space *space);
 /** the process is gone: nothing to undo; children of it may still be given bookkeeping by uprobe_space_fork() */
 void space_bury(struct uprobe_space *space);
