@@ -149,7 +149,7 @@ static bool is_own_copy_or_destructor(
 	Dwarf_Die die, type, target;
 	Dwarf_Attribute attr;
 	Dwarf_Word defaulted = DW_DEFAULTED_no;
-	const char *name = dwarf_diename(method), *class_name = dwarf_diename(class);
+	const char *name = elf_die_name(method), *class_name = elf_die_name(class);
 	if (!name || !class_name || has_flag(method, DW_AT_artificial))
 		return false; /* the compiler's own: its members decide */
 	if (dwarf_attr(method, DW_AT_defaulted, &attr))
@@ -240,7 +240,7 @@ static int sole_type(
 
 static bool is_float128(Dwarf_Die *type)
 {
-	const char *name = dwarf_diename(type);
+	const char *name = elf_die_name(type);
 	return name && strstr(name, "loat128");
 }
 
@@ -455,9 +455,9 @@ int elf_abi_parameter(const struct elf_frame *frame, Dwarf_Die *parameter,
 int elf_abi_no_value(Dwarf_Die *function, struct error *err)
 {
 	Dwarf_Die unit;
-	const char *name = dwarf_diename(function);
+	const char *name = elf_die_name(function);
 	const char *file =
-		dwarf_diecu(function, &unit, NULL, NULL) ? dwarf_diename(&unit) : NULL;
+		dwarf_diecu(function, &unit, NULL, NULL) ? elf_die_name(&unit) : NULL;
 	return error_set(err, -ENOENT, "function %s (%s) has no return value",
 		name ? name : "?", file ? file : "?");
 }
@@ -466,7 +466,7 @@ int elf_abi_return(const struct elf_frame *frame, struct elf_op_list *ops,
 	struct elf_place *ret, Dwarf_Die *ret_type, struct error *err)
 {
 	Dwarf_Die function = frame->function->die;
-	const char *name = dwarf_diename(&function);
+	const char *name = elf_die_name(&function);
 	struct abi_value value;
 	if (!elf_die_type(&function, ret_type))
 		return elf_abi_no_value(&function, err);

@@ -423,7 +423,7 @@ static int begin_variable(struct walk *w, const struct elf_frame *frame)
 		const char *list = "";
 		Dwarf_Die function = frame->instance->die, unit;
 		const char *unit_name = dwarf_diecu(&function, &unit, NULL, NULL)
-						? dwarf_diename(&unit)
+						? elf_die_name(&unit)
 						: NULL;
 		elf_variable_names(frame, &names);
 		elf_names_sort_similar(names.items, names.count, name);
@@ -434,7 +434,7 @@ static int begin_variable(struct walk *w, const struct elf_frame *frame)
 			"unable to find local '%s', [man error::dwarf] dieoffset %#" PRIx64
 			" in %s, near pc %#" PRIx64 " in %s %s%s%s%s",
 			name, (uint64_t)dwarf_dieoffset(&function),
-			elf_module_path(w->module), frame->pc, dwarf_diename(&function),
+			elf_module_path(w->module), frame->pc, elf_die_name(&function),
 			unit_name ? unit_name : "?",
 			names.count ? " (alternatives: " : "", list,
 			names.count ? ")" : "");

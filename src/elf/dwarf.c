@@ -364,10 +364,10 @@ static const char *declared_file(Dwarf_Die *die)
 void elf_die_declaration(Dwarf_Die *die, struct elf_declaration *ret)
 {
 	Dwarf_Attribute attr;
-	*ret = (struct elf_declaration){.name = dwarf_diename(die)};
+	*ret = (struct elf_declaration){.name = elf_die_name(die)};
 	if (dwarf_attr_integrate(die, DW_AT_linkage_name, &attr) ||
 		dwarf_attr_integrate(die, DW_AT_MIPS_linkage_name, &attr))
-		ret->linkage_name = dwarf_formstring(&attr);
+		ret->linkage_name = elf_attribute_text(&attr);
 	ret->file = declared_file(die);
 	if (dwarf_decl_line(die, &ret->line) != 0)
 		ret->line = 0;
@@ -495,7 +495,7 @@ static bool is_compiled_with_optimisation(const struct elf_instance *function)
 	if (!dwarf_diecu(&die, &unit, NULL, NULL) ||
 		!dwarf_attr(&unit, DW_AT_producer, &attr))
 		return false;
-	const char *producer = dwarf_formstring(&attr);
+	const char *producer = elf_attribute_text(&attr);
 	bool is_optimised = false;
 	while (producer && (producer = strstr(producer, " -O"))) {
 		producer += 3;

@@ -81,3 +81,10 @@ bool elf_die_location(Dwarf_Die *die, unsigned name, Dwarf_Attribute *ret);
 /** is this parameter described by one stack slot below the frame that the prologue fills?
  */
 bool elf_is_prologue_slot(Dwarf_Die *function, Dwarf_Die *variable);
+
+/* ---- text.c: strings of untrusted files ---------------------------------------------------------------- */
+
+/** elf_die_name() - dwarf_diename(); NULL, too, when the name does not end within its section */
+const char *elf_die_name(Dwarf_Die *die);
+/** elf_attribute_text() - dwarf_formstring(), likewise */
+const char *elf_attribute_text(Dwarf_Attribute *attribute);

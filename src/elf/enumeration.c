@@ -49,7 +49,7 @@ static void search_type(struct search *search, Dwarf_Die *type)
 	if (dwarf_child(type, &die) != 0)
 		return;
 	do {
-		enumerator.name = dwarf_diename(&die);
+		enumerator.name = elf_die_name(&die);
 		if (dwarf_tag(&die) != DW_TAG_enumerator || !enumerator.name ||
 			(search->name && strcmp(search->name, enumerator.name) != 0) ||
 			!enumerator_value(search->module, type, &die, &enumerator.value))

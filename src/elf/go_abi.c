@@ -152,14 +152,14 @@ int elf_go_return(const struct elf_frame *frame, struct elf_op_list *ops,
 {
 	Dwarf_Die function = frame->function->die, unit;
 	Dwarf_Attribute attr;
-	const char *name = dwarf_diename(&function), *producer = NULL;
+	const char *name = elf_die_name(&function), *producer = NULL;
 	struct part_list list = {0};
 	*ret = (struct elf_place){0};
 	if (!first_result(&function, ret_type))
 		return elf_abi_no_value(&function, err);
 	if (dwarf_diecu(&function, &unit, NULL, NULL) &&
 		dwarf_attr(&unit, DW_AT_producer, &attr))
-		producer = dwarf_formstring(&attr);
+		producer = elf_attribute_text(&attr);
 	bool in_registers = producer && strstr(producer, "regabi");
 	if (!in_registers || !take_apart(frame->module, ret_type, 0, &list, 0) ||
 		!list.count)

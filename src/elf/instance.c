@@ -302,12 +302,12 @@ const char *elf_instance_qualified(
 	const struct elf_instance *instance, struct arena *arena)
 {
 	Dwarf_Die die = declared_die(instance), *scopes = NULL;
-	const char *name = dwarf_diename(&die);
+	const char *name = elf_die_name(&die);
 	char *text = arena_strdup(arena, name ? name : "");
 	int count = dwarf_getscopes_die(&die, &scopes);
 	for (int i = 1; i < count && i < SCOPE_DEPTH_MAX; i++) {
 		int tag = dwarf_tag(&scopes[i]);
-		const char *scope = dwarf_diename(&scopes[i]);
+		const char *scope = elf_die_name(&scopes[i]);
 		if (tag == DW_TAG_namespace && !scope)
 			scope = "(anonymous namespace)";
 		if (scope &&

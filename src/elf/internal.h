@@ -120,3 +120,6 @@ int64_t elf_cursor_sleb(struct elf_cursor *cursor);
  */
 uint64_t elf_cursor_encoded(
 	struct elf_cursor *cursor, uint8_t encoding, uint64_t address, uint64_t base);
+
+/** elf_texts_forget() - a file is closed: what text.c knows of its sections is no more; any thread */
+void elf_texts_forget(void);

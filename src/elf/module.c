@@ -140,6 +140,7 @@ void elf_module_close(struct elf_module *module)
 	if (!module)
 		return;
 	elf_dwarf_destroy(module->dwarf);
+	elf_texts_forget();
 	vec_free(&module->functions);
 	vec_free(&module->fdes);
 	vec_free(&module->starts);

@@ -68,7 +68,7 @@ static unsigned base_type_key(const char *name)
 
 static bool is_named(Dwarf_Die *type, int tag, const char *name)
 {
-	const char *type_name = dwarf_diename(type);
+	const char *type_name = elf_die_name(type);
 	if (!type_name)
 		return false;
 	if (tag != DW_TAG_base_type || strcmp(type_name, name) == 0)
@@ -155,8 +155,8 @@ int elf_type_peel(struct elf_module *module, Dwarf_Die *type, Dwarf_Die *ret)
 			if (has_type_unit(&die, ret))
 				return tag;
 			if (is_compound(tag) && is_declaration(&die) &&
-				dwarf_diename(&die))
-				find_type(module, NULL, tag, dwarf_diename(&die), ret);
+				elf_die_name(&die))
+				find_type(module, NULL, tag, elf_die_name(&die), ret);
 			return tag;
 		}
 	}
@@ -271,7 +271,7 @@ static const char *array_bounds(Dwarf_Die *type, struct arena *arena)
 static const char *named_type(
 	Dwarf_Die *type, const char *prefix, const char *declarator, struct arena *arena)
 {
-	const char *name = dwarf_diename(type);
+	const char *name = elf_die_name(type);
 	return arena_printf(arena, "%s%s%s", prefix, name ? name : "{...}", declarator);
 }
 
@@ -532,7 +532,7 @@ static int find_variant(struct elf_module *module, Dwarf_Die *part, const char *
 static int find_own(struct elf_module *module, Dwarf_Die *die, const char *name,
 	struct elf_member *ret, int depth)
 {
-	const char *member_name = dwarf_diename(die);
+	const char *member_name = elf_die_name(die);
 	switch (dwarf_tag(die)) {
 	case DW_TAG_member:
 		if (!member_name)
@@ -581,7 +581,7 @@ static void member_names(
 		return;
 	do {
 		int tag = dwarf_tag(&die);
-		const char *name = dwarf_diename(&die);
+		const char *name = elf_die_name(&die);
 		if (tag == DW_TAG_member && dwarf_hasattr(&die, DW_AT_external))
 			continue; /* static */
 		if (tag == DW_TAG_member && name)
@@ -628,7 +628,7 @@ static bool find_variant_named(Dwarf_Die *part, const char *name, Dwarf_Die *ret
 		const char *is_called;
 		if (dwarf_tag(ret) == DW_TAG_variant && dwarf_child(ret, &member) == 0 &&
 			dwarf_tag(&member) == DW_TAG_member &&
-			(is_called = dwarf_diename(&member)) &&
+			(is_called = elf_die_name(&member)) &&
 			strcmp(is_called, name) == 0)
 			return true;
 	} while (dwarf_siblingof(ret, ret) == 0);

@@ -25,7 +25,7 @@ static bool find_in_function(
 	do {
 		const char *die_name;
 		int tag = dwarf_tag(&die);
-		if (is_variable_tag(tag) && (die_name = dwarf_diename(&die)) &&
+		if (is_variable_tag(tag) && (die_name = elf_die_name(&die)) &&
 			strcmp(die_name, name) == 0) {
 			*ret = (struct elf_variable){.die = die,
 				.is_parameter = tag == DW_TAG_formal_parameter};
@@ -56,7 +56,7 @@ static bool is_scoped(Dwarf_Die *die, const char *name)
 		dwarf_formref_die(&attr, &declaration);
 	int count = dwarf_getscopes_die(&declaration, &scopes);
 	for (int i = 0; i < count && matches && end > name; i++) {
-		const char *scope = dwarf_diename(&scopes[i]);
+		const char *scope = elf_die_name(&scopes[i]);
 		size_t size = scope ? strlen(scope) : 0;
 
 		if (i && (dwarf_tag(&scopes[i]) == DW_TAG_compile_unit || !scope))
@@ -75,7 +75,7 @@ static bool is_scoped(Dwarf_Die *die, const char *name)
 
 static bool is_named(Dwarf_Die *die, const char *name)
 {
-	const char *have = dwarf_diename(die), *colon = strrchr(name, ':');
+	const char *have = elf_die_name(die), *colon = strrchr(name, ':');
 
 	if (!have)
 		return false;
@@ -206,7 +206,7 @@ bool elf_variable_find_global(
 	bool found = false;
 	for (size_t i = 0; i < dwarf->units.count; i++) {
 		Dwarf_Die die = dwarf->units.items[i].die;
-		const char *unit_name = dwarf_diename(&die);
+		const char *unit_name = elf_die_name(&die);
 		if (at && (!unit_name || !is_path_tail(unit_name, at + 1)))
 			continue;
 		struct elf_variable variable;
@@ -227,7 +227,7 @@ void elf_variable_names(const struct elf_frame *frame, struct elf_name_list *ret
 		if (dwarf_child(&scopes[i], &die) != 0)
 			continue;
 		do {
-			const char *name = dwarf_diename(&die);
+			const char *name = elf_die_name(&die);
 			if (name && is_variable_tag(dwarf_tag(&die)))
 				vec_append(ret, name);
 		} while (dwarf_siblingof(&die, &die) == 0);
@@ -330,7 +330,7 @@ static void list_scope(const struct elf_frame *frame, Dwarf_Die *scope,
 	if (dwarf_child(scope, &die) != 0)
 		return;
 	do {
-		const char *name = dwarf_diename(&die);
+		const char *name = elf_die_name(&die);
 		if (!name || !is_variable_tag(dwarf_tag(&die)) || is_listed(list, name))
 			continue; /* an inner one hides it */
 		struct elf_variable variable = {.die = die,
