@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Strings of DIEs in files that nobody vouches for.  libdw checks the ends of those in string sections; one that
- * stands in the DIE itself (DW_FORM_string) it hands out as it is, though the section may end before it does.
+ * Strings of debug information in files that nobody vouches for.  libdw hands them out with little care for where
+ * their section ends; the memory after it may be anybody's.
  */
 #include <dwarf.h>
 #include <stdatomic.h>
@@ -9,13 +9,6 @@
 
 #include "elf/dwarf_internal.h"
 #include "elf/internal.h"
-
-/* Where the section begins that was looked at last in this thread. */
-static _Thread_local struct {
-	const char *start;
-	size_t size;
-	unsigned files; /* value of files_closed then */
-} last;
 
 /* Another file's section may be where one was that has been closed. */
 static atomic_uint files_closed;
@@ -25,43 +18,59 @@ void elf_texts_forget(void)
 	atomic_fetch_add(&files_closed, 1);
 }
 
-static size_t section_size(Elf *elf, const char *start)
+struct section {
+	const char *start;
+	size_t size;
+	unsigned files; /* value of files_closed when it was found */
+};
+
+static bool holds(const Elf_Data *data, const char *text, struct section *ret)
 {
-	Elf_Scn *section = NULL;
-
-	while ((section = elf_nextscn(elf, section))) {
-		const Elf_Data *data = elf_rawdata(section, NULL);
-
-		if (data && data->d_buf == start)
-			return data->d_size;
-	}
-	return 0;
+	if (!data || !data->d_buf || text < (const char *)data->d_buf ||
+		(size_t)(text - (const char *)data->d_buf) >= data->d_size)
+		return false;
+	ret->start = data->d_buf;
+	ret->size = data->d_size;
+	return true;
 }
 
-static bool ends_in_section(Dwarf_Attribute *attribute)
+static bool find_section(Dwarf *dwarf, const char *text, struct section *ret)
 {
-	const char *text = (const char *)attribute->valp, *start;
-	unsigned files = atomic_load(&files_closed);
-	Dwarf_Die unit;
+	Elf *elf = dwarf ? dwarf_getelf(dwarf) : NULL;
+	Elf_Scn *section = NULL;
 
-	if (!dwarf_cu_die(attribute->cu, &unit, NULL, NULL, NULL, NULL, NULL, NULL))
-		return false;
-	start = (const char *)unit.addr - dwarf_dieoffset(&unit);
-	if (start != last.start || files != last.files) {
-		last.start = start;
-		last.files = files;
-		last.size = section_size(
-			dwarf_getelf(dwarf_cu_getdwarf(attribute->cu)), start);
+	while (elf && (section = elf_nextscn(elf, section)))
+		if (holds(elf_rawdata(section, NULL), text, ret) ||
+			holds(elf_getdata(section, NULL), text, ret))
+			return true;
+	return false;
+}
+
+/* Where a string was found last in this thread: in DIEs themselves, and in sections of strings. */
+static _Thread_local struct section last_sections[2];
+
+static bool ends_in_section(Dwarf_Attribute *attribute, const char *text)
+{
+	struct section *last =
+		&last_sections[dwarf_whatform(attribute) == DW_FORM_string];
+	Dwarf *dwarf = dwarf_cu_getdwarf(attribute->cu);
+	unsigned files = atomic_load(&files_closed);
+	bool is_there = last->files == files && text >= last->start &&
+			(size_t)(text - last->start) < last->size;
+
+	if (!is_there) {
+		last->files = files;
+		is_there = find_section(dwarf, text, last) ||
+			   find_section(dwarf_getalt(dwarf), text, last);
 	}
-	return text >= start && (size_t)(text - start) < last.size &&
-	       memchr(text, '\0', last.size - (size_t)(text - start));
+	return is_there && memchr(text, '\0', last->size - (size_t)(text - last->start));
 }
 
 const char *elf_attribute_text(Dwarf_Attribute *attribute)
 {
-	if (dwarf_whatform(attribute) == DW_FORM_string && !ends_in_section(attribute))
-		return NULL;
-	return dwarf_formstring(attribute);
+	const char *text = dwarf_formstring(attribute);
+
+	return text && ends_in_section(attribute, text) ? text : NULL;
 }
 
 const char *elf_die_name(Dwarf_Die *die)
