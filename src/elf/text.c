@@ -59,7 +59,7 @@ static bool ends_in_section(Dwarf_Attribute *attribute, const char *text)
 			(size_t)(text - last->start) < last->size;
 
 	if (!is_there) {
-		last->files = files;
+		*last = (struct section){.files = files};
 		is_there = find_section(dwarf, text, last) ||
 			   find_section(dwarf_getalt(dwarf), text, last);
 	}
